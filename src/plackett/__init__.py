@@ -1,0 +1,31 @@
+"""Listwise cross-encoder rerankers: train one on ranked lists, measure it honestly, publish it, use it."""
+
+from importlib.metadata import version
+
+from plackett.cross_encoder import CrossEncoder, RankedDocument
+from plackett.errors import (
+    CheckpointError,
+    DataError,
+    HubError,
+    InputError,
+    MissingExtraError,
+    PlackettError,
+    ScoreError,
+    SettingError,
+)
+
+__version__ = version("plackett")
+
+__all__ = [
+    "CheckpointError",
+    "CrossEncoder",
+    "DataError",
+    "HubError",
+    "InputError",
+    "MissingExtraError",
+    "PlackettError",
+    "RankedDocument",
+    "ScoreError",
+    "SettingError",
+    "__version__",
+]

@@ -1,0 +1,5 @@
+"""`python -m plackett`."""
+
+from plackett.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""Ragged token sequences, token-budget batches of them, and the way back to input order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Token ids of pairs, one after the other.
+
+    token_ids, type_ids: int64 (tokens,). cu_seqlens: int64 (pairs + 1,), where each pair starts, and the end:
+    pair i is `token_ids[cu_seqlens[i]:cu_seqlens[i + 1]]`.
+    """
+
+    token_ids: NDArray[np.int64]
+    type_ids: NDArray[np.int64]
+    cu_seqlens: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each pair, (pairs,)."""
+        return np.diff(self.cu_seqlens)
+
+    def select(self, pairs: NDArray[np.int64]) -> "EncodedPairs":
+        """The given pairs, in the given order."""
+        lengths = self.lengths[pairs]
+        cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = np.repeat(self.cu_seqlens[pairs] - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
+        return EncodedPairs(self.token_ids[tokens], self.type_ids[tokens], cu_seqlens)
+
+    def padded(self, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0."""
+        lengths = self.lengths
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        token_ids = np.full(mask.shape, pad_id, np.int64)
+        type_ids = np.zeros(mask.shape, np.int64)
+        token_ids[mask] = self.token_ids
+        type_ids[mask] = self.type_ids
+        return token_ids, type_ids, mask.astype(np.int64)
+
+
+def token_batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
+    """Indices of pairs, longest first, cut so that a padded batch holds at most `token_budget` tokens.
+
+    A pair longer than the budget stands alone. Every index is in one batch: `scores[np.concatenate(batches)] = ...` is
+    the way back to input order.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches = []
+    start = 0
+    while start < len(order):
+        size = max(1, token_budget // max(1, int(lengths[order[start]])))
+        batches.append(order[start : start + size])
+        start += size
+    return batches

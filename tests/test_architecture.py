@@ -1,0 +1,105 @@
+"""Sizes, the direction of imports, and what works without the extras."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src" / "plackett").rglob("*.py"))
+
+# What comes with extras only. `import plackett` and `plackett --help` must do without.
+EXTRAS = {
+    "accelerate",
+    "bm25s",
+    "ir_measures",
+    "jaxtyping",
+    "jinja2",
+    "pyarrow",
+    "pydantic",
+    "torch",
+    "transformers",
+    "yaml",
+}
+
+BLOCKER = f"""
+import importlib.abc, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def python(code, *arguments):
+    command = [sys.executable, "-c", BLOCKER + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_files_and_functions_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: lines for node in functions if (lines := node.end_lineno - node.lineno + 1) > 50}
+    assert long == {}
+
+
+def test_imports_point_down():
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_module_has_its_place_in_the_contract():
+    contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    modules = {path.relative_to(ROOT / "src" / "plackett").parts[0].removesuffix(".py") for path in SOURCES}
+    assert {name for name in modules if not name.startswith("__") and f"plackett.{name}" not in contract} == set()
+
+
+def test_the_package_and_its_help_work_on_the_bare_install():
+    done = python("import plackett; print(plackett.CrossEncoder.__name__)")
+    assert (done.returncode, done.stdout) == (0, "CrossEncoder\n"), done.stderr
+    run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
+    for arguments in (["--help"], ["train", "--help"], ["evaluate", "--help"], ["rank", "--help"], ["demo", "--help"]):
+        done = python(run, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert "Usage:" in done.stdout
+
+
+def test_a_missing_extra_is_named(bert, tmp_path):
+    code = """
+from pathlib import Path
+import plackett
+from plackett.readers import read_lists
+for call in (lambda: plackett.CrossEncoder(sys.argv[1]), lambda: list(read_lists(Path("x.parquet")))):
+    try:
+        call()
+    except plackett.MissingExtraError as error:
+        print(error)
+"""
+    done = python(code, bert)
+    assert done.stdout.splitlines() == [
+        "this needs torch, which is not installed: pip install 'plackett[train]'",
+        "this needs pyarrow, which is not installed: pip install 'plackett[train]'",
+    ], done.stderr
+
+
+def test_a_missing_extra_is_one_line_of_the_command(bert):
+    run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
+    for arguments in (["rank", "q", "d", "--model", bert], ["train", "recipe.yaml"], ["demo"]):
+        done = python(run, *arguments)
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == ""
+        assert "pip install 'plackett[train]'" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_importing_plackett_is_light():
+    """Half a second of imports for every `--help` is what this keeps away; torch alone is two."""
+    code = f"import sys, plackett; print(sorted({EXTRAS | {'huggingface_hub'}!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr

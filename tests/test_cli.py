@@ -1,0 +1,141 @@
+"""The command line: results on standard output, one line and exit code 2 for a user's mistake."""
+
+import gzip
+import io
+import json
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+
+from plackett import CrossEncoder
+from plackett.cli import commands
+
+DOCUMENTS = ["the red apple", "a green pear", "blue sky"]
+
+
+class NamedBytes(io.BytesIO):
+    name = "<stdin>"
+
+
+@pytest.fixture
+def lists_file(tmp_path):
+    path = tmp_path / "lists.jsonl"
+    rows = [{"qid": f"q{i}", "query": f"apple {i}", "docs": DOCUMENTS, "labels": [2, 0, 1]} for i in range(4)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.mark.parametrize("name", [None, *commands.commands])
+def test_every_command_has_help_with_every_option_explained(run, name):
+    code, output, _ = run(*([name] if name else []), "--help")
+    assert code == 0
+    assert output.startswith("Usage: plackett")
+    for parameter in commands.commands[name].params if name else ():
+        assert not isinstance(parameter, click.Option) or parameter.help, parameter.name
+
+
+def test_rank_prints_the_documents_best_first(run, bert):
+    code, output, errors = run("rank", "apple", *DOCUMENTS, "--model", bert)
+    expected = CrossEncoder(bert).rank("apple", DOCUMENTS, return_documents=True)
+    assert (code, errors) == (0, "")
+    assert output.splitlines() == [f"{item['score']:.4f}  {item['text']}" for item in expected]
+
+
+@pytest.mark.parametrize("suffix", ["txt", "jsonl"])
+def test_rank_reads_documents_from_files_and_prints_json(run, bert, tmp_path, suffix):
+    path = tmp_path / f"documents.{suffix}"
+    lines = DOCUMENTS if suffix == "txt" else [json.dumps({"_id": "1", "text": text}) for text in DOCUMENTS]
+    path.write_text("\n\n".join(lines) + "\n")
+    code, output, _ = run("rank", "apple", "--documents", path, "--model", bert, "--top-k", 2, "--json")
+    assert code == 0
+    expected = CrossEncoder(bert).rank("apple", DOCUMENTS, return_documents=True)[:2]
+    assert [json.loads(line) for line in output.splitlines()] == expected
+
+
+def test_rank_reads_standard_input(run, bert, monkeypatch):
+    stream = NamedBytes("\n".join(DOCUMENTS).encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+    code, output, _ = run("rank", "apple", "--documents", "-", "--model", bert)
+    assert code == 0
+    assert len(output.splitlines()) == 3
+
+
+def test_evaluate_prints_a_table_and_writes_json(run, bert, lists_file, tmp_path):
+    code, output, _ = run(
+        "evaluate", bert, "--data", lists_file, "--json", tmp_path / "out.json", "--measures", "nDCG@10 P@1"
+    )
+    assert code == 0
+    figures = json.loads((tmp_path / "out.json").read_text())["collections"]["lists.jsonl"]
+    assert figures["queries"] == 4
+    assert figures["measures"]["P@1"]["first_stage"] == 1.0
+    for name, row in figures["measures"].items():
+        assert row["difference"] == pytest.approx(row["reranked"] - row["first_stage"])
+        assert f"{row['reranked']:.4f}" in next(line for line in output.splitlines() if line.startswith(name))
+
+
+def test_evaluate_finds_the_first_stage_of_a_beir_folder_by_bm25(run, bert, tmp_path):
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    with gzip.open(folder / "corpus.jsonl.gz", "wt") as stream:
+        stream.writelines(
+            json.dumps({"_id": str(i), "title": "", "text": text}) + "\n" for i, text in enumerate(DOCUMENTS)
+        )
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "apple pear"}\n')
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
+    code, output, _ = run("evaluate", bert, "--data", folder)
+    assert code == 0
+    assert output.startswith("beir: 1 queries")
+
+
+def test_train_writes_a_checkpoint_with_its_card(run, bert, lists_file, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"base: {bert}\ntrain: {lists_file}\ntest: {lists_file}\noutput: {tmp_path / 'first'}\n")
+    changes = ["training.max_steps=2", "training.bf16=false", f"output={tmp_path / 'model'}", "loss={name: list_mle}"]
+    code, output, errors = run("train", recipe, *(word for change in changes for word in ("--set", change)))
+    assert code == 0, errors
+    assert output.strip() == str(tmp_path / "model")
+    assert not (tmp_path / "first").exists()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "`list_mle`" in card
+    assert "lists.jsonl: 4 queries" in card
+    scores = CrossEncoder(tmp_path / "model").predict([("apple 0", text) for text in DOCUMENTS])
+    assert all(f"# {score:.4f}" in card for score in scores)
+
+
+MISTAKES = {
+    "no model there": ("rank q d --model {tmp}/none", "none"),
+    "a file for a model": ("rank q d --model {tmp}/broken.jsonl", "is a file"),
+    "an empty query": ("rank ' ' d --model {bert}", "query is empty"),
+    "an empty document": ("rank q d ' ' --model {bert}", "document 1 is empty"),
+    "no documents": ("rank q --model {bert}", "no documents"),
+    "a negative top_k": ("rank q d --model {bert} --top-k -1", "top_k"),
+    "a broken line": ("evaluate {bert} --data {tmp}/broken.jsonl", "broken.jsonl:2"),
+    "no data there": ("evaluate {bert} --data {tmp}/none", "none"),
+    "an unknown measure": ("evaluate {bert} --data {tmp}/good.jsonl --measures nDGC@10", "nDGC@10"),
+    "no recipe there": ("train {tmp}/none.yaml", "none.yaml"),
+    "an unknown command": ("rnak", "rnak"),
+    "an unknown option": ("rank q --modle x", "--model"),
+    "a file of documents that is not there": ("rank q --documents {tmp}/none --model {bert}", "none"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name):
+    good = '{"query": "q", "docs": ["d"], "labels": [1]}\n'
+    (tmp_path / "good.jsonl").write_text(good)
+    (tmp_path / "broken.jsonl").write_text(good + '{"query": \n')
+    words, named = MISTAKES[name]
+    code, output, errors = run(*shlex.split(words.format(bert=bert, tmp=tmp_path)))
+    assert code == 2
+    assert output == ""
+    assert named in errors
+    assert "Traceback" not in errors
+    assert len([line for line in errors.splitlines() if line.startswith(("plackett:", "Error:"))]) == 1
+
+
+def test_the_module_runs_as_a_command():
+    result = subprocess.run([sys.executable, "-m", "plackett", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("plackett, version ")

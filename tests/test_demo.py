@@ -1,0 +1,60 @@
+"""The demo's data is honest and its run, with a tiny base, goes from nothing to a ranking."""
+
+import pytest
+
+from plackett import demo
+from plackett.cli import commands
+from plackett.pydocs import held_out_modules, read_objects
+from plackett.readers import read_collection, read_lists
+from plackett.recipes import read_recipe
+
+
+@pytest.fixture(scope="module")
+def objects():
+    return read_objects()
+
+
+def test_training_lists_hold_each_object_first_and_nothing_of_the_held_out_modules(objects):
+    held_out = held_out_modules(objects, demo.HELD_OUT, seed=0)
+    train = [item for item in objects if item.module not in held_out]
+    lists = demo.training_lists(train, seed=0)
+    assert len(lists) == len(train) >= 1000
+    hidden = {item.document for item in objects if item.module in held_out}
+    for item, made in zip(train, lists, strict=True):
+        assert made.query == item.query
+        assert made.documents[0] == item.document
+        assert made.labels == (1.0, *[0.0] * (len(made.documents) - 1))
+        assert len(made.documents) >= 8
+        assert hidden.isdisjoint(made.documents)
+    assert lists == demo.training_lists(train, seed=0) != demo.training_lists(train, seed=1)
+
+
+def test_the_test_collection_judges_every_query_whether_bm25_found_it_or_not(objects):
+    held_out = held_out_modules(objects, demo.HELD_OUT, seed=0)
+    test = [item for item in objects if item.module in held_out]
+    collection = demo.test_collection(objects, test)
+    assert len(collection.queries) == len(test) >= 200
+    assert len(collection.corpus) == len(objects)
+    assert {qrel.query_id for qrel in collection.qrels if qrel.relevance == 2} == set(collection.queries)
+    parents = {item.name: item.parent for item in objects}
+    for qrel in collection.qrels:
+        assert (qrel.relevance == 2) == (qrel.doc_id == qrel.query_id)
+        assert parents[qrel.doc_id] == parents[qrel.query_id]
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_nothing_to_a_ranking(bert, tmp_path, monkeypatch, capsys):
+    few = {"max_steps": 2, "per_device_train_batch_size": 2, "bf16": False}
+    monkeypatch.setitem(demo.RECIPE, "training", few)
+    monkeypatch.setattr(demo, "HELD_OUT", 0.01)
+    demo.run(str(bert), tmp_path / "demo", seed=3)
+    output = capsys.readouterr().out
+    assert "| nDCG@10 |" in output
+    assert output.count("  plackett ") == 3
+    recipe = read_recipe(tmp_path / "demo" / "recipe.yaml")
+    assert recipe.training["seed"] == 3
+    assert len(list(read_lists(tmp_path / "demo" / "train.jsonl"))) >= 1000
+    assert read_collection(tmp_path / "demo" / "test").qrels
+    assert (tmp_path / "demo" / "model" / "README.md").is_file()
+    for line in (line.split() for line in output.splitlines() if line.startswith("  plackett ")):
+        assert line[1] in commands.commands

@@ -1,0 +1,88 @@
+"""What the documents show is run: every block of Python and every command of the README, on a tiny model."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from plackett.cli import commands
+from plackett.pydocs import read_objects
+from plackett.records import Collection, Qrel
+from plackett.writers import write_beir
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(ROOT.glob("docs/**/*.md"))
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(bert, tmp_path_factory):
+    """What the README's blocks find where they run: the demo's folder, files of lists, the recipes."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(bert, folder / "plackett-demo" / "model")
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
+    objects = read_objects()[:40]
+    (folder / "plackett-demo" / "documents.txt").write_text("\n".join(item.document for item in objects))
+    corpus = {item.name: item.document for item in objects}
+    queries = {item.name: item.query for item in objects}
+    collection = Collection("test", queries, corpus, [Qrel(name, name, 1) for name in queries], ())
+    write_beir(folder / "plackett-demo" / "test", collection)
+    [line] = blocks(README, "json")
+    for name in ("my-lists.jsonl", "my-test.jsonl"):
+        (folder / name).write_text(line)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "block", [*blocks(README, "python"), *(b for d in DOCUMENTS for b in blocks(d.read_text(), "python"))]
+)
+def test_a_block_of_python_runs(folder, block):
+    subprocess.run([sys.executable, "-c", block], cwd=folder, check=True, capture_output=True)
+
+
+def shell_lines():
+    lines = [line for block in blocks(README, "shell") for line in block.splitlines()]
+    return [line for line in lines if "plackett " in line]
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_a_line_of_shell_runs(bert, folder, line):
+    if line.startswith("plackett train"):
+        line += f" --set base={bert} --set training.max_steps=1 --set training.bf16=false --set max_length=32"
+    command = line.replace("plackett ", f"{shlex.quote(sys.executable)} -m plackett ", 1)
+    if " | plackett " in line:
+        command = line.replace("| plackett ", f"| {shlex.quote(sys.executable)} -m plackett ")
+    result = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_json_of_the_readme_is_a_list():
+    [line] = blocks(README, "json")
+    assert json.loads(line).keys() == {"query", "docs", "labels"}
+
+
+@pytest.mark.parametrize("name", commands.commands)
+def test_every_command_stands_in_the_documents(name):
+    assert any(f"plackett {name}" in text for text in (README, *(path.read_text() for path in DOCUMENTS)))
+
+
+def test_the_changelog_opens_with_this_version():
+    [latest] = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[:1]
+    assert latest == version("plackett")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCUMENTS], ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target

@@ -1,0 +1,92 @@
+"""The public API is this list; everything in it says what it does."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from importlib.metadata import version
+from typing import get_type_hints
+
+import pytest
+
+import plackett
+
+PUBLIC = [
+    "CheckpointError",
+    "CrossEncoder",
+    "DataError",
+    "HubError",
+    "InputError",
+    "MissingExtraError",
+    "PlackettError",
+    "RankedDocument",
+    "ScoreError",
+    "SettingError",
+    "__version__",
+]
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(plackett.__path__, "plackett.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_the_public_names():
+    assert plackett.__all__ == PUBLIC
+    assert {name for name in PUBLIC if not hasattr(plackett, name)} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "__version__"])
+def test_every_public_name_is_documented(name):
+    assert inspect.getdoc(getattr(plackett, name))
+
+
+def test_the_version_is_that_of_the_package():
+    assert plackett.__version__ == version("plackett")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", plackett.__version__)
+
+
+def test_the_signatures_that_users_type():
+    encoder = plackett.CrossEncoder
+    options = "model engine device max_length revision local_files_only activation"
+    assert list(inspect.signature(encoder).parameters) == options.split()
+    for method, names in {
+        "predict": "self pairs show_progress",
+        "score": "self pairs show_progress",
+        "rank": "self query documents top_k return_documents",
+        "rank_many": "self queries documents top_k return_documents show_progress",
+        "save_pretrained": "self folder",
+    }.items():
+        assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()
+    assert get_type_hints(plackett.RankedDocument) == {"corpus_id": int, "score": float, "text": str}
+
+
+def own(module):
+    """Functions, classes and methods without an underscore that are defined in `module`."""
+    for name, value in vars(module).items():
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(value) or inspect.isfunction(value):
+            yield f"{module.__name__}.{name}", value
+        for inner, method in vars(value).items() if inspect.isclass(value) else ():
+            if inspect.isfunction(method) and not inner.startswith("_"):
+                yield f"{module.__name__}.{name}.{inner}", method
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_everything_public_has_a_docstring(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    undocumented = [path for path, value in own(module) if not inspect.getdoc(value)]
+    assert undocumented == []
+
+
+@pytest.mark.parametrize("name", ["__init__", "predict", "score", "rank", "rank_many", "save_pretrained"])
+def test_options_are_named_and_nothing_is_passed_through(name):
+    parameters = list(inspect.signature(getattr(plackett.CrossEncoder, name)).parameters.values())[1:]
+    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters[:1])
+    for parameter in parameters:
+        assert parameter.kind in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+        has_default = parameter.default is not inspect.Parameter.empty
+        assert has_default == (parameter.kind is inspect.Parameter.KEYWORD_ONLY), parameter
