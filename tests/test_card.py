@@ -13,7 +13,6 @@ FACTS = CardFacts(
     base="org/base",
     data="my lists",
     lists=12,
-    documents=96,
     loss={"name": "p_list_mle", "weight": "reciprocal_log"},
     hyperparameters={"learning_rate": 2e-5, "train": ("a|b.jsonl",)},
     log=({"step": 10, "loss": 1.25},),
@@ -32,7 +31,6 @@ def test_every_fact_is_shown_and_nothing_else_changes_the_card():
         "org/base",
         "my lists",
         "12 lists",
-        "96 documents",
         "`p_list_mle`",
         "`weight=reciprocal_log`",
     ):

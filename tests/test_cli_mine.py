@@ -36,9 +36,7 @@ def folder(tmp_path):
         lines = (json.dumps({"_id": str(i), "text": text}) + "\n" for i, text in enumerate(texts))
         (folder / f"{name}.jsonl").write_text("".join(lines))
     judged = "".join(f"{i}\t{i % 120 if i % 11 else 'gone'}\t1\n" for i in range(200))
-    for split in ("train", "dev"):
-        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-        judged = "3\t7\t2\n"
+    (folder / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
     return folder
 
 
@@ -47,10 +45,10 @@ def test_bm25_alone_writes_lists_and_says_how_many(run, folder, tmp_path):
     code, printed, errors = run("mine", folder, "--output", output, "--negatives", 3)
     assert (code, printed) == (0, f"{output}\n")
     assert errors.splitlines() == [
-        "181 lists of 200 queries, 0 with too few negatives",
-        "skipped 19 queries: 19 without a positive in the corpus, 0 without a negative",
-        "dropped 0 presumed false negatives, 0 duplicates",
-        "1 judged documents are missing from the corpus, or empty: gone",
+        "lists: 181 of 200 queries, 0 with fewer negatives than asked for",
+        "skipped queries: 19, 19 without a positive in the corpus, 0 without a negative",
+        "dropped candidates: 0 presumed false negatives, 0 duplicates",
+        "relevant documents missing from the corpus, or empty: 1, first gone",
     ]
     lists = list(read_lists(output))
     assert len(lists) == 181
@@ -58,6 +56,10 @@ def test_bm25_alone_writes_lists_and_says_how_many(run, folder, tmp_path):
 
 
 def test_every_option_reaches_the_settings(run, folder, bert, tmp_path):
+    corpus = [json.loads(line)["text"] for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    query = json.loads((folder / "queries.jsonl").read_text().splitlines()[3])["text"]
+    best = CrossEncoder(bert).rank(query, corpus)[0]["corpus_id"]  # as positive, so that the margins leave negatives
+    (folder / "qrels" / "dev.tsv").write_text(f"3\t{best}\t2\n")
     options = (
         "--split dev --depth 60 --negatives 5 --min-rank 2 --max-rank 40 --margin 0.01 --relative-margin 0.01 "
         "--teacher-labels --draw random --seed 7"
@@ -71,7 +73,7 @@ def test_every_option_reaches_the_settings(run, folder, bert, tmp_path):
     mine(folder, tmp_path / "b", settings, split="dev", teacher=CrossEncoder(bert))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     [row] = map(json.loads, (tmp_path / "a").read_text().splitlines())
-    assert (row["qid"], row["docids"][0], row["labels"]) == ("3", "7", row["teacher_scores"])
+    assert (row["qid"], row["docids"][0], row["labels"]) == ("3", str(best), row["teacher_scores"])
 
 
 MISTAKES = {
@@ -120,6 +122,6 @@ def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
     settings = MiningSettings(negatives=4, depth=20, draw="random", margin=0.05)
     report = mine(folder, whole, settings, teacher=CrossEncoder(bert)).report
     assert output.read_bytes() == whole.read_bytes()
-    assert result.stderr.startswith(f"{report.lists} lists of 200 queries")
+    assert result.stderr.startswith(f"lists: {report.lists} of 200 queries")
     assert not partial.exists()
     assert not journal.exists()

@@ -19,11 +19,14 @@ def test_training_lists_hold_each_object_first_and_nothing_of_the_held_out_modul
     train = [item for item in objects if item.module not in held_out]
     lists = demo.training_lists(train, seed=0)
     assert len(lists) == len(train) >= 1000
+    parents = {item.document: item.parent for item in train}
     hidden = {item.document for item in objects if item.module in held_out}
     for item, made in zip(train, lists, strict=True):
         assert made.query == item.query
         assert made.documents[0] == item.document
-        assert made.labels == (1.0, *[0.0] * (len(made.documents) - 1))
+        assert made.labels[0] == 2
+        assert set(made.labels[1:]) <= {0, 1}
+        assert made.labels[1:] == tuple(float(parents[document] == item.parent) for document in made.documents[1:])
         assert len(made.documents) >= 8
         assert hidden.isdisjoint(made.documents)
     assert lists == demo.training_lists(train, seed=0) != demo.training_lists(train, seed=1)

@@ -1,6 +1,7 @@
 """Measures come from ir-measures; here: ties, missing candidates, cut-offs, and that both runs are measured alike."""
 
 import math
+from dataclasses import replace
 
 import ir_measures
 import numpy as np
@@ -69,6 +70,13 @@ def test_the_reranked_run_holds_the_first_candidates_with_the_encoders_logits(co
     }
     pairs = [(collection.queries[scored.query_id], collection.corpus[scored.doc_id]) for scored in reranked]
     np.testing.assert_array_equal([scored.score for scored in reranked], longest_first.score(pairs)[:, 0])
+
+
+def test_empty_documents_come_last(collection, longest_first):
+    holes = {**collection.corpus, "d0": " ", "d1": ""}
+    reranked = rerank(longest_first, replace(collection, corpus=holes), depth=4)
+    best_first = sorted((scored for scored in reranked if scored.query_id == "q"), key=lambda scored: -scored.score)
+    assert {scored.doc_id for scored in best_first[2:]} == {"d0", "d1"}
 
 
 def test_both_runs_are_cut_at_the_depth_and_measured_alike(collection, longest_first):

@@ -195,13 +195,13 @@ def test_queries_without_a_positive_or_a_negative_are_skipped_and_counted(beir, 
     assert [row["qid"] for row in rows] == ["q"]
     assert (result.report.without_positive, result.report.without_negative) == (2, 1)
     summary = str(result)
-    assert "1 lists of 4 queries" in summary
-    assert "skipped 3 queries: 2 without a positive in the corpus, 1 without a negative" in summary
-    assert "1 judged documents are missing from the corpus, or empty: empty" in summary
+    assert "lists: 1 of 4 queries" in summary
+    assert "skipped queries: 3, 2 without a positive in the corpus, 1 without a negative" in summary
+    assert "relevant documents missing from the corpus, or empty: 1, first empty" in summary
 
 
 def test_no_list_at_all_is_an_error_that_leaves_nothing(beir, tmp_path):
-    with pytest.raises(DataError, match="no list to train on: skipped 1 queries: 0 without a positive"):
+    with pytest.raises(DataError, match="no list to train on: skipped queries: 1, 0 without a positive"):
         mined(beir(APPLES, {"q": "zebra"}, [("q", "d1", 1)]), tmp_path / "lists.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -226,12 +226,12 @@ def test_a_teacher_orders_the_negatives_and_drops_false_ones(apples, by_length, 
     [row], result = mined(apples, tmp_path / "lists.jsonl", by_length, negatives=3, margin=0.5)
     assert row["docids"] == ["d5", "d2", "d1"]
     assert result.report.false_negatives == 5
-    assert "dropped 5 presumed false negatives" in str(result)
+    assert "dropped candidates: 5 presumed false negatives" in str(result)
 
 
 def test_a_teacher_that_drops_all_leaves_the_query_out(apples, bert, tmp_path):
     same = CrossEncoder(bert, engine=FakeEngine(lambda ids: 0.0))
-    with pytest.raises(DataError, match="1 without a negative; dropped 6"):
+    with pytest.raises(DataError, match="1 without a negative; dropped candidates: 6"):
         mined(apples, tmp_path / "lists.jsonl", same, margin=0.1)
 
 
@@ -291,17 +291,17 @@ class KilledError(Exception):
     pass
 
 
-def stop_after(bert, batches):
-    """A teacher that dies after so many batches; its scores are the real model's."""
+def stop_after(bert, chunks):
+    """A teacher that dies after so many chunks; its scores are the real model's."""
     teacher = CrossEncoder(bert)
-    score, left = teacher._engine.score, iter(range(batches))
+    score, left = teacher.score, iter(range(chunks))
 
-    def scored(batch):
+    def scored(pairs):
         if next(left, None) is None:
             raise KilledError
-        return score(batch)
+        return score(pairs)
 
-    teacher._engine.score = scored
+    teacher.score = scored
     return teacher
 
 
@@ -310,9 +310,9 @@ def test_an_interrupted_mining_goes_on_to_the_same_bytes(orchard, bert, whole, t
     output, partial = tmp_path / "lists.jsonl", tmp_path / "lists.jsonl.partial"
     journal = tmp_path / "lists.jsonl.partial.journal"
     with pytest.raises(KilledError):
-        mined(orchard, output, stop_after(bert, 30), **HOW)
+        mined(orchard, output, stop_after(bert, 3), **HOW)
     entries = journal.read_bytes().splitlines(keepends=True)
-    assert len(entries) >= 3, "too few chunks were done to tell"
+    assert len(entries) == 4  # the settings and three chunks
     if damage == "half a line more":
         partial.write_bytes(partial.read_bytes() + b'{"qid": "q2')
     elif damage == "half a line less":
@@ -329,10 +329,21 @@ def test_an_interrupted_mining_goes_on_to_the_same_bytes(orchard, bert, whole, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "lists.jsonl", "whole.jsonl"]
 
 
+def test_a_second_kill_costs_no_more_than_the_first(tmp_path):
+    journal = tmp_path / "out.partial.journal"
+    with partial_file(tmp_path / "out", {}) as partial:
+        partial.append(["first"], {"queries": 1})
+    journal.write_bytes(journal.read_bytes() + b'{"size": 1')
+    with partial_file(tmp_path / "out", {}) as partial:
+        partial.append(["second"], {"queries": 2})
+    with partial_file(tmp_path / "out", {}) as partial:
+        assert partial.counts == {"queries": 2}
+
+
 def test_a_partial_output_of_other_settings_data_or_teacher_is_not_gone_on_with(orchard, bert, tiny, tmp_path):
     output = tmp_path / "lists.jsonl"
     with pytest.raises(KilledError):
-        mined(orchard, output, stop_after(bert, 30), **HOW)
+        mined(orchard, output, stop_after(bert, 3), **HOW)
     before = (tmp_path / "lists.jsonl.partial").read_bytes()
     with pytest.raises(SettingError, match=r"was begun with negatives 4 \(now 5\), seed 0 \(now 1\); .* delete"):
         mined(orchard, output, CrossEncoder(bert), **HOW | {"negatives": 5, "seed": 1})

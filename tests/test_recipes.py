@@ -13,7 +13,7 @@ def test_a_recipe_is_read_with_its_overrides(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("base: b\ntrain: [x.jsonl, y.jsonl]\noutput: o\nloss: {name: list_mle}\n")
     recipe = read_recipe(path, ["training.learning_rate=1e-3", "layers=2", "loss={name: p_list_mle, normalise: true}"])
-    assert recipe.train == ("x.jsonl", "y.jsonl")
+    assert recipe.train == {"x.jsonl": 1, "y.jsonl": 1}
     assert recipe.layers == 2
     assert recipe.loss == {"name": "p_list_mle", "normalise": True}
     assert training_arguments(recipe).learning_rate == 1e-3

@@ -56,7 +56,7 @@ def test_an_epoch_sees_each_part_by_its_share_and_every_list_as_often_as_the_oth
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stream_gives_every_list_once_to_one_worker(workers):
-    stream = StreamedLists(lambda: iter(numbered(9)), 3, seed=0)
+    stream = StreamedLists([Part(numbered(5)), Part(numbered(9)[5:])], 3, seed=0)
     loader = DataLoader(stream, batch_size=None, num_workers=workers)
     assert Counter(item.query for item in loader) == Counter(item.query for item in numbered(9))
     assert all(len(item.documents) == 3 for item in loader)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import torch
 
 from plackett import CrossEncoder
 from plackett.checkpoint import read_base
-from plackett.errors import DataError
+from plackett.errors import DataError, SettingError, TrainingError
+from plackett.evaluation import compare
 from plackett.losses import LOSSES
 from plackett.model import load_model, new_model
 from plackett.recipes import make_recipe
-from plackett.records import LabeledList
+from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
+from plackett.sampling import Part
 from plackett.tokenization import PairTokenizer
 from plackett.training import (
     ListCollator,
@@ -50,7 +53,7 @@ def test_the_loss_of_a_batch_is_that_of_its_pairs_one_by_one(bert, tmp_path, tok
     recipe = recipe_for(bert, tmp_path, dropout=0.0, token_budget=token_budget)
     base = read_base(bert)
     model = load_model(CrossEncoder(bert).checkpoint).eval()
-    trainer = ListTrainer(recipe, base, model, training_arguments(recipe), lists)
+    trainer = ListTrainer(recipe, base, model, training_arguments(recipe), [Part(lists)])
     batch = ListCollator(PairTokenizer.from_checkpoint(base), base, token_budget)(lists)
     encoder = CrossEncoder(bert)
     scores, labels, mask = torch.zeros(4, 4), torch.zeros(4, 4), torch.zeros(4, 4, dtype=torch.bool)
@@ -67,10 +70,12 @@ def test_training_learns_and_its_folder_is_loaded_with_its_settings(bert, tmp_pa
     settings = {"max_steps": 60, "learning_rate": 3e-3, "logging_steps": 10, "per_device_train_batch_size": 16}
     recipe = recipe_for(bert, tmp_path, dropout=0.0, max_length=24, training=settings)
     published = []
-    facts = train(recipe, lists, publish=lambda folder, facts: published.append((folder / "config.json").is_file()))
+    facts = train(
+        recipe, [Part(lists)], publish=lambda folder, facts: published.append((folder / "config.json").is_file())
+    )
     assert published == [True]
     assert facts.log[-1]["loss"] < facts.log[0]["loss"] / 4
-    assert (facts.lists, facts.documents) == (64, 256)
+    assert facts.lists == 60 * 16
     encoder = CrossEncoder(tmp_path / "model")
     assert encoder.checkpoint.max_length == 24
     assert encoder.checkpoint.activation == "sigmoid"
@@ -85,7 +90,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(bert, tmp_
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         recipe = recipe_for(bert, tmp_path / name, list_size=3, training={"seed": seed})
-        train(recipe, lists, publish=lambda folder, facts: None)
+        train(recipe, [Part(lists)], publish=lambda folder, facts: None)
         weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
@@ -105,13 +110,13 @@ def test_a_publisher_that_fails_leaves_nothing(bert, tmp_path):
         raise RuntimeError("no card")
 
     with pytest.raises(RuntimeError, match="no card"):
-        train(recipe_for(bert, tmp_path), fruit_lists(4), publish=fail)
+        train(recipe_for(bert, tmp_path), [Part(fruit_lists(4))], publish=fail)
     assert not (tmp_path / "model").exists()
 
 
 def test_no_lists_is_an_error(bert, tmp_path):
     with pytest.raises(DataError, match="no lists"):
-        train(recipe_for(bert, tmp_path), [], publish=lambda folder, facts: None)
+        train(recipe_for(bert, tmp_path), [Part([])], publish=lambda folder, facts: None)
 
 
 @pytest.mark.slow
@@ -130,4 +135,109 @@ def test_a_kill_in_the_middle_leaves_no_checkpoint(bert, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
+    assert not (tmp_path / "model").exists()
+
+
+def on_the_command_line(recipe, *words):
+    command = [sys.executable, "-m", "plackett", "train", str(recipe), *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def write_recipe(tmp_path, base, **changes):
+    data = tmp_path / "lists.jsonl"
+    rows = [{"query": item.query, "docs": item.documents, "labels": item.labels} for item in fruit_lists(50, depth=5)]
+    data.write_text("\n".join(json.dumps(row) for row in rows))
+    training = {"max_steps": 30, "save_strategy": "steps", "save_steps": 5, "logging_steps": 1, "bf16": False}
+    values = {"base": str(base), "train": str(data), "output": str(tmp_path / "model"), "list_size": 3, "dropout": 0.1}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(values | {"training": training} | changes))
+    return path
+
+
+@pytest.mark.slow
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(bert, tmp_path):
+    recipe = write_recipe(tmp_path, bert)
+    assert on_the_command_line(recipe).wait() == 0
+    whole = (tmp_path / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model-training")
+
+    process = on_the_command_line(recipe)
+    while not (tmp_path / "model-training" / "checkpoint-10" / "recipe.json").is_file():
+        assert process.poll() is None, "the training ended by itself"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    newest = max((tmp_path / "model-training").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    (newest / "trainer_state.json").write_text("{")  # as if it had been killed while it saved
+    assert on_the_command_line(recipe, "--resume").wait() == 0
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == whole
+
+
+def test_a_checkpoint_of_another_recipe_is_not_resumed(bert, tmp_path):
+    settings = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    parts = [Part(fruit_lists(8))]
+    train(recipe_for(bert, tmp_path, training=settings), parts, publish=lambda folder, facts: None)
+    other = recipe_for(bert, tmp_path, training=settings, layers=1)
+    with pytest.raises(SettingError, match="layers differ"):
+        train(other, parts, resume=True, publish=lambda folder, facts: None)
+
+
+def test_a_checkpoint_on_the_way_can_be_ranked_with(bert, tmp_path):
+    settings = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(recipe_for(bert, tmp_path, training=settings), [Part(fruit_lists(8))], publish=lambda folder, facts: None)
+    encoder = CrossEncoder(tmp_path / "model-training" / "checkpoint-2")
+    final = CrossEncoder(tmp_path / "model")
+    assert encoder.rank("apple", FRUIT) == final.rank("apple", FRUIT)
+
+
+@pytest.fixture
+def fruit():
+    corpus = {name: f"the {name}" for name in FRUIT}
+    run = [ScoredDoc(query, name, -float(rank)) for query in FRUIT for rank, name in enumerate(FRUIT)]
+    qrels = [Qrel(name, name, 1) for name in FRUIT]
+    return Collection("fruit", dict(zip(FRUIT, FRUIT, strict=True)), corpus, qrels, run)
+
+
+def test_the_best_checkpoint_by_a_measure_is_the_one_that_is_written(bert, tmp_path, fruit):
+    settings = {
+        "max_steps": 20,
+        "learning_rate": 0.05,  # it learns, and then breaks down
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "fruit_RR@10",
+    }
+    recipe = recipe_for(bert, tmp_path, training=settings, dropout=0.0)
+    facts = train(recipe, [Part(fruit_lists(64))], dev=[fruit], publish=lambda folder, facts: None)
+    measured = [entry["eval_fruit_RR@10"] for entry in facts.log if "eval_fruit_RR@10" in entry]
+    assert len(measured) == 10
+    written = compare(CrossEncoder(tmp_path / "model"), fruit, depth=5).reranked["RR@10"]
+    assert written == pytest.approx(max(measured))
+
+
+def test_an_unknown_measure_for_the_best_checkpoint_is_named(bert, tmp_path, fruit):
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "fruit_nDCG@5"}
+    with pytest.raises(SettingError, match="fruit_nDCG@10"):
+        train(recipe_for(bert, tmp_path, training=settings), [Part(fruit_lists(4))], dev=[fruit], publish=print)
+
+
+@pytest.mark.parametrize(("value", "message"), [(0.0, "all the same"), (float("nan"), "NaN")])
+def test_a_collapsed_training_is_stopped_with_a_message(bert, tmp_path, fruit, monkeypatch, value, message):
+    def collapse(scores, labels, mask):
+        """Drives the head to `value`."""
+        return scores.masked_fill(~mask, 0).sum() * 0 + value
+
+    monkeypatch.setitem(LOSSES, "collapse", collapse)
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "learning_rate": 0.0}
+    recipe = recipe_for(bert, tmp_path, training=settings, loss={"name": "collapse"})
+    broken = new_model(read_base(bert), layers=None, dropout=None, seed=0)
+    for parameter in broken.classifier.parameters():
+        parameter.data.fill_(value)
+    monkeypatch.setattr("plackett.training.new_model", lambda *_, **__: broken)
+    with pytest.raises(TrainingError, match=message):
+        train(recipe, [Part(fruit_lists(8))], dev=[fruit], publish=print)
     assert not (tmp_path / "model").exists()

@@ -12,6 +12,7 @@ from plackett.errors import (
     PlackettError,
     ScoreError,
     SettingError,
+    TrainingError,
 )
 
 __version__ = version("plackett")
@@ -27,5 +28,6 @@ __all__ = [
     "RankedDocument",
     "ScoreError",
     "SettingError",
+    "TrainingError",
     "__version__",
 ]

@@ -44,7 +44,9 @@ class EncodedPairs:
         return token_ids, type_ids, mask.astype(np.int64)
 
 
-def token_batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
+def token_batches(
+    lengths: NDArray[np.int64], token_budget: int, max_pairs: int | None = None
+) -> list[NDArray[np.int64]]:
     """Indices of pairs, longest first, cut so that a padded batch holds at most `token_budget` tokens.
 
     A pair longer than the budget stands alone. Every index is in one batch: `scores[np.concatenate(batches)] = ...` is
@@ -54,7 +56,8 @@ def token_batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray
     batches = []
     start = 0
     while start < len(order):
-        size = max(1, token_budget // max(1, int(lengths[order[start]])))
+        fitting = token_budget // max(1, int(lengths[order[start]]))
+        size = max(1, min(fitting, max_pairs or fitting))
         batches.append(order[start : start + size])
         start += size
     return batches

@@ -1,12 +1,17 @@
-"""What a training shows: a bar on standard error, and its curves as a picture."""
+"""What a training shows and leaves: a bar on standard error, its curves as a picture, checkpoints that can be used."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from plackett.checkpoint import Checkpoint, copy_tokenizer, write_metadata
+from plackett.recipes import Recipe
 
 
 class ProgressBar(TrainerCallback):
@@ -34,6 +39,26 @@ class ProgressBar(TrainerCallback):
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+class UsableCheckpoints(TrainerCallback):
+    """Every checkpoint that is saved on the way can be ranked with, and says which recipe it comes from."""
+
+    def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
+        self._base = base
+        self._recipe = recipe
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Add what the Trainer does not write."""
+        if state.is_world_process_zero:
+            make_usable(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._base, self._recipe)
+
+
+def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
+    """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
+    copy_tokenizer(base.folder, folder)
+    write_metadata(folder, activation="sigmoid", max_length=base.max_length)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
 
 
 def plot_training(log: Sequence[Mapping[str, float]], path: Path) -> None:

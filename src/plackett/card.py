@@ -36,7 +36,6 @@ class CardFacts:
     base: str
     data: str
     lists: int
-    documents: int
     loss: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     log: Sequence[Mapping[str, float]]

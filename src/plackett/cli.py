@@ -26,13 +26,14 @@ def commands() -> None:
 @commands.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a setting; dots for nesting.")
-def train(recipe: Path, overrides: tuple[str, ...]) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint that an earlier run saved.")
+def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
     """Train a reranker as RECIPE (YAML) says.
 
     \b
     plackett train recipes/lists.yaml --set output=models/mine --set training.num_train_epochs=2
     """
-    output = require("plackett.jobs", extra="train").train(recipe, overrides)
+    output = require("plackett.jobs", extra="train").train(recipe, overrides, resume=resume)
     click.echo(output)
     _say(f"next: plackett rank QUERY DOCUMENT ... --model {output}")
 
@@ -126,7 +127,6 @@ def demo(base: str | None, output: Path, seed: int) -> None:
 def main() -> None:
     """Run the command line: exit code 2 and one line for a user's mistake."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("bm25s").setLevel(logging.ERROR)  # it logs every step of its index as a debug message
     try:
         commands(prog_name="plackett")
     except PlackettError as error:

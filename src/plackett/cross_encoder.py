@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from plackett.batching import token_batches
-from plackett.checkpoint import activation_function, find_folder, read_checkpoint, whole_folder, write_metadata
+from plackett.checkpoint import (
+    Checkpoint,
+    activation_function,
+    find_folder,
+    read_checkpoint,
+    whole_folder,
+    write_metadata,
+)
 from plackett.engines import Engine, load_engine
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.lists import stable_order
@@ -51,10 +58,21 @@ class CrossEncoder:
         activation: str | None = None,
     ) -> None:
         folder = find_folder(model, revision=revision, local_files_only=local_files_only)
-        self.checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation)
-        self._activation = activation_function(self.checkpoint.activation)
-        self._tokenizer = PairTokenizer.from_checkpoint(self.checkpoint)
-        self._engine = load_engine(engine, self.checkpoint, device) if isinstance(engine, str) else engine
+        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation)
+        self._assemble(checkpoint, load_engine(engine, checkpoint, device) if isinstance(engine, str) else engine)
+
+    @classmethod
+    def from_parts(cls, checkpoint: Checkpoint, engine: Engine) -> "CrossEncoder":
+        """An encoder over an engine that runs already: a model in training, say."""
+        encoder = cls.__new__(cls)
+        encoder._assemble(checkpoint, engine)
+        return encoder
+
+    def _assemble(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        self.checkpoint = checkpoint
+        self._activation = activation_function(checkpoint.activation)
+        self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
+        self._engine = engine
 
     def predict(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
         """Scores of (query, document) pairs in input order: float32 (pairs,), or (pairs, labels) for several labels.

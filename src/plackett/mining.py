@@ -157,16 +157,17 @@ class Mined:
     def __str__(self) -> str:
         report, skipped = self.report, self.report.without_positive + self.report.without_negative
         lines = [
-            f"{report.lists} lists of {report.queries} queries, {report.short_lists} with too few negatives",
-            f"skipped {skipped} queries: {report.without_positive} without a positive in the corpus, "
+            f"lists: {report.lists} of {report.queries} queries, "
+            f"{report.short_lists} with fewer negatives than asked for",
+            f"skipped queries: {skipped}, {report.without_positive} without a positive in the corpus, "
             f"{report.without_negative} without a negative",
-            f"dropped {report.false_negatives} presumed false negatives, {report.duplicates} duplicates",
+            f"dropped candidates: {report.false_negatives} presumed false negatives, {report.duplicates} duplicates",
         ]
         if self.went_on_after:
-            lines.append(f"went on after {self.went_on_after} queries that an earlier call had done")
+            lines.append(f"went on after {self.went_on_after} queries of an earlier call")
         if self.missing:
             shown = ", ".join(self.missing[:SHOWN_MISSING])
-            lines.append(f"{len(self.missing)} judged documents are missing from the corpus, or empty: {shown}")
+            lines.append(f"relevant documents missing from the corpus, or empty: {len(self.missing)}, first {shown}")
         return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,16 @@ def read_lists(path: Path) -> Iterator[LabeledList]:
     """Labelled lists from a file of lists, one at a time."""
     for where, row in _rows(path):
         yield _list(where, row)
+
+
+@dataclass(frozen=True)
+class ListFile:
+    """The lists of a file, read again each time they are gone through."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[LabeledList]:
+        return read_lists(self.path)
 
 
 def read_collection(path: Path, *, split: str = "test") -> Collection:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,26 +20,33 @@ class Recipe:
     """Everything a training is made of. `training` holds Hugging Face TrainingArguments by their own names.
 
     `loss` is a name in `plackett.losses.LOSSES` with that function's options; `list_size` documents of each list are
-    trained on at a time, the best-labelled one always among them; `token_budget` bounds the tokens of a micro-batch.
+    trained on at a time, the best-labelled one always among them; `token_budget` bounds the tokens of a micro-batch,
+    `mini_batch_size` its pairs; with `streaming` the lists are read as they are needed.
     `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, and
     `cached_gradients` holds the graph of one micro-batch at a time, for lists of any length.
-    The collections in `test` are measured afterwards, for the card: `depth` candidates of each query are reranked.
+    `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`).
+    The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
+    candidates of each query are reranked.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     base: str
-    train: tuple[str, ...]
+    train: Mapping[str, Annotated[float, Field(gt=0)]]
     output: str
     loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "p_list_mle"})
     list_size: Annotated[int, Field(ge=2)] = 16
     max_length: int | None = None
     token_budget: Annotated[int, Field(ge=1)] = 4096
+    mini_batch_size: Annotated[int, Field(ge=1)] | None = None
+    streaming: bool = False
     layers: Annotated[int, Field(ge=1)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     freeze_embeddings: bool = False
     cached_gradients: bool = False
+    dev: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ("nDCG@10", "RR@10", "AP")
     depth: Annotated[int, Field(ge=1)] = 100
     description: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -61,9 +69,12 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     """A checked recipe from plain values."""
     for key in values.keys() - Recipe.__dataclass_fields__.keys():
         raise SettingError.unknown("recipe key", key, Recipe.__dataclass_fields__)
-    singles = {key: (values[key],) for key in ("train", "test") if isinstance(values.get(key), str)}
+    spread: dict[str, Any] = {key: (values[key],) for key in ("dev", "test") if isinstance(values.get(key), str)}
+    files = [values["train"]] if isinstance(values.get("train"), str) else values.get("train")
+    if isinstance(files, list):
+        spread["train"] = dict.fromkeys(files, 1.0)
     try:
-        recipe = TypeAdapter(Recipe).validate_python({**values, **singles})
+        recipe = TypeAdapter(Recipe).validate_python({**values, **spread})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise SettingError(f"the recipe does not fit: {problems}") from error
@@ -72,16 +83,17 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
 
 
 def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
-    """The loss called `settings["name"]`, with the other settings as its options, tried once."""
+    """The loss called `settings["name"]`, with the other settings as its options, tried once.
+
+    sentence-transformers' `respect_input_order` is understood as the value of `ties` that means the same.
+    """
     options = {key: value for key, value in settings.items() if key != "name"}
+    if "respect_input_order" in options:
+        options["ties"] = "input_order" if options.pop("respect_input_order") else "stable"
     name = str(settings.get("name"))
     if name not in LOSSES:
         raise SettingError.unknown("loss", name, LOSSES)
-    function = LOSSES[name]
-
-    def loss(scores: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return function(scores, labels, mask, **options)
-
+    loss = partial(LOSSES[name], **options)
     try:
         loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
     except TypeError as error:

@@ -1,0 +1,50 @@
+"""Two processes train like one with the same global batch."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from safetensors.numpy import load_file
+
+WORDS = ["apple", "pear", "plum", "fig", "lime"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cached_gradients", [False, True])
+def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradients):
+    lists = [
+        {"query": WORDS[i % 5], "docs": [f"the {WORDS[(i + j) % 5]} {i}" for j in range(2 + i % 3)], "labels": labels}
+        for i in range(24)
+        for labels in [[1.0, *[0.0] * (1 + i % 3)]]
+    ]
+    data = tmp_path / "lists.jsonl"
+    data.write_text("\n".join(map(json.dumps, lists)))
+    weights = []
+    for processes, batch in ((1, 8), (2, 4)):
+        training = {"max_steps": 3, "per_device_train_batch_size": batch, "optim": "sgd", "learning_rate": 0.5}
+        recipe = {
+            "base": str(bert),
+            "train": str(data),
+            "output": str(tmp_path / f"model{processes}"),
+            "loss": {"name": "p_list_mle"},
+            "token_budget": 40,  # several micro-batches
+            "dropout": 0.0,
+            "cached_gradients": cached_gradients,
+            "training": training | {"bf16": False, "max_grad_norm": 0},
+        }
+        path = tmp_path / f"recipe{processes}.yaml"
+        path.write_text(json.dumps(recipe))
+        launcher = ["torch.distributed.run", "--nproc-per-node", "2", "-m"] if processes == 2 else []
+        command = [sys.executable, "-m", *launcher, "plackett", "train", str(path)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stderr[-3000:]
+        weights.append(load_file(tmp_path / f"model{processes}" / "model.safetensors"))
+    moved = 0.0
+    start = load_file(bert / "model.safetensors")
+    for name, one in weights[0].items():
+        assert abs(one - weights[1][name]).max() < 1e-5, name
+        moved = max(moved, float(abs(one - start.get(name, one)).max()))
+    assert moved > 1e-3
