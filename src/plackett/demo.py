@@ -30,11 +30,11 @@ RECIPE = {
     "freeze_embeddings": True,
     "depth": DEPTH,
     "training": {
-        "max_steps": 400,
+        "max_steps": 600,
         "per_device_train_batch_size": 8,
         "learning_rate": 2.5e-4,
         "warmup_steps": 0.1,
-        "logging_steps": 20,
+        "logging_steps": 25,
     },
 }
 

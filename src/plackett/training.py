@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
 
 from plackett.batching import token_batches
 from plackett.callbacks import ProgressBar, UsableCheckpoints, make_usable, plot_training
@@ -70,11 +70,11 @@ def train(
         model.set_attn_implementation("eager")  # torch's fused attention is slow backwards there
     trainer = ListTrainer(recipe, base, model, arguments, parts, dev)
     last = _last_checkpoint(Path(str(arguments.output_dir)), recipe) if resume else None
-    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds = _run(trainer, last)
     facts = TrainingFacts(
         recipe=recipe,
         lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
-        seconds=result.metrics["train_runtime"],
+        seconds=seconds,
         log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
         max_length=base.max_length,
     )
@@ -93,8 +93,11 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "logging_steps": 10,
         "report_to": "none",
     }
-    # Batches of lists differ in shape, so each process reads its own part of a stream instead of being sent it.
+    # Batches of lists differ in shape and in micro-batches: each process reads its own part of a stream instead of
+    # being sent it, and no two wait for each other before every micro-batch.
     fixed = {
+        "ddp_broadcast_buffers": False,
+        "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "accelerator_config": {"dispatch_batches": False},
@@ -213,6 +216,18 @@ def _collapsed(step: int, scores: str) -> TrainingError:
         f"the training collapsed: at step {step} the scores of the development lists are {scores}; "
         "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
     )
+
+
+def _run(trainer: ListTrainer, last: Path | None) -> float:
+    """Train, from the checkpoint `last` on if there is one; seconds that it took."""
+    if last is not None:
+        state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+        if state.global_step >= state.max_steps:  # killed after the last step: the Trainer would add one more
+            trainer.state = state
+            trainer._load_from_checkpoint(str(last))
+            return 0.0
+    seconds: float = trainer.train(resume_from_checkpoint=str(last) if last else None).metrics["train_runtime"]
+    return seconds
 
 
 def _last_checkpoint(folder: Path, recipe: Recipe) -> Path | None:

@@ -1,4 +1,6 @@
-"""The torch engine: any transformers sequence classifier, in token-sorted padded batches."""
+"""The torch engine: the BERT family without padding, any other sequence classifier in padded batches."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -6,27 +8,50 @@ from numpy.typing import NDArray
 
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import Checkpoint
+from plackett.engines.families import read_weights
+from plackett.engines.packed import PackedEncoder
 from plackett.errors import SettingError
 from plackett.model import load_model, padded_inputs
 
 
 class TorchEngine:
-    """Runs a transformers model in fp32."""
+    """Runs a transformers model in fp32, as it is now: for a model that has learned on, make a new engine."""
 
     token_budget = 2048
 
     def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint) -> None:
-        self._model = model.eval()
-        self._device = next(model.parameters()).device
-        self._checkpoint = checkpoint
+        self._labels = checkpoint.labels
+        self._forward = packed_forward(model, checkpoint) or padded_forward(model, checkpoint)
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
-        inputs = padded_inputs(batch, self._checkpoint)
+        if not len(batch):
+            return np.empty((0, self._labels), np.float32)
         with torch.inference_mode():
-            logits = self._model(**{name: tensor.to(self._device) for name, tensor in inputs.items()}).logits
-            scores: NDArray[np.float32] = logits.float().cpu().numpy()
+            scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
         return scores
+
+
+Forward = Callable[[EncodedPairs], torch.Tensor]
+
+
+def packed_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward | None:
+    """Plackett's own forward pass, for plain members of the BERT family."""
+    weights = read_weights(model)
+    return PackedEncoder(weights, token_types=checkpoint.token_types) if weights else None
+
+
+def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
+    """The module's forward pass, over a padded batch."""
+    model.eval()
+    device = next(model.parameters()).device
+
+    def forward(batch: EncodedPairs) -> torch.Tensor:
+        inputs = padded_inputs(batch, checkpoint)
+        logits: torch.Tensor = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits
+        return logits
+
+    return forward
 
 
 def load(checkpoint: Checkpoint, device: str | None) -> TorchEngine:

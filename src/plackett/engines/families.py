@@ -1,0 +1,192 @@
+"""The BERT family: where each architecture of transformers keeps the weights that all of them have."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor
+
+
+class Affine(NamedTuple):
+    """The weight and bias of a linear layer or a layer norm."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer: attention and feed-forward, each added to its input and normed."""
+
+    query: Affine
+    key: Affine
+    value: Affine
+    attention: Affine
+    attention_norm: Affine
+    up: Affine
+    down: Affine
+    output_norm: Affine
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """A BERT and its head, in the terms that all families share. The tensors are the module's own, not copies."""
+
+    words: Tensor
+    positions: Tensor
+    types: Tensor | None
+    embeddings_norm: Affine
+    project: Affine | None
+    layers: tuple[LayerWeights, ...]
+    dense: Affine
+    activation: Callable[[Tensor], Tensor]
+    output: Affine
+    heads: int
+    epsilon: float
+    padding_idx: int | None
+    """Positions count from behind this token id, and skip it; from 0 where it is None."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between the families: the class, names in its state dict, and the function inside of the head.
+
+    `layer` maps the fields of `LayerWeights` to names in each of `layers`.
+    """
+
+    classifier: str
+    encoder: str
+    layers: str
+    layer: Mapping[str, str]
+    dense: str
+    activation: Callable[[Tensor], Tensor]
+    output: str
+    positions_behind_padding: bool = False
+
+
+_BERT = Family(
+    classifier="BertForSequenceClassification",
+    encoder="bert",
+    layers="encoder.layer",
+    layer={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention": "attention.output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "output_norm": "output.LayerNorm",
+    },
+    dense="bert.pooler.dense",
+    activation=torch.tanh,
+    output="classifier",
+)
+_ELECTRA = replace(
+    _BERT,
+    classifier="ElectraForSequenceClassification",
+    encoder="electra",
+    dense="classifier.dense",
+    activation=F.gelu,
+    output="classifier.out_proj",
+)
+_ROBERTA = replace(
+    _ELECTRA,
+    classifier="RobertaForSequenceClassification",
+    encoder="roberta",
+    activation=torch.tanh,
+    positions_behind_padding=True,
+)
+_DISTILBERT = Family(
+    classifier="DistilBertForSequenceClassification",
+    encoder="distilbert",
+    layers="transformer.layer",
+    layer={
+        "query": "attention.q_lin",
+        "key": "attention.k_lin",
+        "value": "attention.v_lin",
+        "attention": "attention.out_lin",
+        "attention_norm": "sa_layer_norm",
+        "up": "ffn.lin1",
+        "down": "ffn.lin2",
+        "output_norm": "output_layer_norm",
+    },
+    dense="pre_classifier",
+    activation=torch.relu,
+    output="classifier",
+)
+
+# Model type -> family.
+FAMILIES = {
+    "bert": _BERT,
+    "camembert": replace(_ROBERTA, classifier="CamembertForSequenceClassification"),
+    "distilbert": _DISTILBERT,
+    "electra": _ELECTRA,
+    "roberta": _ROBERTA,
+    "xlm-roberta": replace(_ROBERTA, classifier="XLMRobertaForSequenceClassification"),
+}
+
+
+def read_weights(model: torch.nn.Module) -> EncoderWeights | None:
+    """The weights of a plain fp32 classifier of the BERT family; None for anything that may compute something else."""
+    config: Any = getattr(model, "config", None)
+    family = FAMILIES.get(getattr(config, "model_type", ""))
+    if family is None or not _is_plain(model, family, config):
+        return None
+    state = _State(model.state_dict())
+    try:
+        weights = _weights(state, family, config)
+    except KeyError:  # the names of another version of transformers, whose module knows them
+        return None
+    return None if state.tensors else weights  # a weight that is left over belongs to something not known here
+
+
+def _is_plain(model: torch.nn.Module, family: Family, config: Any) -> bool:
+    return (
+        type(model) is getattr(transformers, family.classifier)
+        and (getattr(config, "hidden_act", None) or config.activation) == "gelu"
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+        and not getattr(config, "is_decoder", False)
+        and not getattr(config, "add_cross_attention", False)
+        and all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    )
+
+
+class _State:
+    """A state dict from which weights are taken away."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = dict(tensors)
+
+    def affine(self, name: str) -> Affine:
+        return Affine(self.tensors.pop(f"{name}.weight"), self.tensors.pop(f"{name}.bias"))
+
+
+def _weights(state: _State, family: Family, config: Any) -> EncoderWeights:
+    embeddings = f"{family.encoder}.embeddings"
+    project = f"{family.encoder}.embeddings_project"
+    return EncoderWeights(
+        words=state.tensors.pop(f"{embeddings}.word_embeddings.weight"),
+        positions=state.tensors.pop(f"{embeddings}.position_embeddings.weight"),
+        types=state.tensors.pop(f"{embeddings}.token_type_embeddings.weight", None),
+        embeddings_norm=state.affine(f"{embeddings}.LayerNorm"),
+        project=state.affine(project) if f"{project}.weight" in state.tensors else None,
+        layers=tuple(
+            LayerWeights(
+                **{
+                    part: state.affine(f"{family.encoder}.{family.layers}.{number}.{name}")
+                    for part, name in family.layer.items()
+                }
+            )
+            for number in range(config.num_hidden_layers)
+        ),
+        dense=state.affine(family.dense),
+        activation=family.activation,
+        output=state.affine(family.output),
+        heads=config.num_attention_heads,
+        epsilon=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's is in its code
+        padding_idx=config.pad_token_id if family.positions_behind_padding else None,
+    )
