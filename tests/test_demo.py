@@ -4,7 +4,7 @@ import pytest
 
 from plackett import demo
 from plackett.cli import commands
-from plackett.pydocs import held_out_modules, read_objects
+from plackett.pydocs import held_out_modules, read_objects, relevance
 from plackett.readers import read_collection, read_lists
 from plackett.recipes import read_recipe
 
@@ -14,21 +14,27 @@ def objects():
     return read_objects()
 
 
-def test_training_lists_hold_each_object_first_and_nothing_of_the_held_out_modules(objects):
+def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_modules(objects):
     held_out = held_out_modules(objects, demo.HELD_OUT, seed=0)
     train = [item for item in objects if item.module not in held_out]
     lists = demo.training_lists(train, seed=0)
-    assert len(lists) == len(train) >= 1000
-    parents = {item.document: item.parent for item in train}
-    hidden = {item.document for item in objects if item.module in held_out}
-    for item, made in zip(train, lists, strict=True):
-        assert made.query == item.query
-        assert made.documents[0] == item.document
-        assert made.labels[0] == 2
-        assert set(made.labels[1:]) <= {0, 1}
-        assert made.labels[1:] == tuple(float(parents[document] == item.parent) for document in made.documents[1:])
-        assert len(made.documents) >= 8
-        assert hidden.isdisjoint(made.documents)
+    by_document = {item.document: item for item in train}
+    assert len(lists) == demo.LISTS
+    assert len({made.query for made in lists}) == len(train) >= 1000
+    for made in lists:
+        assert len(made.documents) == len(set(made.documents)) == 8
+        target = by_document[made.documents[0]]
+        assert target.query == made.query
+        assert made.labels == tuple(relevance(target, by_document[document]) for document in made.documents)
+        assert list(made.labels) == sorted(made.labels, reverse=True)
+
+    def shared_words(part):
+        return sum(
+            len(set(made.query.split()) & set(made.documents[-1].split())) / len(set(made.query.split()))
+            for made in part
+        )
+
+    assert shared_words(lists[-1000:]) > 2 * shared_words(lists[:1000])
     assert lists == demo.training_lists(train, seed=0) != demo.training_lists(train, seed=1)
 
 

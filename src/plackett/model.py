@@ -1,13 +1,15 @@
 """The torch module: backbone and head, from any sequence-classification checkpoint."""
 
 import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from plackett._extras import require
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import Checkpoint
 from plackett.errors import CheckpointError, SettingError
@@ -17,7 +19,7 @@ Reranker = PreTrainedModel
 
 def load_model(checkpoint: Checkpoint) -> Reranker:
     """The checkpoint's classifier in fp32. Weights missing from the file are an error, never random numbers."""
-    with _quiet():
+    with quiet():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint.folder,
@@ -43,7 +45,7 @@ def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, se
     `layers` keeps the first so many layers; `dropout` replaces the base's own rates. The head is initialised by `seed`.
     """
     torch.manual_seed(seed)
-    with _quiet():
+    with quiet():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 base.folder,
@@ -63,6 +65,35 @@ def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, se
         raise CheckpointError(f"{base.folder} lacks the weights {', '.join(missing[:3])}: it is not a trained encoder")
     classifier: Reranker = model
     return classifier
+
+
+def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:
+    """The model frozen under adapters, options of peft's LoraConfig by its names; the head is trained whole."""
+    peft = require("peft", extra="lora")
+    known = peft.LoraConfig.__dataclass_fields__
+    for key in options.keys() - known.keys():
+        raise SettingError.unknown("option of lora", key, known)
+    heads = [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+    poolers = {name.rpartition(".")[2] for name, _ in model.base_model.named_modules() if name.endswith("pooler")}
+    try:
+        config = peft.LoraConfig(**{"task_type": "SEQ_CLS", "modules_to_save": [*heads, *sorted(poolers)], **options})
+        adapted: Reranker = peft.get_peft_model(model, config)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"the options of lora do not fit: {error}") from error
+    return adapted
+
+
+def without_lora(model: Reranker) -> Reranker:
+    """A plain classifier with the adapters merged into a copy of its weights; itself if it has none."""
+    if not hasattr(model, "peft_config"):
+        return model
+    adapted: Any = copy.deepcopy(model)
+    merged: Reranker = adapted.merge_and_unload()
+    return merged
 
 
 def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> Any:
@@ -90,8 +121,8 @@ def padded_inputs(batch: EncodedPairs, checkpoint: Checkpoint) -> dict[str, torc
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No loading reports and bars of transformers: what matters in them is raised as an error."""
+def quiet() -> Iterator[None]:
+    """No reports, bars and warnings of transformers: what matters in them is raised as an error."""
     logs: Any = transformers_logging
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity_error()

@@ -1,29 +1,58 @@
 """Files -> records. Errors name the file and the line.
 
-Lists (`.jsonl`, `.jsonl.gz`, `.parquet`): `query`, `docs`, `labels`, and optionally `qid` and `docids`.
+Lists (`.jsonl`, `.jsonl.gz`, `.parquet`): `query`, `docs`, `labels`, and optionally `qid` and `docids`; or the columns
+of MS MARCO v1.1, `query` and `passages` with `passage_text` and `is_selected`.
 BEIR folders: `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`, each plain or `.gz`.
 """
 
 import gzip
 import json
 import math
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from plackett._extras import require
-from plackett.errors import DataError
+from plackett.errors import DataError, HubError
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
 
+# hf://datasets/OWNER/NAME[@REVISION]/FILE, as in fsspec; a revision is a branch, a tag, a commit or refs/pr/1.
+_ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/(.+)")
+
+
+def find_file(name: str) -> Path:
+    """The local path of a file: a path as it is, `hf://datasets/…` from the hub's cache or the hub."""
+    if not name.startswith("hf://"):
+        return Path(name)
+    match = _ON_THE_HUB.fullmatch(name)
+    if match is None:
+        raise DataError(f"{name} is not of the form hf://datasets/OWNER/NAME@REVISION/FILE")
+    # Imported here as in `checkpoint`: it is half of the time of `import plackett`.
+    from huggingface_hub import errors, hf_hub_download
+
+    repository, revision, file = match.groups()
+    try:
+        return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
+    except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            raise HubError(
+                f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
+                "name a file, or try again with a network"
+            ) from error
+        raise HubError(f"the hub has no {name} that you may read") from error
+    except Exception as error:  # as in `checkpoint`: whatever the client makes of answers that are not the hub's
+        raise HubError(f"{name} could not be fetched from the hub: {error}") from error
+
 
 def read_lists(path: Path) -> Iterator[LabeledList]:
     """Labelled lists from a file of lists, one at a time."""
-    for where, row in _rows(path):
-        yield _list(where, row)
+    for _, _, item in _lists(path):
+        yield item
 
 
 @dataclass(frozen=True)
@@ -38,7 +67,7 @@ class ListFile:
 
 def read_collection(path: Path, *, split: str = "test") -> Collection:
     """A BEIR folder (without a run), or a file of lists, whose run is the order of the documents in the file."""
-    return _read_beir(path, split) if path.is_dir() else _lists_as_collection(path)
+    return _read_beir(path, split) if path.is_dir() else _collection(path.name, _lists(path))
 
 
 def read_documents(stream: TextIO, name: str) -> list[str]:
@@ -68,13 +97,17 @@ def _document(where: str, line: str, *, json_only: bool) -> str:
     return _text(where, value) if isinstance(value, dict) else _checked_text(value, f"{where}: the document")
 
 
-def _lists_as_collection(path: Path) -> Collection:
+def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
+    """Lists to be measured on: a run in the order of the documents, and judgements that are the labels."""
+    return _collection(name, ((f"{name}:{number}", {}, item) for number, item in enumerate(lists, start=1)))
+
+
+def _collection(name: str, lists: Iterable[tuple[str, Mapping[str, Any], LabeledList]]) -> Collection:
     queries: dict[str, str] = {}
     corpus: dict[str, str] = {}
     qrels: list[Qrel] = []
     run: list[ScoredDoc] = []
-    for number, (where, row) in enumerate(_rows(path), start=1):
-        item = _list(where, row)
+    for number, (where, row, item) in enumerate(lists, start=1):
         query_id = str(row.get("qid", number))
         if query_id in queries:
             raise DataError(f"{where}: the qid {query_id!r} stands twice")
@@ -91,8 +124,8 @@ def _lists_as_collection(path: Path) -> Collection:
             qrels.append(Qrel(query_id, doc_id, _relevance(where, label)))
             run.append(ScoredDoc(query_id, doc_id, -float(rank)))
     if not queries:
-        raise DataError(f"{path} holds no lists")
-    return Collection(path.name, queries, corpus, qrels, run)
+        raise DataError(f"{name} holds no lists")
+    return Collection(name, queries, corpus, qrels, run)
 
 
 def _read_beir(folder: Path, split: str) -> Collection:
@@ -146,6 +179,35 @@ def _relevance(where: str, label: float) -> int:
     if not label.is_integer():  # nor are NaN and infinity
         raise DataError(f"{where}: the label {label} is no whole number, so it cannot serve as a relevance grade")
     return int(label)
+
+
+def _lists(path: Path) -> Iterator[tuple[str, Mapping[str, Any], LabeledList]]:
+    """The lists of a file, each with where it stands and its row."""
+    for where, row in _rows(path):
+        item = _ms_marco_list(where, row) if "passages" in row and "docs" not in row else _list(where, row)
+        if item is not None:
+            yield where, row, item
+
+
+def _ms_marco_list(where: str, row: Mapping[str, Any]) -> LabeledList | None:
+    """Passages with the selected first, else in their order; None for a row that has none selected."""
+    passages = row["passages"]
+    texts, selected = (
+        passages.get(key) if isinstance(passages, dict) else None for key in ("passage_text", "is_selected")
+    )
+    if not isinstance(texts, list) or not isinstance(selected, list) or len(texts) != len(selected):
+        raise DataError(f"{where}: passages needs passage_text and is_selected, two lists of one length")
+    for index, label in enumerate(selected):
+        if label not in (0, 1):
+            raise DataError(f"{where}: passages.is_selected[{index}] is {label!r}, not 0 or 1")
+    if not any(selected):
+        return None
+    order = sorted(range(len(texts)), key=lambda index: -selected[index])
+    return LabeledList(
+        query=_nonempty_text(row.get("query"), f"{where}: query"),
+        documents=tuple(_checked_text(texts[i], f"{where}: passages.passage_text[{i}]") for i in order),
+        labels=tuple(float(selected[i]) for i in order),
+    )
 
 
 def _list(where: str, row: Mapping[str, Any]) -> LabeledList:

@@ -1,11 +1,12 @@
 """Recipes: everything a training is made of, in one YAML file."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import yaml
@@ -20,13 +21,17 @@ class Recipe:
     """Everything a training is made of. `training` holds Hugging Face TrainingArguments by their own names.
 
     `loss` is a name in `plackett.losses.LOSSES` with that function's options; `list_size` documents of each list are
-    trained on at a time, the best-labelled one always among them; `token_budget` bounds the tokens of a micro-batch,
-    `mini_batch_size` its pairs; with `streaming` the lists are read as they are needed.
-    `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, and
-    `cached_gradients` holds the graph of one micro-batch at a time, for lists of any length.
-    `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`).
+    trained on at a time, the best-labelled one always among them, the `negatives` beside it drawn at random or taken
+    first to last; `token_budget` bounds the tokens of a micro-batch, `mini_batch_size` its pairs; with `streaming` the
+    lists are read as they are needed.
+    `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
+    options of peft's LoraConfig, and `cached_gradients` holds the graph of one micro-batch at a time, for lists of any
+    length.
+    `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` of
+    the lists, drawn by the training's seed, are not trained on and are the development collection `held-out`.
     The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
-    candidates of each query are reranked.
+    candidates of each query are reranked. `early_stopping` ends the training after so many evaluations in a row
+    without a better `metric_for_best_model`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -36,18 +41,22 @@ class Recipe:
     output: str
     loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "p_list_mle"})
     list_size: Annotated[int, Field(ge=2)] = 16
+    negatives: Literal["random", "first"] = "random"
     max_length: int | None = None
     token_budget: Annotated[int, Field(ge=1)] = 4096
     mini_batch_size: Annotated[int, Field(ge=1)] | None = None
     streaming: bool = False
+    hold_out: Annotated[int, Field(ge=1)] | None = None
     layers: Annotated[int, Field(ge=1)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     freeze_embeddings: bool = False
+    lora: Mapping[str, Any] | None = None
     cached_gradients: bool = False
     dev: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("nDCG@10", "RR@10", "AP")
     depth: Annotated[int, Field(ge=1)] = 100
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
     description: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,6 +88,13 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise SettingError(f"the recipe does not fit: {problems}") from error
     loss_function(recipe.loss)
+    if recipe.hold_out and recipe.streaming:
+        raise SettingError("hold_out draws from all lists, and a stream is never read whole: name a file in dev")
+    if recipe.early_stopping and not recipe.training.get("metric_for_best_model"):
+        raise SettingError(
+            "early_stopping needs a measure that should get better: set training.metric_for_best_model, "
+            "training.eval_strategy, and collections in dev"
+        )
     return recipe
 
 
@@ -93,6 +109,9 @@ def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
     name = str(settings.get("name"))
     if name not in LOSSES:
         raise SettingError.unknown("loss", name, LOSSES)
+    known = inspect.signature(LOSSES[name]).parameters.keys() - {"scores", "labels", "mask", "generator"}
+    for key in options.keys() - known:
+        raise SettingError.unknown(f"option of the loss {name}", key, known or ["(none)"])
     loss = partial(LOSSES[name], **options)
     try:
         loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))

@@ -4,30 +4,42 @@ A step tokenises its lists in the data loader, cuts the pairs into micro-batches
 back into (lists, depth) once, where the loss sees them.
 """
 
+import errno
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from torch.utils.data import get_worker_info
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from plackett._extras import require
 from plackett.batching import token_batches
-from plackett.callbacks import ProgressBar, UsableCheckpoints, make_usable, plot_training
+from plackett.callbacks import EarlyStop, ProgressBar, RecipeRecord, UsableCheckpoints, make_usable, plot_training
 from plackett.checkpoint import Checkpoint, check_target, find_folder, read_base, whole_folder
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.torch import TorchEngine
-from plackett.errors import DataError, ScoreError, SettingError, TrainingError
+from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation import evaluate, rerank
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
-from plackett.model import new_model, padded_inputs
+from plackett.model import new_model, padded_inputs, quiet, with_lora, without_lora
 from plackett.recipes import Recipe, loss_function
 from plackett.records import Collection, LabeledList
-from plackett.sampling import Part, SampledLists, StreamedLists
+from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
+
+# What safetensors and torch.save say of a disk that is full; neither carries an errno.
+_FULL = ("No space left", "os error 28", "PytorchStreamWriter failed", "file write failed")
+LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
 
 @dataclass(frozen=True)
@@ -58,29 +70,31 @@ def train(
     Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a
     training that collapsed.
     """
-    if not any(True for part in parts for _ in part.lists):
-        raise DataError("there are no lists to train on")
+    check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     check_target(Path(recipe.output))
     base = read_base(find_folder(recipe.base, revision=None, local_files_only=False), max_length=recipe.max_length)
     arguments = training_arguments(recipe, dev)
+    trainer = ListTrainer(recipe, base, _model(recipe, base, arguments), arguments, parts, dev)
+    with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
+        seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
+        facts = TrainingFacts(
+            recipe=recipe,
+            lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
+            seconds=seconds,
+            log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
+            max_length=base.max_length,
+        )
+        _write(trainer, facts, base, publish)
+    return facts
+
+
+def _model(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
     model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if arguments.device.type == "cpu":
         model.set_attn_implementation("eager")  # torch's fused attention is slow backwards there
-    trainer = ListTrainer(recipe, base, model, arguments, parts, dev)
-    last = _last_checkpoint(Path(str(arguments.output_dir)), recipe) if resume else None
-    seconds = _run(trainer, last)
-    facts = TrainingFacts(
-        recipe=recipe,
-        lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
-        seconds=seconds,
-        log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
-        max_length=base.max_length,
-    )
-    if trainer.is_world_process_zero():
-        _write(facts, base, model, publish)
-    return facts
+    return model if recipe.lora is None else with_lora(model, recipe.lora)
 
 
 def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> TrainingArguments:
@@ -102,9 +116,7 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "disable_tqdm": True,
         "accelerator_config": {"dispatch_batches": False},
     }
-    known = TrainingArguments.__dataclass_fields__
-    for key in recipe.training.keys() - known.keys():
-        raise SettingError.unknown("training argument", key, known)
+    _check_training(recipe.training)
     try:
         arguments = TrainingArguments(**{**defaults, **recipe.training, **fixed})
     except (TypeError, ValueError) as error:
@@ -115,7 +127,29 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
     names = [f"{collection.name}_{measure}" for collection in dev for measure in recipe.measures]
     if best is not None and best.removeprefix("eval_") not in names:
         raise SettingError.unknown("metric_for_best_model", best, names or ["(name collections in dev)"])
+    if recipe.early_stopping and arguments.eval_strategy == "no":
+        raise SettingError("early_stopping needs evaluations: set training.eval_strategy to steps or epoch")
     return arguments
+
+
+def _check_training(settings: Mapping[str, Any]) -> None:
+    """Names, simple types and loggers, which TrainingArguments takes as they come."""
+    known = TrainingArguments.__dataclass_fields__
+    for key, value in settings.items():
+        if key not in known:
+            raise SettingError.unknown("training argument", key, known)
+        default = known[key].default
+        if isinstance(default, int | float):
+            wanted = bool if isinstance(default, bool) else (int, float)
+            if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
+                kind = "true or false" if isinstance(default, bool) else "a number"
+                raise SettingError(f"training.{key} is {value!r}, not {kind}")
+    report_to = settings.get("report_to", "none")
+    for name in [report_to] if isinstance(report_to, str) else report_to or ():
+        if name in LOGGERS:
+            require(name, extra=name)
+        elif name not in {"none", "all", *INTEGRATION_TO_CALLBACK}:
+            raise SettingError.unknown("training.report_to", name, ["none", *INTEGRATION_TO_CALLBACK])
 
 
 class ListCollator:
@@ -131,6 +165,8 @@ class ListCollator:
 
     def __call__(self, lists: Sequence[LabeledList]) -> dict[str, Any]:
         """One step's input, tensors only."""
+        if get_worker_info() is not None:  # a process that forked: the tokenizer's threads stayed behind
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
         encoded = self._tokenizer.encode([(item.query, document) for item in lists for document in item.documents])
         batches = token_batches(encoded.lengths, self._token_budget, self._max_pairs)
         return {
@@ -160,7 +196,7 @@ class ListTrainer(Trainer):
         super().__init__(
             model=model,
             args=arguments,
-            train_dataset=source(parts, recipe.list_size, arguments.seed),
+            train_dataset=source(parts, recipe.list_size, arguments.seed, draw=recipe.negatives),
             eval_dataset=dev or None,
             data_collator=ListCollator(tokenizer, base, recipe.token_budget, recipe.mini_batch_size),
         )
@@ -168,9 +204,19 @@ class ListTrainer(Trainer):
         self._base = base
         self._dev = dev
         self._loss = loss_function(recipe.loss)
+        self._early_stop = EarlyStop(recipe.early_stopping) if recipe.early_stopping else None
         self.remove_callback(PrinterCallback)
-        self.add_callback(ProgressBar())
+        self.progress = ProgressBar()
+        self.add_callback(self.progress)
         self.add_callback(UsableCheckpoints(base, recipe))
+        self.add_callback(RecipeRecord(_as_json(recipe)))
+        if self._early_stop:
+            self.add_callback(self._early_stop)
+
+    def is_over(self, state: TrainerState) -> bool:
+        """Whether a training in this state has come to its end."""
+        stopped = self._early_stop is not None and self._early_stop.is_over(self.args, state)
+        return stopped or state.global_step >= state.max_steps
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -194,7 +240,7 @@ class ListTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Rerank the development collections with the model as it stands: `eval_COLLECTION_MEASURE`."""
-        model = self.accelerator.unwrap_model(self.model)
+        model = without_lora(self.accelerator.unwrap_model(self.model))
         encoder = CrossEncoder.from_parts(self._base, TorchEngine(model, self._base))
         metrics = {}
         for collection in self._dev:
@@ -222,38 +268,107 @@ def _run(trainer: ListTrainer, last: Path | None) -> float:
     """Train, from the checkpoint `last` on if there is one; seconds that it took."""
     if last is not None:
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-        if state.global_step >= state.max_steps:  # killed after the last step: the Trainer would add one more
+        if trainer.is_over(state):  # killed between the last step and the end: the Trainer would add one more
             trainer.state = state
-            trainer._load_from_checkpoint(str(last))
+            best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+            trainer._load_from_checkpoint(best or str(last))
             return 0.0
-    seconds: float = trainer.train(resume_from_checkpoint=str(last) if last else None).metrics["train_runtime"]
-    return seconds
+    if trainer.args.dataloader_num_workers:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else each worker warns that it forked
+    try:
+        output = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        trainer.progress.close()
+    return float(output.metrics["train_runtime"])
 
 
-def _last_checkpoint(folder: Path, recipe: Recipe) -> Path | None:
+def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
     """The newest whole checkpoint of the same recipe, if there is one."""
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))  # the file that is written last
-            before = json.loads((checkpoint / "recipe.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+    folder = Path(str(trainer.args.output_dir))
+    for checkpoint, before in _checkpoints(folder):
+        if before is None:
             continue
-        now = json.loads(json.dumps(asdict(recipe)))
+        now = _as_json(recipe)
         changed = sorted(key for key in now if key not in {"test", "description"} and now[key] != before.get(key))
         if changed:
             raise SettingError(
                 f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
                 f"train without --resume, or delete {folder}"
             )
+        _check_fits(checkpoint, trainer.model)
         return checkpoint
     return None
 
 
+def _checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    """Newest first, each with its recipe: None for one that was not saved to the end."""
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            recipe = RecipeRecord.read(checkpoint)
+        except (OSError, ValueError, LookupError):
+            yield checkpoint, None
+        else:
+            yield checkpoint, recipe
+
+
+def _check_fits(checkpoint: Path, model: Any) -> None:
+    """Weights of another architecture would be loaded in part, and silently: the base may have changed in its place."""
+    path = checkpoint / "model.safetensors"
+    if not path.is_file():
+        return  # adapters and shards, which their own loaders check
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            saved = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); delete {checkpoint} to resume from an earlier one"
+        ) from error
+    own = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    wrong = sorted(name for name, shape in own.items() if saved.get(name) != shape) or sorted(
+        saved.keys() - model.state_dict().keys()
+    )
+    if wrong:
+        raise CheckpointError(
+            f"{checkpoint} holds weights of another architecture ({wrong[0]} does not fit): "
+            "train without --resume, or give back the base that it was begun with"
+        )
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return values
+
+
+@contextmanager
+def _disk_is_not_full(folder: Path) -> Iterator[None]:
+    """One clear error where a checkpoint or the output did not fit on the disk; half-written ones are removed."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in _FULL)
+        if not full:
+            raise
+        whole = []
+        for checkpoint, recipe in list(_checkpoints(folder)):
+            if recipe is not None:
+                whole.append(checkpoint)
+            else:
+                shutil.rmtree(checkpoint, ignore_errors=True)
+        what_next = f"{whole[0]} is whole: train again with --resume" if whole else "train again"
+        raise CheckpointError(
+            f"the disk is full: {folder} or the output could not be written. Free some space; {what_next}"
+        ) from error
+
+
 def _write(
-    facts: TrainingFacts, base: Checkpoint, model: PreTrainedModel, publish: Callable[[Path, TrainingFacts], None]
+    trainer: ListTrainer, facts: TrainingFacts, base: Checkpoint, publish: Callable[[Path, TrainingFacts], None]
 ) -> None:
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
+    if not trainer.is_world_process_zero():
+        return
     with whole_folder(Path(facts.recipe.output)) as folder:
-        model.save_pretrained(folder)
+        without_lora(trainer.accelerator.unwrap_model(trainer.model)).save_pretrained(folder, state_dict=weights)
         make_usable(folder, base, facts.recipe)
         plot_training(facts.log, folder / "training.png")
         publish(folder, facts)

@@ -17,6 +17,10 @@ from plackett.batching import EncodedPairs
 from plackett.engines.families import Affine, EncoderWeights, LayerWeights
 from plackett.engines.linear import Linear
 
+_STEP = 32
+"""Rows are filled up to a multiple of this by rows that nobody reads: oneDNN compiles and keeps code for each number of
+rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes."""
+
 
 @dataclass(frozen=True)
 class _Pairs:
@@ -40,27 +44,28 @@ class PackedEncoder:
         order = np.argsort(batch.lengths, kind="stable")
         batch = batch.select(order)
         lengths, counts = np.unique(batch.lengths, return_counts=True)
-        pairs = _Pairs(self._tensor(batch.cu_seqlens[:-1]), list(zip(counts.tolist(), lengths.tolist(), strict=True)))
+        pairs = _Pairs(self._rows(batch.cu_seqlens[:-1]), list(zip(counts.tolist(), lengths.tolist(), strict=True)))
         hidden = self._embed(batch)
         for layer in self._layers[:-1]:
             hidden = layer(hidden, pairs)
         logits = self._head(self._layers[-1](hidden, pairs, first_only=True))
-        return torch.empty_like(logits).index_copy_(0, self._tensor(order), logits)
+        return logits[np.argsort(order)]
 
     def _embed(self, batch: EncodedPairs) -> Tensor:
         weights = self._weights
-        embedded = weights.words[self._tensor(batch.token_ids)]
+        embedded = F.embedding(self._rows(batch.token_ids), weights.words)
+        embedded += F.embedding(self._rows(_positions(batch, weights.padding_idx)), weights.positions)
         if weights.types is not None:
-            embedded += weights.types[self._tensor(batch.type_ids) if self._token_types else 0]
-        embedded += weights.positions[self._tensor(_positions(batch, weights.padding_idx))]
+            type_ids = batch.type_ids if self._token_types else np.zeros_like(batch.type_ids)
+            embedded += F.embedding(self._rows(type_ids), weights.types)
         embedded = _norm(embedded, weights.embeddings_norm, weights.epsilon)
         return self._project(embedded) if self._project else embedded
 
     def _head(self, first: Tensor) -> Tensor:
         return F.linear(self._weights.activation(F.linear(first, *self._weights.dense)), *self._weights.output)
 
-    def _tensor(self, values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(self._weights.words.device)
+    def _rows(self, values: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.pad(values, (0, -len(values) % _STEP))).to(self._weights.words.device)
 
 
 class _Layer:
@@ -84,14 +89,20 @@ class _Layer:
     def _attend(self, query: Tensor, key_value: Tensor, pairs: _Pairs, first_only: bool) -> Tensor:
         """Every query row attends to the tokens of its own pair."""
         of_heads = (self._heads, query.shape[1] // self._heads)
-        queries = torch.split(query, [count if first_only else count * length for count, length in pairs.groups])
-        keys_values = torch.split(key_value, [count * length for count, length in pairs.groups])
+        *queries, filling = _split(query, [count if first_only else count * length for count, length in pairs.groups])
+        *keys_values, _ = _split(key_value, [count * length for count, length in pairs.groups])
         attended = []
         for (count, length), q, kv in zip(pairs.groups, queries, keys_values, strict=True):
             key, value = kv.view(count, length, 2, *of_heads).permute(2, 0, 3, 1, 4)
             out = F.scaled_dot_product_attention(q.view(count, -1, *of_heads).transpose(1, 2), key, value)
             attended.append(out.transpose(1, 2).reshape(q.shape))
-        return torch.cat(attended)
+        return torch.cat([*attended, filling])
+
+
+def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    """The rows of each group, and those that fill up behind them."""
+    parts: tuple[Tensor, ...] = torch.split(rows, [*sizes, len(rows) - sum(sizes)])
+    return parts
 
 
 def _norm(rows: Tensor, affine: Affine, epsilon: float) -> Tensor:
