@@ -1,10 +1,10 @@
-# Five words: demo, test, check, docs, bench. Each sets up what it needs in $(VENV).
+# Five words: demo, test, check, docs, bench. Each sets up what it needs in $(VENV). Long ones have targets of their own.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs bench
 
 demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -20,6 +20,9 @@ check: $(INSTALLED)  ## style, types, import order
 
 docs: $(INSTALLED)  ## run the code that stands in the README
 	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 45 minutes
+	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from plackett import DataError
-from plackett.readers import read_collection, read_documents, read_lists
+from plackett import DataError, HubError
+from plackett.readers import find_file, lists_as_collection, read_collection, read_documents, read_lists
 from plackett.records import LabeledList, Qrel, ScoredDoc
 
 ROWS = [
@@ -285,3 +285,83 @@ def test_documents_in_another_encoding():
     stream = io.TextIOWrapper(io.BytesIO("é".encode("latin-1")), encoding="utf-8")
     with pytest.raises(DataError, match=r"d\.txt is not UTF-8 text"):
         read_documents(stream, "d.txt")
+
+
+PASSAGES = {"passage_text": ["a", "b", "c"], "is_selected": [0, 1, 0], "url": ["", "", ""]}
+
+
+def test_rows_of_ms_marco_are_lists_with_the_selected_first(tmp_path):
+    rows = [
+        {"query": "q one", "passages": PASSAGES},
+        {"query": "none", "passages": {**PASSAGES, "is_selected": [0, 0, 0]}},
+        {"query": "q two", "passages": {**PASSAGES, "is_selected": [0, 1, 1]}, "qid": "two"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+    (tmp_path / "m.jsonl").write_bytes(lines(rows))
+    for name in ("m.parquet", "m.jsonl"):
+        assert lists(tmp_path / name) == [
+            LabeledList("q one", ("b", "a", "c"), (1.0, 0.0, 0.0)),
+            LabeledList("q two", ("b", "c", "a"), (1.0, 1.0, 0.0)),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"passages": ["a"]}, "passages needs passage_text and is_selected"),
+        ({"passages": {"passage_text": ["a"], "is_selected": [1, 0]}}, "two lists of one length"),
+        ({"passages": {"passage_text": ["a"]}}, "passages needs"),
+        ({"passages": {"passage_text": ["a"], "is_selected": ["1"]}}, r"is_selected\[0\] is '1', not 0 or 1"),
+        ({"passages": {"passage_text": [None], "is_selected": [1]}}, r"passage_text\[0\] is NoneType, not text"),
+        ({"query": None}, "query is NoneType"),
+    ],
+)
+def test_a_broken_row_of_ms_marco_is_named(tmp_path, changes, message):
+    (tmp_path / "m.jsonl").write_bytes(lines([{"query": "q", "passages": PASSAGES}, {"query": "q", "passages": PASSAGES} | changes]))
+    with pytest.raises(DataError, match=rf"m\.jsonl:2: .*{message}"):
+        lists(tmp_path / "m.jsonl")
+
+
+def test_lists_at_hand_are_a_collection_like_those_of_a_file(tmp_path):
+    whole = [LabeledList(item.query, item.documents, tuple(map(round, item.labels))) for item in LISTS]
+    (tmp_path / "l.jsonl").write_bytes(lines([{**row, "labels": [round(label) for label in row["labels"]]} for row in ROWS]))
+    assert lists_as_collection("l.jsonl", whole) == read_collection(tmp_path / "l.jsonl")
+    with pytest.raises(DataError, match=r"held-out:1: the label 0\.5 is no whole number"):
+        lists_as_collection("held-out", LISTS)
+
+
+COMMIT = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A cache in the hub's own layout that holds one file of one data set."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    file = tmp_path / "datasets--org--name" / "snapshots" / COMMIT / "v1.1" / "train.jsonl"
+    for path, content in ((file, lines(ROWS)), (tmp_path / "datasets--org--name" / "refs" / "main", COMMIT.encode())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("revision", [f"@{COMMIT}", "@main", ""])
+def test_a_file_of_the_hub_is_read_from_its_cache(hub_cache, revision):
+    found = find_file(f"hf://datasets/org/name{revision}/v1.1/train.jsonl")
+    assert found == hub_cache
+    assert lists(found) == LISTS
+
+
+@pytest.mark.parametrize("name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"])
+def test_a_file_that_is_not_in_the_cache_of_the_hub(hub_cache, name):
+    with pytest.raises(HubError, match=f"{name} is not in the hub's cache, and the hub cannot be reached"):
+        find_file(f"hf://datasets/{name}")
+
+
+@pytest.mark.parametrize("name", ["hf://org/name/x.jsonl", "hf://datasets/name/x.jsonl", "hf://datasets/org/name", "hf://"])
+def test_a_name_that_is_no_file_of_the_hub(name):
+    with pytest.raises(DataError, match="not of the form hf://datasets/OWNER/NAME@REVISION/FILE"):
+        find_file(name)
+
+
+def test_a_path_is_taken_as_it_is(tmp_path):
+    assert find_file(str(tmp_path / "x.jsonl")) == tmp_path / "x.jsonl"

