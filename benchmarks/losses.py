@@ -2,9 +2,9 @@
 
     PLACKETT_DATA=... python benchmarks/losses.py WORK_FOLDER
 
-One warm-up teaches the encoder to attend across two texts; every loss then starts from it and sees the same lists in the
-same order for the same number of steps. The default is chosen on the development lists; the test sets are looked at once,
-for the table. Results stand in benchmarks/results/losses.json and losses.md; a run that was stopped goes on where it was.
+One warm-up teaches the encoder to attend across two texts; every loss then starts from it and sees the same lists in
+the same order for the same number of steps. The default is chosen on the development lists; the test sets are looked at
+once, for the table. Results stand in benchmarks/results/losses.json and losses.md; a run that was stopped goes on.
 """
 
 import json
@@ -163,9 +163,11 @@ def table(results: Mapping[str, object]) -> str:
     lines = [f"# Losses at the same budget\n\nnDCG@10 with bootstrap 95 % intervals. {results['budget']}.\n"]
     lines += ["| loss | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for loss, row in results["losses"].items():
-        cells = [f"{row[name]['nDCG@10']:.4f} [{row[name]['ci95'][0]:.3f}, {row[name]['ci95'][1]:.3f}]" for name in names]
+        cells = [
+            f"{row[name]['nDCG@10']:.4f} [{row[name]['ci95'][0]:.3f}, {row[name]['ci95'][1]:.3f}]" for name in names
+        ]
         lines.append(f"| {loss} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n\nMade by `make bench-losses`.\n"
+    return "\n".join(lines) + "\n\nMade by `make bench`.\n"
 
 
 if __name__ == "__main__":

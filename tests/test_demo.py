@@ -14,28 +14,50 @@ def objects():
     return read_objects()
 
 
-def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_modules(objects):
+@pytest.fixture(scope="module")
+def split(objects):
     held_out = held_out_modules(objects, demo.HELD_OUT, seed=0)
-    train = [item for item in objects if item.module not in held_out]
-    lists = demo.training_lists(train, seed=0)
-    by_document = {item.document: item for item in train}
-    assert len(lists) == demo.LISTS
-    assert len({made.query for made in lists}) == len(train) >= 1000
+    return (
+        [item for item in objects if item.module not in held_out],
+        [item for item in objects if item.module in held_out],
+    )
+
+
+@pytest.fixture(scope="module")
+def pool(split):
+    return demo.training_objects(*split)
+
+
+def test_packages_add_objects_and_nothing_that_repeats_the_held_out_ones(split, pool):
+    train, test = split
+    assert pool[: len(train)] == train
+    assert len(pool) > 2 * len(train)
+    assert len({item.query for item in pool}) == len(pool)
+    tested = " ".join(f"{item.query} {item.document}" for item in test).lower()
+    for item in pool[len(train) :]:
+        assert not (len(item.query.split()) >= 6 and f"{item.query.lower()} " in tested), item
+
+
+def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_modules(split, pool):
+    train, test = split
+    lists = demo.training_lists(pool, len(train), seed=0)
+    by_document = {item.document: item for item in pool}
+    assert len(lists) == len({made.query for made in lists}) == demo.LISTS
+    assert {item.query for item in train} <= {made.query for made in lists}
+    assert {item.document for item in test}.isdisjoint(document for made in lists for document in made.documents)
     for made in lists:
-        assert len(made.documents) == len(set(made.documents)) == 8
+        assert len(made.documents) == 8
         target = by_document[made.documents[0]]
         assert target.query == made.query
         assert made.labels == tuple(relevance(target, by_document[document]) for document in made.documents)
         assert list(made.labels) == sorted(made.labels, reverse=True)
 
     def shared_words(part):
-        return sum(
-            len(set(made.query.split()) & set(made.documents[-1].split())) / len(set(made.query.split()))
-            for made in part
-        )
+        pairs = [(set(made.query.split()), set(made.documents[-1].split())) for made in part]
+        return sum(len(query & document) / len(query) for query, document in pairs)
 
-    assert shared_words(lists[-1000:]) > 2 * shared_words(lists[:1000])
-    assert lists == demo.training_lists(train, seed=0) != demo.training_lists(train, seed=1)
+    assert shared_words(lists[-1000:]) > 1.5 * shared_words(lists[:1000])
+    assert lists == demo.training_lists(pool, len(train), seed=0) != demo.training_lists(pool, len(train), seed=1)
 
 
 def test_the_test_collection_judges_every_query_whether_bm25_found_it_or_not(objects):

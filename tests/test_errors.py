@@ -14,6 +14,7 @@ EXPECTED = {
     "CheckpointError": OSError,
     "HubError": errors.CheckpointError,
     "ScoreError": ArithmeticError,
+    "TrainingError": ArithmeticError,
     "MissingExtraError": ImportError,
 }
 

@@ -22,6 +22,7 @@ PUBLIC = [
     "RankedDocument",
     "ScoreError",
     "SettingError",
+    "TrainingError",
     "__version__",
 ]
 

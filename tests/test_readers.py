@@ -317,14 +317,18 @@ def test_rows_of_ms_marco_are_lists_with_the_selected_first(tmp_path):
     ],
 )
 def test_a_broken_row_of_ms_marco_is_named(tmp_path, changes, message):
-    (tmp_path / "m.jsonl").write_bytes(lines([{"query": "q", "passages": PASSAGES}, {"query": "q", "passages": PASSAGES} | changes]))
+    (tmp_path / "m.jsonl").write_bytes(
+        lines([{"query": "q", "passages": PASSAGES}, {"query": "q", "passages": PASSAGES} | changes])
+    )
     with pytest.raises(DataError, match=rf"m\.jsonl:2: .*{message}"):
         lists(tmp_path / "m.jsonl")
 
 
 def test_lists_at_hand_are_a_collection_like_those_of_a_file(tmp_path):
     whole = [LabeledList(item.query, item.documents, tuple(map(round, item.labels))) for item in LISTS]
-    (tmp_path / "l.jsonl").write_bytes(lines([{**row, "labels": [round(label) for label in row["labels"]]} for row in ROWS]))
+    (tmp_path / "l.jsonl").write_bytes(
+        lines([{**row, "labels": [round(label) for label in row["labels"]]} for row in ROWS])
+    )
     assert lists_as_collection("l.jsonl", whole) == read_collection(tmp_path / "l.jsonl")
     with pytest.raises(DataError, match=r"held-out:1: the label 0\.5 is no whole number"):
         lists_as_collection("held-out", LISTS)
@@ -351,13 +355,17 @@ def test_a_file_of_the_hub_is_read_from_its_cache(hub_cache, revision):
     assert lists(found) == LISTS
 
 
-@pytest.mark.parametrize("name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"])
+@pytest.mark.parametrize(
+    "name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"]
+)
 def test_a_file_that_is_not_in_the_cache_of_the_hub(hub_cache, name):
     with pytest.raises(HubError, match=f"{name} is not in the hub's cache, and the hub cannot be reached"):
         find_file(f"hf://datasets/{name}")
 
 
-@pytest.mark.parametrize("name", ["hf://org/name/x.jsonl", "hf://datasets/name/x.jsonl", "hf://datasets/org/name", "hf://"])
+@pytest.mark.parametrize(
+    "name", ["hf://org/name/x.jsonl", "hf://datasets/name/x.jsonl", "hf://datasets/org/name", "hf://"]
+)
 def test_a_name_that_is_no_file_of_the_hub(name):
     with pytest.raises(DataError, match="not of the form hf://datasets/OWNER/NAME@REVISION/FILE"):
         find_file(name)

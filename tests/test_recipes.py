@@ -91,7 +91,7 @@ def test_a_loss_with_its_options_is_a_function_of_scores_labels_and_mask(setting
         ("training.num_train_epochs=true", "num_train_epochs is True, not a number"),
         ("training.report_to=tensorbord", "did you mean 'tensorboard'"),
         ("training.eval_strategy=step", "steps"),
-        ("training.load_best_model_at_end=true", "save_strategy|eval_strategy|evaluation strategy"),
+        ("training.load_best_model_at_end=true", "metric_for_best_model"),
     ],
 )
 def test_a_mistake_in_the_options_is_named(tmp_path, override, message):

@@ -292,21 +292,17 @@ EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 1}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
-def test_workers_train_like_one_process_and_resume_in_the_middle_of_an_epoch(bert, tmp_path, persistent):
+def test_workers_train_like_one_process(bert, tmp_path, persistent):
     settings = EVERY_STEP | {"max_steps": 7, "per_device_train_batch_size": 4, "save_steps": 5}
     workers = {"dataloader_num_workers": 2, "dataloader_persistent_workers": persistent}
     parts = [Part(fruit_lists(12, depth=5))]  # three steps an epoch
     logs = []
     for name, more in (("alone", {}), ("workers", workers)):
-        recipe = recipe_for(bert, tmp_path / name, list_size=2, training=settings | more)
+        recipe = recipe_for(bert, tmp_path / name, list_size=2, dropout=0.0, training=settings | more)
         logs.append(train(recipe, parts, publish=nothing).log)
     losses = [[entry["loss"] for entry in log if "loss" in entry] for log in logs]
     assert losses[0] == losses[1]
     assert len(set(losses[0])) == 7
-    whole = saved_weights(tmp_path / "workers")
-    interrupt(tmp_path / "workers", 5)
-    train(recipe, parts, resume=True, publish=nothing)
-    assert saved_weights(tmp_path / "workers") == whole
 
 
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
@@ -317,7 +313,8 @@ def test_merged_adapters_score_as_the_adapters_do(tiny, tmp_path, family):
     pytest.importorskip("peft")
     folder = tiny(family)
     base = read_base(folder)
-    options = LORA | ({"target_modules": ["Wqkv"]} if family == "modernbert" else {})
+    targets = {"modernbert": ["Wqkv"], "deberta-v2": ["query_proj", "value_proj"], "distilbert": ["q_lin", "v_lin"]}
+    options = LORA | ({"target_modules": targets[family]} if family in targets else {})
     adapted = with_lora(new_model(base, layers=None, dropout=None, seed=0), options)
     for name, weights in adapted.named_parameters():
         if "lora_" in name:
@@ -357,7 +354,7 @@ def test_lora_trains_adapters_and_the_head_and_writes_a_plain_checkpoint(bert, t
     ("options", "message"),
     [
         ({"lora_alfa": 3}, "unknown option of lora 'lora_alfa'; did you mean 'lora_alpha'"),
-        ({"target_modules": ["nowhere"]}, "options of lora do not fit: .*nowhere"),
+        ({"target_modules": ["nowhere"]}, "options of lora do not fit: No modules were targeted"),
         ({"r": 0}, "options of lora do not fit"),
     ],
 )

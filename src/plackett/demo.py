@@ -61,7 +61,8 @@ def run(base: str | None, output: Path, seed: int) -> None:
     with whole_file(output / "recipe.yaml") as stream:
         yaml.safe_dump(recipe(base or BASE, output, seed), stream, sort_keys=False)
     _say(
-        f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python itself, the rest of {', '.join(PACKAGES)}"
+        f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python's own objects, "
+        f"the rest of {', '.join(PACKAGES)}"
     )
     model = jobs.train(output / "recipe.yaml", ())
     _say((model / "README.md").read_text(encoding="utf-8").split("## Evaluation")[1].split("## Training")[0].strip())

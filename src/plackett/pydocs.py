@@ -55,8 +55,10 @@ def read_package_objects(packages: Sequence[str]) -> list[DocumentedObject]:
     objects: dict[str, DocumentedObject] = {}
     for package in packages:
         spec = importlib.util.find_spec(package)
-        folder = Path(spec.origin).parent if spec and spec.origin else None
-        for path in sorted(folder.rglob("*.py")) if folder else ():
+        if spec is None or spec.origin is None:
+            continue
+        folder = Path(spec.origin).parent
+        for path in sorted(folder.rglob("*.py")):
             parent = ".".join([package, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
             if "tests" in path.parts:
                 continue

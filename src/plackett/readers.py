@@ -176,7 +176,7 @@ def _qrels(path: Path) -> Iterator[Qrel]:
 
 
 def _relevance(where: str, label: float) -> int:
-    if not label.is_integer():  # nor are NaN and infinity
+    if not float(label).is_integer():  # nor are NaN and infinity
         raise DataError(f"{where}: the label {label} is no whole number, so it cannot serve as a relevance grade")
     return int(label)
 

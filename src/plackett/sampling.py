@@ -118,7 +118,7 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
 
     def try_on(*labels: float) -> float:
         mask = torch.ones(1, len(labels), dtype=torch.bool)
-        return float(loss(torch.arange(len(labels))[None] + 0.5, torch.tensor([labels]), mask))
+        return float(loss(torch.arange(len(labels))[None] + 0.3, torch.tensor([labels]), mask))
 
     first = list(islice((item for part in parts for item in part.lists), CHECKED_LISTS))
     if not first:

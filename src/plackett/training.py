@@ -38,7 +38,14 @@ from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
 
 # What safetensors and torch.save say of a disk that is full; neither carries an errno.
-_FULL = ("No space left", "os error 28", "PytorchStreamWriter failed", "file write failed")
+_FULL = (
+    "No space left",
+    "os error 28",
+    "PytorchStreamWriter failed",
+    "file write failed",
+    "iostream error",
+    "unexpected pos",
+)
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
 
