@@ -136,7 +136,8 @@ def recipe(base: str, output: Path, seed: int) -> dict[str, object]:
         "output": str(output / "model"),
     }
     training = {**RECIPE["training"], "seed": seed}  # type: ignore[dict-item]
-    return own | RECIPE | {"training": training, "description": "documentation of Python's standard library"}
+    description = f"documentation of Python's standard library and of {', '.join(PACKAGES)}"
+    return own | RECIPE | {"training": training, "description": description}
 
 
 def _candidates(objects: Sequence[DocumentedObject], documents: Mapping[str, str]) -> dict[str, list[str]]:

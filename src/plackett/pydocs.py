@@ -59,9 +59,10 @@ def read_package_objects(packages: Sequence[str]) -> list[DocumentedObject]:
             continue
         folder = Path(spec.origin).parent
         for path in sorted(folder.rglob("*.py")):
-            parent = ".".join([package, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
-            if "tests" in path.parts:
+            inside = path.relative_to(folder).with_suffix("")
+            if "tests" in inside.parts:
                 continue
+            parent = ".".join([package, *inside.parts]).removesuffix(".__init__")
             for documented in _parsed(path, parent):
                 objects.setdefault(documented.query, documented)
     return sorted(objects.values(), key=lambda item: item.name)
