@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from conftest import FAMILIES, PAIRS
 from plackett import CheckpointError, SettingError
 from plackett.checkpoint import read_base, read_checkpoint
-from plackett.model import load_model, new_model, padded_inputs
+from plackett.model import first_token_only, load_model, new_model, padded_inputs
 from plackett.tokenization import PairTokenizer
 
 
@@ -172,3 +172,33 @@ def test_the_same_text_gives_the_same_logit_whatever_is_padded_beside_it(tiny):
                 model(**padded_inputs(encoded.select(np.array([i])), checkpoint)).logits for i in range(len(PAIRS))
             ]
         torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_layer_for_the_first_token_only_is_exact(tiny, family, attention):
+    base = read_base(tiny(family, 3))
+    inputs = padded_inputs(PairTokenizer.from_checkpoint(base).encode(PAIRS), base)
+    whole, cheaper = (new_model(base, layers=None, dropout=0.0, seed=0) for _ in range(2))
+    for model in (whole, cheaper):
+        model.set_attn_implementation(attention if model.config.model_type != "deberta-v2" else "eager")
+    first_token_only(cheaper)
+    logits = [model.train()(**inputs).logits for model in (whole, cheaper)]
+    torch.testing.assert_close(*logits, atol=1e-6, rtol=1e-5)
+    for each in logits:
+        each.square().sum().backward()
+    gradients = [{name: weight.grad for name, weight in model.named_parameters()} for model in (whole, cheaper)]
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_the_first_token_alone_goes_through_the_last_layer(bert):
+    model = new_model(read_base(bert), layers=None, dropout=0.5, seed=0).train()
+    first_token_only(model)
+    inputs = {"input_ids": torch.tensor([[1, 5, 6, 7], [1, 8, 9, 4]])}
+    assert model.base_model(**inputs).last_hidden_state.shape[:2] == (2, 1)
+    torch.manual_seed(1)
+    first = model(**inputs).logits
+    assert not torch.equal(first, model(**inputs).logits)  # dropout is at work
+    torch.manual_seed(1)
+    assert torch.equal(first, model(**inputs).logits)

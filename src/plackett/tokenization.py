@@ -58,8 +58,8 @@ class PairTokenizer:
             truncation_side=checkpoint.truncation_side,
         )
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
-        """Token ids of all pairs, unpadded, in input order."""
+    def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
+        """Token ids of all pairs, or of single texts, unpadded, in input order."""
         none = np.empty(0, np.int64)
         token_ids, type_ids, lengths = [none], [none], [none]
         for start in range(0, len(pairs), CHUNK):

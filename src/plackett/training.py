@@ -31,7 +31,7 @@ from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingE
 from plackett.evaluation import evaluate, rerank
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
-from plackett.model import new_model, padded_inputs, quiet, with_lora, without_lora
+from plackett.model import first_token_only, new_model, padded_inputs, quiet, with_lora, without_lora
 from plackett.recipes import Recipe, loss_function
 from plackett.records import Collection, LabeledList
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
@@ -81,7 +81,7 @@ def train(
     check_target(Path(recipe.output))
     base = read_base(find_folder(recipe.base, revision=None, local_files_only=False), max_length=recipe.max_length)
     arguments = training_arguments(recipe, dev)
-    trainer = ListTrainer(recipe, base, _model(recipe, base, arguments), arguments, parts, dev)
+    trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
     with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
         facts = TrainingFacts(
@@ -95,12 +95,14 @@ def train(
     return facts
 
 
-def _model(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
+def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
+    """The base under a new head, as the recipe and the device want it."""
     model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if arguments.device.type == "cpu":
         model.set_attn_implementation("eager")  # torch's fused attention is slow backwards there
+    first_token_only(model)
     return model if recipe.lora is None else with_lora(model, recipe.lora)
 
 
