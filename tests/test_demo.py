@@ -80,7 +80,7 @@ def test_the_demo_runs_from_nothing_to_a_ranking(bert, tmp_path, monkeypatch, ca
     monkeypatch.setattr(demo, "HELD_OUT", 0.01)
     demo.run(str(bert), tmp_path / "demo", seed=3)
     output = capsys.readouterr().out
-    assert "| nDCG@10 |" in output
+    assert "| **nDCG@10** |" in output
     assert output.count("  plackett ") == 3
     recipe = read_recipe(tmp_path / "demo" / "recipe.yaml")
     assert recipe.training["seed"] == 3

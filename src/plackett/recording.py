@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from transformers import TrainingArguments
 
@@ -68,7 +70,7 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
         best_step=facts.best_step,
         lists_seen=facts.lists,
         seconds=facts.seconds,
-        hardware=facts.hardware,
+        hardware=_hardware(facts.arguments),
         description=recipe.description,
     )
     base, revision = _base(recipe.base)
@@ -162,6 +164,13 @@ def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[
     theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()
     changed = [name for name, value in settings.items() if value != ours.get(name)]
     return changed + [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+
+
+def _hardware(arguments: Mapping[str, Any]) -> str:
+    if arguments["use_cpu"]:
+        return f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else str(torch.accelerator.current_accelerator())
+    return f"{os.environ.get('WORLD_SIZE', '1')} x {name}"
 
 
 def _log_entry(entry: Mapping[str, float]) -> dict[str, float]:

@@ -60,7 +60,6 @@ class TrainingFacts:
     arguments: Mapping[str, Any]
     lists: int
     seconds: float
-    hardware: str
     log: tuple[Mapping[str, float], ...]
     best_step: int
     max_length: int
@@ -97,7 +96,6 @@ def train(
             arguments=arguments.to_dict(),
             lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
             seconds=seconds,
-            hardware=_hardware(arguments),
             log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
             best_step=_best_step(trainer),
             max_length=base.max_length,
@@ -303,13 +301,6 @@ def _run(trainer: ListTrainer, last: Path | None) -> float:
 def _best_step(trainer: ListTrainer) -> int:
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     return int(best.rpartition("-")[2]) if best else trainer.state.global_step
-
-
-def _hardware(arguments: TrainingArguments) -> str:
-    if arguments.device.type == "cpu":
-        return f"CPU, {torch.get_num_threads()} threads"
-    name = torch.cuda.get_device_name() if arguments.device.type == "cuda" else arguments.device.type
-    return f"{arguments.world_size} x {name}"
 
 
 def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
