@@ -51,7 +51,8 @@ class Repository:
 class Fault:
     """What happens once to a request whose "METHOD path" contains `where`, in place of the answer.
 
-    A status and headers; or `drop`, the bytes of the body after which the connection ends; or `seconds` of silence
+    A status and headers; or `drop`, the bytes of the body after which the connection ends (an answer without a body is
+    not given at all); or `seconds` of silence
     before the true answer.
     """
 
@@ -73,7 +74,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.extra_paths: list[str] = []
-        self.url = ""
+        self.url = self.cdn = ""  # two names of this machine: the client follows a redirect to its own host otherwise
 
     def add(self, name: str, files: dict[str, bytes], *, private: bool = False) -> str:
         """A repository with files on its main branch; the commit."""
@@ -127,6 +128,7 @@ class Handler(BaseHTTPRequestHandler):
                     body = fault.body.replace("AUTHORIZATION", self.headers.get("Authorization", ""))
                     self.answer(fault.status, body.encode(), **fault.headers)
                     return
+                break
         method = "GET" if self.command == "HEAD" else self.command
         for wanted, pattern, name in self.ROUTES:
             match = re.fullmatch(pattern, path)
@@ -274,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
         if is_large(path):
             oid = hashlib.sha256(content).hexdigest()
             headers |= {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
-            self.answer(302, b"", **headers, Location=f"{self.hub.url}/objects/{oid}")
+            self.answer(302, b"", **headers, Location=f"{self.hub.cdn}/objects/{oid}")
         else:
             self.partial(content, headers)
 
@@ -295,6 +297,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, json.dumps(values).encode(), **{"Content-Type": "application/json"})
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:
+        if self.drop is not None and not body:
+            self.close_connection = True  # without a word
+            return
         self.send_response(status)
         for key, value in {"Content-Length": str(len(body)), "Accept-Ranges": "bytes", **headers}.items():
             self.send_header(key, value)
@@ -318,7 +323,7 @@ def running_hub() -> Iterator[Hub]:
     hub = Hub()
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": hub})) as server:
         server.daemon_threads = True
-        hub.url = f"http://127.0.0.1:{server.server_port}"
+        hub.url, hub.cdn = (f"http://{name}:{server.server_port}" for name in ("127.0.0.1", "localhost"))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield hub
         server.shutdown()

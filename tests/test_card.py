@@ -119,7 +119,7 @@ def reference_evaluations():
 FACTS = Facts(
     model=MODEL,
     versions={"python": "3.11.2", "plackett": "0.1.0"},
-    usage=Usage("how?", ["so", "or 'so'", "no"], [0.25, 0.9, 0.1], [-1.0986, 2.1972, -2.1972]),
+    usage=Usage("how?", ("so", "or 'so'", "no"), (0.25, 0.9, 0.1), (-1.0986, 2.1972, -2.1972)),
     training=TRAINING,
     evaluations=tuple(reference_evaluations()),
 )
@@ -354,7 +354,7 @@ def with_odd_text(text):
         FACTS,
         model=replace(MODEL, name=text, base=text, base_revision="", license=text),
         training=training,
-        usage=Usage(text, [text], [0.5], [0.0]),
+        usage=Usage(text, (text,), (0.5,), (0.0,)),
         evaluations=(replace(HELD_OUT, collection=text),),
         engines=(EngineFacts(text, text, 1, text),),
     )

@@ -35,7 +35,7 @@ class Model:
     activation: str
     base_revision: str = ""
     repository: str = ""
-    language: Sequence[str] = ()
+    language: tuple[str, ...] = ()
     license: str = ""
 
 
@@ -44,9 +44,9 @@ class Usage:
     """A query, some documents, and what the model really gave them: scores after the activation, and raw logits."""
 
     query: str
-    documents: Sequence[str]
-    scores: Sequence[float]
-    logits: Sequence[float]
+    documents: tuple[str, ...]
+    scores: tuple[float, ...]
+    logits: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Sample:
     """One list, cut: `length` documents in truth, each text at most `recording.SHOWN_CHARACTERS` long."""
 
     query: str
-    documents: Sequence[str]
-    labels: Sequence[float]
+    documents: tuple[str, ...]
+    labels: tuple[float, ...]
     length: int
 
 
@@ -82,7 +82,7 @@ class Lists:
     document_characters: Spread
     list_length: Spread
     label: Spread
-    samples: Sequence[Sample] = ()
+    samples: tuple[Sample, ...] = ()
     source: str = ""
     revision: str = ""
     share: float = 1.0
@@ -125,14 +125,14 @@ class Training:
     counts a list as often as it was seen, `seconds` is the whole run's.
     """
 
-    data: Sequence[Lists]
+    data: tuple[Lists, ...]
     held_out: Lists | None
     loss: str
     loss_parameters: Mapping[str, Any]
     settings: Mapping[str, Any]
     arguments: Mapping[str, Any]
-    changed: Sequence[str]
-    log: Sequence[Mapping[str, float]]
+    changed: tuple[str, ...]
+    log: tuple[Mapping[str, float], ...]
     best_step: int
     lists_seen: int
     seconds: float
@@ -186,8 +186,8 @@ class Facts:
     versions: Mapping[str, str]
     usage: Usage | None = None
     training: Training | None = None
-    evaluations: Sequence[Evaluation] = ()
-    engines: Sequence[EngineFacts] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    engines: tuple[EngineFacts, ...] = ()
     calibration: CalibrationFacts | None = None
 
 

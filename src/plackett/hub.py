@@ -66,7 +66,9 @@ def inside(folder: Path, name: str) -> Path:
 
 def hub_error(what: str, error: Exception) -> PlackettError:
     """The HubError for what the client raised. Says what to do next, and never a token."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    cause: BaseException | None = error
+    while cause is not None and not hasattr(cause, "response"):  # the client wraps what an upload met
+        cause = cause.__cause__
     reason = {
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
         403: "the token may not do this: give it write access to the repository or its organisation",
@@ -75,7 +77,7 @@ def hub_error(what: str, error: Exception) -> PlackettError:
         412: "somebody else changed the repository at the same time: try again",
         413: "the hub takes no file of that size",
         429: "the hub asks for a pause (too many requests): try again in some minutes",
-    }.get(status or 0, without_tokens(str(error)))
+    }.get(getattr(getattr(cause, "response", None), "status_code", 0), without_tokens(str(cause or error)))
     return HubError(f"{what}: {reason}")
 
 

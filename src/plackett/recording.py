@@ -59,14 +59,14 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
     arguments = {key: value for key, value in facts.arguments.items() if key not in _OF_THE_MACHINE}
     loss, parameters = _loss(recipe.loss)
     training = Training(
-        data=[lists_facts(part) for part in parts],
+        data=tuple(lists_facts(part) for part in parts),
         held_out=lists_facts(Part(held_out, name="held-out")) if held_out else None,
         loss=loss,
         loss_parameters=parameters,
         settings=settings,
         arguments=arguments,
         changed=_changed(settings, arguments),
-        log=[_log_entry(entry) for entry in facts.log],
+        log=tuple(_log_entry(entry) for entry in facts.log),
         best_step=facts.best_step,
         lists_seen=facts.lists,
         seconds=facts.seconds,
@@ -118,16 +118,16 @@ def lists_facts(part: Part) -> Lists:
         document_characters=_spread(len(document) for item in first for document in item.documents),
         list_length=_spread(len(item.documents) for item in first),
         label=_spread(label for item in first for label in item.labels),
-        samples=[_sample(item) for item in first[:SHOWN_LISTS]],
+        samples=tuple(_sample(item) for item in first[:SHOWN_LISTS]),
     )
 
 
 def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:
     """What the model gives a query's first documents, cut so that they can be read, and scored as they are shown."""
     query = _cut(query, USAGE_CHARACTERS)
-    shown = [_cut(text, USAGE_CHARACTERS) for text in documents if text.strip()][:SHOWN_DOCUMENTS]
+    shown = tuple(_cut(text, USAGE_CHARACTERS) for text in documents if text.strip())[:SHOWN_DOCUMENTS]
     pairs = [(query, document) for document in shown]
-    return Usage(query, shown, encoder.predict(pairs).tolist(), encoder.score(pairs)[:, 0].tolist())
+    return Usage(query, shown, tuple(encoder.predict(pairs).tolist()), tuple(encoder.score(pairs)[:, 0].tolist()))
 
 
 def evaluation_facts(comparison: Comparison) -> Evaluation:
@@ -158,12 +158,13 @@ def _loss(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, {**defaults, **options}
 
 
-def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
+def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of what is not the default of Recipe and TrainingArguments."""
     ours = {item.name: item.default for item in fields(Recipe) if item.default is not MISSING}
-    theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()
+    theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()  # type: ignore[no-untyped-call]
     changed = [name for name, value in settings.items() if value != ours.get(name)]
-    return changed + [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+    changed += [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+    return tuple(changed)
 
 
 def _hardware(arguments: Mapping[str, Any]) -> str:
@@ -201,7 +202,7 @@ def _spread(values: Iterable[float]) -> Spread:
 
 
 def _sample(item: LabeledList) -> Sample:
-    documents = [_cut(text, SHOWN_CHARACTERS) for text in item.documents[:SHOWN_DOCUMENTS]]
+    documents = tuple(_cut(text, SHOWN_CHARACTERS) for text in item.documents[:SHOWN_DOCUMENTS])
     labels = item.labels[: len(documents)]
     return Sample(_cut(item.query, SHOWN_CHARACTERS), documents, labels, len(item.documents))
 

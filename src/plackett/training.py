@@ -93,7 +93,7 @@ def train(
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
         facts = TrainingFacts(
             recipe=recipe,
-            arguments=arguments.to_dict(),
+            arguments=arguments.to_dict(),  # type: ignore[no-untyped-call]
             lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
             seconds=seconds,
             log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),

@@ -1,6 +1,6 @@
 """The same scores in sentence-transformers 4.1 and 5.2, both ways.
 
-`make compat` makes their environments and runs this. PLACKETT_OLD_PYTHONS names their interpreters, separated as in PATH;
+`make compat` makes their environments and runs this. PLACKETT_OLD_PYTHONS names the interpreters, separated as in PATH;
 without it nothing is tested here.
 """
 
