@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench
+.PHONY: demo test check docs bench compat
 
 demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -23,6 +23,17 @@ docs: $(INSTALLED)  ## run the code that stands in the README
 
 bench: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 45 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
+
+# The releases of sentence-transformers whose folders must be read, and that must read ours: an environment for each.
+OLD = $(foreach release,4.1.0 5.2.0,$(VENV)-sentence-transformers-$(release))
+
+compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases of sentence-transformers, both ways
+	PLACKETT_OLD_PYTHONS=$$(echo $(abspath $(OLD:%=%/bin/python)) | tr ' ' ':') $(BIN)/python -m pytest tests/compat
+
+$(VENV)-sentence-transformers-%/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet sentence-transformers==$* 'transformers<5' torch==2.13.0
+	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

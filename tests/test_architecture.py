@@ -64,7 +64,15 @@ def test_the_package_and_its_help_work_on_the_bare_install():
     done = python("import plackett; print(plackett.CrossEncoder.__name__)")
     assert (done.returncode, done.stdout) == (0, "CrossEncoder\n"), done.stderr
     run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
-    for arguments in (["--help"], ["train", "--help"], ["evaluate", "--help"], ["rank", "--help"], ["demo", "--help"]):
+    for arguments in (
+        ["--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["rank", "--help"],
+        ["demo", "--help"],
+        ["card", "--help"],
+        ["publish", "--help"],
+    ):
         done = python(run, *arguments)
         assert done.returncode == 0, done.stderr
         assert "Usage:" in done.stdout

@@ -1,80 +1,414 @@
 """The card is a pure function of its facts, and stays valid Markdown and front matter whatever they hold."""
 
+import json
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import huggingface_hub
 import pytest
+from markdown_it import MarkdownIt
 
-from plackett.card import CardFacts, Result, Usage, render
+from plackett.card import cell, render
+from plackett.citations import LOSS_PAPERS, NAMED_PAPERS, entries
+from plackett.facts import (
+    CalibrationFacts,
+    EngineFacts,
+    Evaluation,
+    Facts,
+    Lists,
+    Measured,
+    Model,
+    Sample,
+    Spread,
+    Training,
+    Usage,
+    dump_facts,
+    read_facts,
+)
+from plackett.losses import LOSSES
 
-FACTS = CardFacts(
-    name="mine",
-    base="org/base",
-    data="my lists",
-    lists=12,
-    loss={"name": "p_list_mle", "weight": "reciprocal_log"},
-    hyperparameters={"learning_rate": 2e-5, "train": ("a|b.jsonl",)},
-    log=({"step": 10, "loss": 1.25},),
-    max_length=96,
-    versions={"plackett": "0.1.0"},
-    results=(Result("held out", 43, 100, {"nDCG@10": (0.5058, 0.7012), "AP": (0.4, 0.35)}),),
-    usage=Usage("how?", ["so", "or 'so'"], [0.9, 0.25]),
+REVISION = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
+SAMPLES = tuple(Sample(f"what is {n}?", ("so it is", "not so"), (1.0, 0.0), 2) for n in range(3))
+MS_MARCO = Lists(
+    name="microsoft/ms_marco",
+    source="hf://datasets/microsoft/ms_marco/v1.1/train-00000-of-00001.parquet",
+    revision=REVISION,
+    size=78704,
+    sampled=1000,
+    query_characters=Spread(11, 33.9, 98),
+    document_characters=Spread(12, 401.25, 1100),
+    list_length=Spread(2, 8.2, 10),
+    label=Spread(0, 0.125, 1),
+    samples=SAMPLES,
+)
+TRAINING = Training(
+    data=(MS_MARCO,),
+    held_out=replace(MS_MARCO, name="held-out", source="", revision="", size=1000),
+    loss="p_list_mle",
+    loss_parameters={"weight": "reciprocal_log", "normalise": False, "ties": "input_order"},
+    settings={"list_size": 100, "mini_batch_size": 16, "depth": 100},
+    arguments={
+        "eval_strategy": "steps",
+        "per_device_train_batch_size": 16,
+        "learning_rate": 2e-05,
+        "num_train_epochs": 1,
+        "weight_decay": 0.0,
+        "seed": 12,
+        "bf16": True,
+        "load_best_model_at_end": True,
+    },
+    changed=("mini_batch_size", "learning_rate", "num_train_epochs", "seed", "bf16", "load_best_model_at_end"),
+    log=(
+        {"step": 0, "epoch": 0.0, "eval_mean_nDCG@10": 0.03},
+        {"step": 250, "epoch": 0.05, "loss": 12.5, "learning_rate": 1e-5},
+        {"step": 500, "epoch": 0.1, "loss": 11.25, "learning_rate": 2e-5},
+        {"step": 500, "epoch": 0.1, "eval_mean_nDCG@10": 0.4636, "eval_runtime": 12.0},
+        {"step": 1000, "epoch": 0.2, "eval_mean_nDCG@10": 0.45},
+    ),
+    best_step=500,
+    lists_seen=78704,
+    seconds=3601.4,
+    hardware="a graphics card",
+)
+MODEL = Model(
+    name="reranker-MiniLM-L12",
+    base="microsoft/MiniLM-L12-H384-uncased",
+    base_revision="44acabbec0ef496f6dbc93adadea57f376b7c0ec",
+    architecture="BertForSequenceClassification",
+    parameters=33360769,
+    max_length=512,
+    labels=1,
+    activation="sigmoid",
+    language=("en",),
+)
+# The published card's table: value and difference by collection.
+REFERENCE = {
+    "NanoMSMARCO_R100": {"map": (0.4776, -0.0120), "mrr@10": (0.4665, -0.0110), "ndcg@10": (0.5330, -0.0074)},
+    "NanoNFCorpus_R100": {"map": (0.3041, 0.0431), "mrr@10": (0.4803, -0.0195), "ndcg@10": (0.3170, -0.0081)},
+    "NanoNQ_R100": {"map": (0.4790, 0.0594), "mrr@10": (0.4831, 0.0564), "ndcg@10": (0.5407, 0.0401)},
+    "NanoBEIR_R100_mean": {"map": (0.4202, 0.0302), "mrr@10": (0.4766, 0.0086), "ndcg@10": (0.4636, 0.0082)},
+}
+REFERENCE_TABLE = """\
+| | NanoMSMARCO_R100 | NanoNFCorpus_R100 | NanoNQ_R100 | NanoBEIR_R100_mean |
+|---|---|---|---|---|
+| map | 0.4776 (-0.0120) | 0.3041 (+0.0431) | 0.4790 (+0.0594) | 0.4202 (+0.0302) |
+| mrr@10 | 0.4665 (-0.0110) | 0.4803 (-0.0195) | 0.4831 (+0.0564) | 0.4766 (+0.0086) |
+| **ndcg@10** | 0.5330 (-0.0074) | 0.3170 (-0.0081) | 0.5407 (+0.0401) | 0.4636 (+0.0082) |
+"""
+
+
+def measured(value, difference, **more):
+    return Measured(first_stage=value - difference, reranked=value, difference=difference, **more)
+
+
+def reference_evaluations():
+    for name, measures in REFERENCE.items():
+        mean = "mean" in name
+        yield Evaluation(
+            collection=name,
+            queries=150 if mean else 50,
+            depth=100,
+            measures={measure: measured(*values) for measure, values in measures.items()},
+            primary="ndcg@10",
+            parameters={"at_k": 10, "always_rerank_positives": True},
+            task="cross-encoder-nano-beir" if mean else "cross-encoder-reranking",
+        )
+
+
+FACTS = Facts(
+    model=MODEL,
+    versions={"python": "3.11.2", "plackett": "0.1.0"},
+    usage=Usage("how?", ("so", "or 'so'", "no"), (0.25, 0.9, 0.1), (-1.0986, 2.1972, -2.1972)),
+    training=TRAINING,
+    evaluations=tuple(reference_evaluations()),
+)
+HELD_OUT = Evaluation(
+    collection="held out",
+    queries=43,
+    depth=50,
+    primary="nDCG@10",
+    measures={
+        "nDCG@10": measured(0.7012, 0.1954, ci95=(0.1, 0.3), p_value=0.001),
+        "AP": measured(0.35, -0.05, ci95=(-0.12, 0.02), p_value=0.21),
+    },
+)
+BARE = Facts(model=replace(MODEL, base="", language=()), versions={})
+
+
+def section(card, heading):
+    """The text under a heading, to the next one of its level."""
+    level = heading.partition(" ")[0]
+    return re.split(rf"^{level} ", card.split(f"\n{heading}\n")[1], flags=re.MULTILINE)[0]
+
+
+def table_rows(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_references_numbers_come_out_in_the_references_tables():
+    def bare(line):
+        return re.sub(r"[\s:-]", "", line.replace("(-", "(~"))
+
+    evaluation = section(render(FACTS), "## Evaluation")
+    rows = [bare(line) for line in table_rows(evaluation)[:5]]
+    assert rows == [bare(line) for line in REFERENCE_TABLE.splitlines()]
+    assert '{"at_k": 10, "always_rerank_positives": true}' in evaluation
+
+
+def test_the_references_data_loss_and_settings_are_shown():
+    card = render(FACTS)
+    data = section(card, "### Training Dataset")
+    for shown in (
+        "microsoft/ms_marco",
+        REVISION,
+        "78,704 lists",
+        "first 1,000 lists",
+        "<li>mean: 33.9 characters</li>",
+    ):
+        assert shown in data
+    assert len([row for row in table_rows(data) if "what is" in row]) == 3
+    assert "1,000 lists" in section(card, "### Evaluation Dataset")
+    loss = section(card, "### Loss")
+    assert json.loads(re.search(r"```json\n(.*?)```", loss, re.DOTALL)[1]) == TRAINING.loss_parameters
+    settings = section(card, "### Training Hyperparameters")
+    changed, all_of_them = settings.split("<details>")
+    assert "- `learning_rate`: 2e-05" in changed
+    assert "weight&#95;decay" not in changed
+    assert "`weight_decay`" not in changed
+    assert "- `weight_decay`: 0.0" in all_of_them
+
+
+def test_the_chosen_step_is_the_bold_row_of_the_log():
+    rows = table_rows(section(render(FACTS), "### Training Logs"))
+    assert rows[0] == "| epoch | step | training loss | learning rate | mean_nDCG@10 |"
+    assert [row for row in rows if "**" in row] == [
+        "| **0.1000** | **500** | **11.2500** | **2.00e-05** | **0.4636** |"
+    ]
+    assert "| 0.0000 | 0 | - | - | 0.0300 |" in rows
+    assert len(rows) == 2 + 4, "a row a step"
+
+
+def test_a_long_log_is_folded():
+    log = tuple({"step": step, "epoch": step / 200, "loss": 1.0, "learning_rate": 1e-5} for step in range(1, 201))
+    card = render(replace(FACTS, training=replace(TRAINING, log=log)))
+    assert "<details><summary>200 rows</summary>" in card
+    assert card.count("<details>") == card.count("</details>") == 2
+
+
+def test_the_sections_stand_in_the_order_of_sentence_transformers():
+    facts = replace(FACTS, engines=(EngineFacts("onnx", "onnx/model.onnx", 90_000_000, "2 cores"),), calibration=PLATT)
+    headings = re.findall(r"^##+ (.*)$", render(facts), re.MULTILINE)
+    assert headings == [
+        *("Model Details", "Usage", "Sentence Transformers", "Transformers", "Plackett", "Evaluation"),
+        *("Training Details", "Training Dataset", "microsoft/ms_marco", "Evaluation Dataset", "Loss"),
+        *("Training Hyperparameters", "Training Logs", "Speed and Size", "Calibration", "Limits of Use"),
+        *("Framework Versions", "Citation"),
+    ]
+
+
+PLATT = CalibrationFacts(
+    method="platt",
+    collection="dev",
+    pairs=1200,
+    parameters={"slope": 0.7, "intercept": -1.5},
+    measures={"ECE": (0.21, 0.03)},
+    threshold=0.35,
+    threshold_rule="a precision of 0.9",
 )
 
 
-def test_every_fact_is_shown_and_nothing_else_changes_the_card():
-    text = render(FACTS)
-    assert text == render(FACTS)
+def test_intervals_and_marks_of_significance():
+    card = render(replace(FACTS, evaluations=(HELD_OUT,)))
+    assert "| **nDCG@10** | 0.5058 | 0.7012 | +0.1954\\* | +0.1000 to +0.3000 | 0.0010 |" in card
+    assert "| AP | 0.4000 | 0.3500 | -0.0500 | -0.1200 to +0.0200 | 0.2100 |" in card
+    assert "more than chance" in card
+    assert "more than chance" not in render(FACTS), "nothing was tested"
+
+
+def test_limits_are_those_that_the_numbers_show():
+    worse = replace(HELD_OUT, primary="AP")
+    limits = section(render(replace(FACTS, evaluations=(worse,))), "## Limits of Use")
+    assert "On held out it ranks worse than the first stage by AP." in limits
+    assert "may be chance (p = 0.21)" in limits
+    assert "512 tokens" in limits
+    assert "not measured" in section(render(BARE), "## Limits of Use")
+
+
+def test_engines_and_calibration_are_shown_when_they_were_measured():
+    engine = EngineFacts(
+        engine="onnx-int8",
+        file="onnx/model_int8.onnx",
+        bytes=23_456_789,
+        hardware="2 cores",
+        workload="100 documents",
+        pairs_per_second=1234.56,
+        milliseconds=81.04,
+        max_difference=0.0123,
+        measures={"nDCG@10": (0.5058, 0.5041)},
+    )
+    card = render(replace(FACTS, engines=(engine,), calibration=PLATT))
+    assert (
+        "| onnx-int8 | onnx/model_int8.onnx | 23.5 MB | 1,234.6 | 81.0 | 1.2e-02 | nDCG@10 0.5058, 0.5041 | "
+        "2 cores, 100 documents |"
+    ) in card
+    calibration = section(card, "## Calibration")
     for shown in (
-        "# mine",
-        "org/base",
-        "my lists",
-        "12 lists",
-        "`p_list_mle`",
-        "`weight=reciprocal_log`",
+        "`platt`",
+        "1,200 pairs of dev",
+        '"slope": 0.7',
+        "| ECE | 0.2100 | 0.0300 |",
+        "of 0.3500, chosen for",
     ):
-        assert shown in text
-    assert "| nDCG@10 | 0.5058 | 0.7012 | +0.1954 |" in text
-    assert "| AP | 0.4000 | 0.3500 | -0.0500 |" in text
-    assert "| learning_rate | 2e-05 |" in text
-    assert "| 10 | 1.2500 |" in text
+        assert shown in calibration
 
 
 def test_the_hubs_own_parser_reads_the_front_matter():
     data = huggingface_hub.ModelCard(render(FACTS)).data
     assert data.pipeline_tag == "text-ranking"
-    assert {(result.metric_type, result.metric_value) for result in data.eval_results} == {
-        ("nDCG@10", 0.7012),
-        ("AP", 0.35),
+    assert data.base_model == "microsoft/MiniLM-L12-H384-uncased"
+    assert data.datasets == ["microsoft/ms_marco"]
+    assert data.metrics == ["map", "mrr@10", "ndcg@10"]
+    assert {"dataset_size:78704", "loss:p_list_mle", "generated_from_trainer"} <= set(data.tags)
+    found = {(item.dataset_name, item.task_type, item.metric_type): item.metric_value for item in data.eval_results}
+    assert found == {
+        (name.replace("_", " "), f"cross-encoder-{'nano-beir' if 'mean' in name else 'reranking'}", measure): value
+        for name, measures in REFERENCE.items()
+        for measure, (value, _) in measures.items()
     }
 
 
-def test_the_usage_is_code_that_runs():
-    [code] = re.findall(r"```python\n(.*?)```", render(FACTS), re.DOTALL)
+def test_the_same_facts_give_the_same_card_also_through_their_file(tmp_path):
+    facts = replace(FACTS, calibration=PLATT)
+    (tmp_path / "plackett.json").write_text(dump_facts(facts))
+    assert render(read_facts(tmp_path)) == render(facts) == render(facts)
+
+
+def test_the_usage_is_code_that_runs_and_says_what_it_prints(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", render(FACTS), re.DOTALL)
+    assert len(blocks) == 4
 
     class Model:
-        def __init__(self, folder): ...
-
-        def predict(self, pairs):
-            assert pairs == [("how?", "so"), ("how?", "or 'so'")]
+        def __init__(self, folder):
+            assert folder == "path/to/reranker-MiniLM-L12"
 
         def rank(self, query, documents):
-            return []
+            assert (query, documents) == ("how?", ["so", "or 'so'", "no"])
+            return [{"corpus_id": index, "score": score} for index, score in ((1, 0.9), (0, 0.25), (2, 0.1))]
 
-    exec(compile(code.replace("from plackett import CrossEncoder", ""), "card", "exec"), {"CrossEncoder": Model})
-
-
-@pytest.mark.parametrize("text", ["a|b", "```", "<b>", "line\nbreak", "日本語", "'\"\\", "---", "{{ facts }}"])
-def test_odd_text_breaks_neither_tables_nor_front_matter(text):
-    facts = replace(FACTS, name="odd", data=text, hyperparameters={"odd": text}, usage=Usage(text, [text], [0.5]))
-    card = render(facts)
-    assert huggingface_hub.ModelCard(card).data.eval_results[0].dataset_name == "held out"
-    [row] = [line for line in card.splitlines() if line.startswith("| odd |")]
-    assert len(re.findall(r"(?<!\\)\|", row)) == 3
+    names = {"CrossEncoder": Model}
+    exec(blocks[0], names)
+    exec(blocks[3].replace("from plackett import CrossEncoder", ""), names)
+    assert capsys.readouterr().out.splitlines() == [
+        line[2:] for line in blocks[3].splitlines() if line.startswith("# ")
+    ]
 
 
-def test_a_model_that_was_never_evaluated_has_a_card():
-    card = render(replace(FACTS, results=(), usage=None, log=()))
+ODD = [
+    "a|b",
+    "``` code",
+    "<b>bold</b><script>alert(1)</script><!--",
+    "line\nbreak\r\nand\ttab",
+    "日本語 ﷽ עברית 👩‍👩‍👧",
+    "'\"\\",
+    "---",
+    "{{ facts }}{% for %}",
+    "[link](https://example.org) ![](x.png)",
+    "__init__ *bold* ~~gone~~ $x$",
+    "&lt;b&gt; \x00 \x1b[31m",
+    "# heading",
+    "1. item",
+    "- item",
+    "===",
+    "</details></code>|",
+    "| a | b |",
+]
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page(card):
+    return Tags(
+        MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(card.split("---\n", 2)[2])
+    )
+
+
+def with_odd_text(text):
+    sample = Sample(text, (text, "b"), (1.0, 0.0), 9)
+    data = replace(MS_MARCO, name=text, source="", samples=(sample,))
+    training = replace(TRAINING, data=(data,), arguments={"odd": text}, changed=("odd",), settings={}, hardware=text)
+    return replace(
+        FACTS,
+        model=replace(MODEL, name=text, base=text, base_revision="", license=text),
+        training=training,
+        usage=Usage(text, (text,), (0.5,), (0.0,)),
+        evaluations=(replace(HELD_OUT, collection=text),),
+        engines=(EngineFacts(text, text, 1, text),),
+    )
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_text_breaks_neither_page_nor_front_matter(text):
+    card = render(with_odd_text(text))
+    assert huggingface_hub.ModelCard(card).data.eval_results[0].dataset_type == text
+    odd, plain = page(card), page(render(with_odd_text("plain text")))
+    assert odd.tags == plain.tags
+    cells = next(row for row in card.splitlines() if row.startswith("| <code>"))
+    shown = " ".join(text.replace("\x00", "").replace("\x1b", "").split())
+    assert shown in " ".join("".join(odd.text).replace("\ufffd", "").split())
+    assert len(re.findall(r"(?<!\\)\|", cells)) == 4
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_cell_is_one_line_that_shows_its_text(text):
+    shown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(f"x {cell(text)} x")
+    assert Tags(shown).tags == ["p"]
+    assert "".join(Tags(shown).text).strip() == re.sub(r"[\x00\x1b]", "\ufffd", f"x {' '.join(text.split())} x")
+
+
+def test_names_stay_legible_in_a_terminal():
+    assert cell("NanoMSMARCO_R100 nDCG@10 python-documentation") == "NanoMSMARCO_R100 nDCG@10 python-documentation"
+
+
+def test_a_model_of_which_nothing_is_known_has_a_card():
+    card = render(BARE)
     assert "was not evaluated" in card
-    assert huggingface_hub.ModelCard(card).data.library_name == "sentence-transformers"
+    assert "was not recorded" in card
+    data = huggingface_hub.ModelCard(card).data
+    assert data.library_name == "sentence-transformers"
+    assert data.eval_results is None
+    assert data.base_model is None
+
+
+def test_a_dataset_without_a_name_and_a_stream():
+    data = replace(MS_MARCO, name="", source="", size=None)
+    card = render(replace(FACTS, training=replace(TRAINING, data=(data,), held_out=None)))
+    assert "a stream, not counted" in card
+    assert huggingface_hub.ModelCard(card).data.datasets is None
+    assert not any(tag.startswith("dataset_size") for tag in huggingface_hub.ModelCard(card).data.tags)
+    assert "No lists were held out" in card
+
+
+def test_papers_are_cited_by_their_keys():
+    assert set(LOSS_PAPERS) <= set(LOSSES)
+    assert set(LOSSES) - set(LOSS_PAPERS) == {"mse"}, "which has no paper"
+    assert {*LOSS_PAPERS.values(), *NAMED_PAPERS.values()} == set(entries())
+    citation = section(render(FACTS), "## Citation")
+    keys = re.findall(r"^@\w+\{(\w+),", citation, re.MULTILINE)
+    assert keys == ["lan2014position", "wang2020minilm", "bajaj2016msmarco", "thakur2021beir"]
+    for entry in entries().values():
+        assert entry.count("{") == entry.count("}")
+        assert re.search(r"year = \{(19|20)\d\d\}", entry)

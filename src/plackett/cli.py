@@ -47,15 +47,51 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 )
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
-def evaluate(checkpoint: str, data: Path, split: str, depth: int, measures: str, json_path: Path | None) -> None:
+@click.option("--card", "on_card", is_flag=True, help="Add the figures to the checkpoint's card.")
+def evaluate(
+    checkpoint: str, data: Path, split: str, depth: int, measures: str, json_path: Path | None, on_card: bool
+) -> None:
     """Rerank the first stage of a collection with CHECKPOINT and measure both.
 
     The first stage of a BEIR folder is BM25; that of a file of lists is the order in the file.
     """
     jobs = require("plackett.jobs", extra="train")
     collection = read_collection(data, split=split)
-    report: str = jobs.evaluate(checkpoint, collection, depth, measures.split(), json_path)
+    report: str = jobs.evaluate(checkpoint, collection, depth, measures.split(), json_path, on_card=on_card)
     click.echo(report)
+
+
+@commands.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+def card(checkpoint: Path) -> None:
+    """Write the card of CHECKPOINT again, from the facts in its plackett.json."""
+    click.echo(require("plackett.jobs", extra="train").card(checkpoint))
+
+
+@commands.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("repository")
+@click.option(
+    "--private", is_flag=True, help="Where the repository is new, only you and your organisation may read it."
+)
+@click.option("--revision", help="The branch to publish to, made if need be.  [default: main]")
+@click.option("--create-pr", is_flag=True, help="Open a pull request in place of a commit.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be sent, and ask nobody.")
+def publish(checkpoint: Path, repository: str, private: bool, revision: str, create_pr: bool, dry_run: bool) -> None:
+    """Publish CHECKPOINT to the hub as REPOSITORY (org/name).
+
+    The folder must load, give the scores on its card, and have the card that its facts give. Interrupted, the same
+    command goes on: what the hub has already is not sent again.
+
+    \b
+    plackett publish models/mine my-org/my-reranker --private --dry-run
+    """
+    how = {"private": private, "revision": revision, "create_pr": create_pr, "dry_run": dry_run}
+    done = require("plackett.publish", extra="train").publish(checkpoint, repository, **how)
+    for file in done.files:
+        _say(f"{file.size:>14,} bytes  {file.path}")
+    _say(f"{len(done.files)} files, {sum(file.size for file in done.files) / 1e6:.1f} MB")
+    click.echo(done.url or f"nothing was sent: this was a dry run for {repository}")
 
 
 @commands.command()

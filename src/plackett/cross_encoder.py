@@ -40,7 +40,8 @@ class CrossEncoder:
 
     `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers.
     `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh) take the place of what the
-    checkpoint says. Threads may share one CrossEncoder.
+    checkpoint says. Weights are safetensors, unless `allow_pickle` takes others too. Threads may share one
+    CrossEncoder.
 
     Raises CheckpointError for a folder that is missing, half-written or no classifier, HubError where the hub did not
     deliver, and SettingError for an unknown engine, device or activation.
@@ -56,9 +57,10 @@ class CrossEncoder:
         revision: str | None = None,
         local_files_only: bool = False,
         activation: str | None = None,
+        allow_pickle: bool = False,
     ) -> None:
-        folder = find_folder(model, revision=revision, local_files_only=local_files_only)
-        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation)
+        folder = find_folder(model, revision=revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
+        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
         self._assemble(checkpoint, load_engine(engine, checkpoint, device) if isinstance(engine, str) else engine)
 
     @classmethod

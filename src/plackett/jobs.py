@@ -2,28 +2,27 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
-from plackett import card
+from plackett.callbacks import plot_training
+from plackett.card import write_card
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError
 from plackett.evaluation import MEASURES, Comparison, compare, table
+from plackett.facts import FILE, add_evaluations, read_facts
 from plackett.mining import with_bm25
 from plackett.readers import ListFile, find_file, lists_as_collection, read_collection
 from plackett.recipes import read_recipe
+from plackett.recording import described, evaluation_facts, trained, usage
 from plackett.records import Collection, LabeledList
 from plackett.sampling import Part, hold_out
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
 from plackett.writers import whole_file
-
-VERSIONS = ("plackett", "torch", "transformers", "tokenizers")
-SHOWN_DOCUMENTS = 5
 
 
 def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
@@ -34,15 +33,18 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
         [first_stage(read_collection(find_file(name)), recipe.depth) for name in names]
         for names in (recipe.dev, recipe.test)
     )
+    held_out: list[LabeledList] = []
     if recipe.hold_out:
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
         dev = [*dev, lists_as_collection("held-out", held_out)]
 
     def publish(folder: Path, facts: TrainingFacts) -> None:
-        encoder = CrossEncoder(folder, activation="identity")
+        encoder = CrossEncoder(folder)
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        card_facts = _card_facts(facts, results, _usage(folder, next(item for part in parts for item in part.lists)))
-        (folder / "README.md").write_text(card.render(card_facts), encoding="utf-8")
+        known = trained(folder, facts, parts, held_out)
+        example = next(item for part in parts for item in part.lists)
+        known = replace(known, usage=usage(encoder, example.query, example.documents))
+        write_card(folder, add_evaluations(known, [evaluation_facts(item) for item in results]))
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
     return Path(recipe.output)
@@ -54,15 +56,39 @@ def evaluate(
     depth: int,
     measures: Sequence[str] = MEASURES,
     json_path: Path | None = None,
+    *,
+    on_card: bool = False,
 ) -> str:
-    """Measure a checkpoint on a collection: a table, and its figures as JSON where a path is given."""
+    """Measure a checkpoint on a collection: a table, and its figures as JSON where a path is given.
+
+    `on_card` adds them to the checkpoint's card.
+    """
     encoder = CrossEncoder(checkpoint, activation="identity")
     comparison = compare(encoder, first_stage(collection, depth), depth=depth, measures=measures, show_progress=True)
     if json_path is not None:
         with whole_file(json_path) as stream:
             json.dump({"collections": {comparison.collection: _figures(comparison)}}, stream, indent=2)
             stream.write("\n")
+    if on_card:
+        write_card(Path(checkpoint), add_evaluations(read_facts(Path(checkpoint)), [evaluation_facts(comparison)]))
     return table(comparison)
+
+
+def card(folder: Path) -> Path:
+    """Write the card of a checkpoint again from its facts, and its picture; the path of the card.
+
+    A checkpoint without facts gets what it says of itself; where its activation or token limit were changed since, the
+    scores on the card are computed again.
+    """
+    now = described(folder)
+    known = read_facts(folder) if (folder / FILE).is_file() else now
+    if (known.model.activation, known.model.max_length) != (now.model.activation, now.model.max_length):
+        model = replace(known.model, activation=now.model.activation, max_length=now.model.max_length)
+        shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)
+        known = replace(known, model=model, usage=shown)
+    if known.training:
+        plot_training(known.training.log, folder / "training.png")
+    return write_card(folder, known)
 
 
 def _part(name: str, share: float, *, streaming: bool) -> Part:
@@ -70,7 +96,7 @@ def _part(name: str, share: float, *, streaming: bool) -> Part:
     lists = file if streaming else list(file)
     if not any(True for _ in lists):
         raise DataError(f"{name} holds no lists")
-    return Part(lists, share)
+    return Part(lists, share, name)
 
 
 def first_stage(collection: Collection, depth: int) -> Collection:
@@ -91,36 +117,3 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
             for name in comparison.reranked
         },
     }
-
-
-def _usage(folder: Path, example: LabeledList) -> card.Usage:
-    documents = example.documents[:SHOWN_DOCUMENTS]
-    scores = CrossEncoder(folder).predict([(example.query, document) for document in documents])
-    return card.Usage(example.query, documents, scores.tolist())
-
-
-def _card_facts(facts: TrainingFacts, results: Sequence[Comparison], usage: card.Usage) -> card.CardFacts:
-    recipe = facts.recipe
-    elsewhere = {"loss", "training", "description", "train", "dev", "test", "output"}
-    shown = {key: value for key, value in asdict(recipe).items() if key not in elsewhere}
-    return card.CardFacts(
-        name=Path(recipe.output).name,
-        base=recipe.base,
-        data=recipe.description or ", ".join(recipe.train),
-        lists=facts.lists,
-        loss=recipe.loss,
-        hyperparameters={**shown, **recipe.training, "seconds of training": round(facts.seconds)},
-        log=[entry for entry in facts.log if "loss" in entry],
-        max_length=facts.max_length,
-        versions={name: version(name) for name in VERSIONS},
-        results=[
-            card.Result(
-                item.collection,
-                item.queries,
-                item.depth,
-                {name: (item.first_stage[name], item.reranked[name]) for name in item.reranked},
-            )
-            for item in results
-        ],
-        usage=usage,
-    )

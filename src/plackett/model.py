@@ -35,7 +35,7 @@ def load_model(checkpoint: Checkpoint) -> Reranker:
                 output_loading_info=True,
             )
         except Exception as error:  # whatever transformers meets in a configuration that does not fit together
-            raise CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}") from error
+            raise _cannot_be_loaded(checkpoint, error) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -65,7 +65,7 @@ def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, se
         except SettingError:
             raise
         except Exception as error:  # as in load_model
-            raise CheckpointError(f"{base.folder} cannot be loaded: {error}") from error
+            raise _cannot_be_loaded(base, error) from error
     missing = sorted(name for name in report["missing_keys"] if ".layer" in name or ".embeddings." in name)
     if missing:  # poolers and heads may be new; an encoder may not
         raise CheckpointError(f"{base.folder} lacks the weights {', '.join(missing[:3])}: it is not a trained encoder")
@@ -132,6 +132,15 @@ def without_lora(model: Reranker) -> Reranker:
     adapted: Any = copy.deepcopy(model)
     merged: Reranker = adapted.merge_and_unload()
     return merged
+
+
+def _cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    if "trust_remote_code" in str(error):
+        return CheckpointError(
+            f"{checkpoint.folder} brings code of its own, which only trust_remote_code=True would run, and Plackett "
+            "never does: take a checkpoint of a family that transformers knows"
+        )
+    return CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}")
 
 
 def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> Any:

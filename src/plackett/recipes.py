@@ -15,6 +15,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
 
+ON_THE_CARD = ("description", "language", "license")  # what is said of the model and changes nothing of it
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +34,8 @@ class Recipe:
     The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
     candidates of each query are reranked. `early_stopping` ends the training after so many evaluations in a row
     without a better `metric_for_best_model`.
+    `allow_pickle` takes a base whose weights are no safetensors.
+    `description` (of the data), `language` (ISO codes) and `license` stand on the card.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -43,6 +47,7 @@ class Recipe:
     list_size: Annotated[int, Field(ge=2)] = 16
     negatives: Literal["random", "first"] = "random"
     max_length: int | None = None
+    allow_pickle: bool = False
     token_budget: Annotated[int, Field(ge=1)] = 4096
     mini_batch_size: Annotated[int, Field(ge=1)] | None = None
     streaming: bool = False
@@ -58,6 +63,8 @@ class Recipe:
     depth: Annotated[int, Field(ge=1)] = 100
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     description: str = ""
+    language: tuple[str, ...] = ()
+    license: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,7 +85,9 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     """A checked recipe from plain values."""
     for key in values.keys() - Recipe.__dataclass_fields__.keys():
         raise SettingError.unknown("recipe key", key, Recipe.__dataclass_fields__)
-    spread: dict[str, Any] = {key: (values[key],) for key in ("dev", "test") if isinstance(values.get(key), str)}
+    spread: dict[str, Any] = {
+        key: (values[key],) for key in ("dev", "test", "language") if isinstance(values.get(key), str)
+    }
     files = [values["train"]] if isinstance(values.get("train"), str) else values.get("train")
     if isinstance(files, list):
         spread["train"] = dict.fromkeys(files, 1.0)

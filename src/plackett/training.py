@@ -32,7 +32,7 @@ from plackett.evaluation import evaluate, rerank
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, padded_inputs, quiet, with_lora, without_lora
-from plackett.recipes import Recipe, loss_function
+from plackett.recipes import ON_THE_CARD, Recipe, loss_function
 from plackett.records import Collection, LabeledList
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
@@ -51,12 +51,17 @@ LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What happened: settings as resolved, lists seen by each process, the log by step, seconds."""
+    """What happened: settings as resolved, lists seen by each process, the log by step, seconds.
+
+    `best_step` is the step whose weights were kept.
+    """
 
     recipe: Recipe
+    arguments: Mapping[str, Any]
     lists: int
     seconds: float
     log: tuple[Mapping[str, float], ...]
+    best_step: int
     max_length: int
 
 
@@ -79,16 +84,20 @@ def train(
     """
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     check_target(Path(recipe.output))
-    base = read_base(find_folder(recipe.base, revision=None, local_files_only=False), max_length=recipe.max_length)
+    pickle = recipe.allow_pickle
+    folder = find_folder(recipe.base, revision=None, local_files_only=False, allow_pickle=pickle)
+    base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
     arguments = training_arguments(recipe, dev)
     trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
     with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
         facts = TrainingFacts(
             recipe=recipe,
+            arguments=arguments.to_dict(),  # type: ignore[no-untyped-call]
             lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
             seconds=seconds,
             log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
+            best_step=_best_step(trainer),
             max_length=base.max_length,
         )
         _write(trainer, facts, base, publish)
@@ -291,6 +300,11 @@ def _run(trainer: ListTrainer, last: Path | None) -> float:
     return float(output.metrics["train_runtime"])
 
 
+def _best_step(trainer: ListTrainer) -> int:
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    return int(best.rpartition("-")[2]) if best else trainer.state.global_step
+
+
 def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
     """The newest whole checkpoint of the same recipe, if there is one."""
     folder = Path(str(trainer.args.output_dir))
@@ -298,7 +312,7 @@ def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
         if before is None:
             continue
         now = _as_json(recipe)
-        changed = sorted(key for key in now if key not in {"test", "description"} and now[key] != before.get(key))
+        changed = sorted(key for key in now if key not in {"test", *ON_THE_CARD} and now[key] != before.get(key))
         if changed:
             raise SettingError(
                 f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "

@@ -1,0 +1,91 @@
+"""The Hugging Face hub: checkpoints down, and what its refusals mean. No model is known here, only files."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+from plackett.errors import CheckpointError, HubError, PlackettError
+
+_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")
+
+
+def download(name: str, revision: str | None, *, local_files_only: bool, allow_pickle: bool = False) -> Path:
+    """The folder of a repository at a revision (branch, tag or commit), from the hub's cache or the hub.
+
+    A cached commit is read without a network. Raises HubError where the hub does not deliver, and CheckpointError for a
+    repository that would write outside of its folder.
+    """
+    # Imported here because it is half of the time of `import plackett`, and only a hub id needs it.
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = [*_DOWNLOADED, *(["pytorch_model*.bin"] if allow_pickle else [])]
+    try:
+        folder = Path(
+            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=patterns)
+        )
+    except errors.HFValidationError as error:
+        raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
+    except errors.GatedRepoError as error:
+        raise HubError(f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(
+            f"there is no folder {name}, and the hub has no model of that name that you may read; "
+            "for a private one set HF_TOKEN, or log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise HubError(f"{name} has no revision {revision!r}; name a branch, a tag or a commit") from error
+    except errors.LocalEntryNotFoundError as error:
+        at = f" at revision {revision!r}" if revision else ""
+        raise HubError(
+            f"there is no folder {name}, it is not in the hub's cache{at}, and the hub cannot be reached or was not "
+            "asked; name a folder, or try again with a network"
+        ) from error
+    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the hub's
+        raise hub_error(f"{name} could not be fetched from the hub", error) from error
+    check_inside(folder)
+    return folder
+
+
+def check_inside(folder: Path) -> None:
+    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs."""
+    folder = folder.resolve()
+    root = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    for path in sorted(folder.rglob("*")):
+        if not path.resolve().is_relative_to(root):
+            raise CheckpointError(
+                f"{path} is a link that leads out of the checkpoint, to {path.readlink()}; put the file in its place"
+            )
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file that a configuration names; CheckpointError for one that leads out of the folder."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in name or not path.parts:
+        raise CheckpointError(f"a configuration in {folder} names the file {name!r}, which is outside of the folder")
+    return folder / path
+
+
+def hub_error(what: str, error: Exception) -> PlackettError:
+    """The HubError for what the client raised. Says what to do next, and never a token."""
+    cause: BaseException | None = error
+    while cause is not None and not hasattr(cause, "response"):  # the client wraps what an upload met
+        cause = cause.__cause__
+    reason = {
+        401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
+        403: "the token may not do this: give it write access to the repository or its organisation",
+        404: "the hub has no such repository or branch, or none that this token may see",
+        409: "somebody else changed the repository at the same time: try again",
+        412: "somebody else changed the repository at the same time: try again",
+        413: "the hub takes no file of that size",
+        429: "the hub asks for a pause (too many requests): try again in some minutes",
+    }.get(getattr(getattr(cause, "response", None), "status_code", 0), without_tokens(str(cause or error)))
+    return HubError(f"{what}: {reason}")
+
+
+def without_tokens(text: str) -> str:
+    """The text, with every token of this process blotted out."""
+    from huggingface_hub import get_token
+
+    for token in {get_token(), os.environ.get("HF_TOKEN"), os.environ.get("HUGGING_FACE_HUB_TOKEN")}:
+        if token and token.strip():
+            text = text.replace(token.strip(), "[token]")
+    return text

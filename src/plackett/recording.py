@@ -1,0 +1,211 @@
+"""What happened, as the facts of a card: of lists, of a training, of measurements."""
+
+import inspect
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import TrainingArguments
+
+from plackett.checkpoint import find_folder, read_checkpoint
+from plackett.cross_encoder import CrossEncoder
+from plackett.evaluation import Comparison
+from plackett.facts import (
+    Evaluation,
+    Facts,
+    Lists,
+    Measured,
+    Model,
+    Sample,
+    Spread,
+    Training,
+    Usage,
+    is_hub_id,
+)
+from plackett.losses import LOSSES
+from plackett.recipes import Recipe
+from plackett.records import LabeledList
+from plackett.sampling import Part
+from plackett.training import TrainingFacts
+
+VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
+SAMPLED_LISTS = 1000
+SHOWN_LISTS = 3
+SHOWN_DOCUMENTS = 5
+SHOWN_CHARACTERS = 1000
+USAGE_CHARACTERS = 300
+
+# Recipe keys that have sections of their own on the card, and arguments that say something of this machine only.
+_ELSEWHERE = {"base", "description", "dev", "language", "license", "loss", "output", "test", "train", "training"}
+_OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
+_LOGGED = {"epoch", "learning_rate", "loss", "step"}
+
+
+def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out: Sequence[LabeledList]) -> Facts:
+    """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out."""
+    recipe = facts.recipe
+    settings = {key: value for key, value in asdict(recipe).items() if key not in _ELSEWHERE}
+    arguments = {key: value for key, value in facts.arguments.items() if key not in _OF_THE_MACHINE}
+    loss, parameters = _loss(recipe.loss)
+    training = Training(
+        data=tuple(lists_facts(part) for part in parts),
+        held_out=lists_facts(Part(held_out, name="held-out")) if held_out else None,
+        loss=loss,
+        loss_parameters=parameters,
+        settings=settings,
+        arguments=arguments,
+        changed=_changed(settings, arguments),
+        log=tuple(_log_entry(entry) for entry in facts.log),
+        best_step=facts.best_step,
+        lists_seen=facts.lists,
+        seconds=facts.seconds,
+        hardware=_hardware(facts.arguments),
+        description=recipe.description,
+    )
+    base, revision = _base(recipe.base)
+    known = described(folder)
+    model = replace(
+        known.model,
+        name=Path(recipe.output).name,
+        base=base,
+        base_revision=revision,
+        language=recipe.language,
+        license=recipe.license,
+    )
+    return replace(known, model=model, training=training)
+
+
+def described(folder: Path) -> Facts:
+    """The facts of a checkpoint of which nothing is known but what it says of itself."""
+    checkpoint = read_checkpoint(folder)
+    return Facts(
+        model=Model(
+            name=folder.resolve().name,
+            base="",
+            architecture=json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0],
+            parameters=_parameters(folder),
+            max_length=checkpoint.max_length,
+            labels=checkpoint.labels,
+            activation=checkpoint.activation,
+        ),
+        versions={"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+    )
+
+
+def lists_facts(part: Part) -> Lists:
+    """What the first lists of a file are like. A local file is known by its name only, not by its path."""
+    first = list(islice(part.lists, SAMPLED_LISTS))
+    hub = re.fullmatch(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/.+", part.name)
+    return Lists(
+        name=hub[1] if hub else Path(part.name).name,
+        source=part.name if hub else "",
+        revision=(hub[2] or "") if hub else "",
+        size=len(part.lists) if isinstance(part.lists, Sequence) else None,
+        share=part.share,
+        sampled=len(first),
+        query_characters=_spread(len(item.query) for item in first),
+        document_characters=_spread(len(document) for item in first for document in item.documents),
+        list_length=_spread(len(item.documents) for item in first),
+        label=_spread(label for item in first for label in item.labels),
+        samples=tuple(_sample(item) for item in first[:SHOWN_LISTS]),
+    )
+
+
+def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:
+    """What the model gives a query's first documents, cut so that they can be read, and scored as they are shown."""
+    query = _cut(query, USAGE_CHARACTERS)
+    shown = tuple(_cut(text, USAGE_CHARACTERS) for text in documents if text.strip())[:SHOWN_DOCUMENTS]
+    pairs = [(query, document) for document in shown]
+    return Usage(query, shown, tuple(encoder.predict(pairs).tolist()), tuple(encoder.score(pairs)[:, 0].tolist()))
+
+
+def evaluation_facts(comparison: Comparison) -> Evaluation:
+    """A comparison as a card shows it; its first measure is the one that counts."""
+    return Evaluation(
+        collection=comparison.collection,
+        queries=comparison.queries,
+        depth=comparison.depth,
+        measures={
+            name: Measured(comparison.first_stage[name], value, comparison.difference(name))
+            for name, value in comparison.reranked.items()
+        },
+        primary=next(iter(comparison.reranked)),
+    )
+
+
+def _loss(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The loss and all its options, those left out with their defaults."""
+    name = str(settings["name"])
+    defaults = {
+        key: parameter.default
+        for key, parameter in inspect.signature(LOSSES[name]).parameters.items()
+        if parameter.default is not inspect.Parameter.empty and key != "generator"
+    }
+    options = {key: value for key, value in settings.items() if key != "name"}
+    if "respect_input_order" in options:  # the reference's name, as in `recipes.loss_function`
+        options["ties"] = "input_order" if options.pop("respect_input_order") else "stable"
+    return name, {**defaults, **options}
+
+
+def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of what is not the default of Recipe and TrainingArguments."""
+    ours = {item.name: item.default for item in fields(Recipe) if item.default is not MISSING}
+    theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()  # type: ignore[no-untyped-call]
+    changed = [name for name, value in settings.items() if value != ours.get(name)]
+    changed += [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+    return tuple(changed)
+
+
+def _hardware(arguments: Mapping[str, Any]) -> str:
+    if arguments["use_cpu"]:
+        return f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else str(torch.accelerator.current_accelerator())
+    return f"{os.environ.get('WORLD_SIZE', '1')} x {name}"
+
+
+def _log_entry(entry: Mapping[str, float]) -> dict[str, float]:
+    kept = {key: value for key, value in entry.items() if key in _LOGGED or key.startswith("eval_")}
+    return {key: value for key, value in kept.items() if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def _base(name: str) -> tuple[str, str]:
+    """The hub id and commit of a base; a folder is known by its name only, not by its path."""
+    if Path(name).is_dir() or not is_hub_id(name):
+        return Path(name).name, ""
+    snapshot = find_folder(name, revision=None, local_files_only=True)
+    return name, snapshot.name if snapshot.parent.name == "snapshots" else ""
+
+
+def _parameters(folder: Path) -> int:
+    """The number of weights, from the heads of the files."""
+    count = 0
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, framework="numpy") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return count
+
+
+def _spread(values: Iterable[float]) -> Spread:
+    known = list(values)
+    return Spread(min(known), fmean(known), max(known))
+
+
+def _sample(item: LabeledList) -> Sample:
+    documents = tuple(_cut(text, SHOWN_CHARACTERS) for text in item.documents[:SHOWN_DOCUMENTS])
+    labels = item.labels[: len(documents)]
+    return Sample(_cut(item.query, SHOWN_CHARACTERS), documents, labels, len(item.documents))
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
