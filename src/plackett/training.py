@@ -28,12 +28,13 @@ from plackett.checkpoint import Checkpoint, check_target, find_folder, read_base
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
-from plackett.evaluation import evaluate, rerank
+from plackett.evaluation import evaluate
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
 from plackett.model import new_model, padded_inputs, quiet, with_lora, without_lora
 from plackett.recipes import Recipe, loss_function
 from plackett.records import Collection, LabeledList
+from plackett.reranking import rerank
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
 
