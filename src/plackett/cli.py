@@ -55,6 +55,7 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 @click.option("--json", type=FILE, help="Also write the figures to this file.")
 @click.option("--per-query", is_flag=True, help="With every query's values in the JSON.")
 @click.option("--csv", type=FILE, help="Also write the table to this file; with reference, its files to this folder.")
+@click.option("--html", type=FILE, help="Also write a page with pictures, and the queries most helped and hurt.")
 def evaluate(
     systems: tuple[str, ...], depth: str, measures: str, semantics: str, only_retrieved: bool, **options: Any
 ) -> None:
@@ -68,7 +69,7 @@ def evaluate(
     plackett evaluate models/mine models/other dense.trec --data beir/scifact --depth 10,50,100
     """
     jobs = require("plackett.jobs", extra="train")
-    outputs = jobs.Outputs(**{name: options.pop(name) for name in ("json", "per_query", "csv")})
+    outputs = jobs.Outputs(**{name: options.pop(name) for name in ("json", "per_query", "csv", "html")})
     sources = jobs.Sources(**options)
     if semantics == "reference":
         positives = not only_retrieved

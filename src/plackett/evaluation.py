@@ -13,11 +13,11 @@ import ir_measures
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.cross_encoder import CrossEncoder
-from plackett.errors import DataError, SettingError
+from plackett.cross_encoder import ALONE, CrossEncoder, Share
+from plackett.errors import DataError, ScoreError, SettingError
 from plackett.readers import read_qrels
 from plackett.records import Collection, Qrel, ScoredDoc
-from plackett.reranking import rerank
+from plackett.reranking import Candidates, rerank
 from plackett.runs import best_first, by_query, cut, judged_only, read_run
 from plackett.significance import Significance, holm, significance
 
@@ -88,6 +88,32 @@ class Comparison:
     def difference(self, measure: str) -> float:
         """Reranked less first stage."""
         return self.reranked[measure] - self.first_stage[measure]
+
+
+class Evaluator:
+    """Measures the same collections again and again while a model learns; they are tokenised once, and kept."""
+
+    def __init__(self, collections: Sequence[Collection], *, depth: int, measures: Sequence[str] = MEASURES) -> None:
+        self._collections = [judged_only(collection)[0] for collection in collections]
+        self._depth = depth
+        self._measures = measures
+        self._candidates: dict[str, Candidates] = {}
+
+    def __call__(self, encoder: CrossEncoder, share: Share = ALONE) -> dict[str, float]:
+        """The means by `COLLECTION_MEASURE`, the same in each of the processes that share the work.
+
+        ScoreError where the model answers NaN or infinity, or gives all candidates of a collection one score.
+        """
+        found = {}
+        for collection in self._collections:
+            if collection.name not in self._candidates:
+                self._candidates[collection.name] = Candidates.of(encoder, collection, self._depth)
+            run = self._candidates[collection.name].rerank(encoder, share=share)
+            if len({scored.score for scored in run}) == 1 < len(run):
+                raise ScoreError(f"the scores of {collection.name} are all the same")
+            for measure, value in means(evaluate_per_query(run, collection.qrels, self._measures)).items():
+                found[f"{collection.name}_{measure}"] = value
+        return found
 
 
 def compare(

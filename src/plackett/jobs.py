@@ -12,6 +12,7 @@ from plackett import card
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError, SettingError
 from plackett.evaluation import MEASURES, Comparison, check_measures, compare, compare_run, mean_of, with_holm
+from plackett.html_report import page
 from plackett.readers import ListFile, find_file, lists_as_collection
 from plackett.recipes import read_recipe
 from plackett.records import Collection, LabeledList, ScoredDoc
@@ -151,6 +152,9 @@ def _write_outputs(
     if outputs.csv is not None:
         with whole_file(outputs.csv) as stream:
             stream.write(csv_text(comparisons))
+    if outputs.html is not None:
+        with whole_file(outputs.html) as stream:
+            stream.write(page(comparisons, collections, runs))
 
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
