@@ -15,6 +15,7 @@ import torch
 
 from conftest import DOCUMENTS, FAMILIES, PAIRS, QUERY
 from plackett import CheckpointError, CrossEncoder, InputError, PlackettError, ScoreError, SettingError
+from plackett.cross_encoder import Share
 from plackett.engines import FakeEngine
 
 
@@ -309,3 +310,23 @@ def test_save_pretrained_never_takes_other_things_away(bert, tmp_path):
 def test_every_refusal_is_a_plackett_error(bert):
     with pytest.raises(PlackettError):
         CrossEncoder(bert).rank("", [])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_share_the_work_have_all_logits_and_score_each_pair_once(bert, processes):
+    encoder = CrossEncoder(bert)
+    encoded = encoder.encode(PAIRS * 20)
+    alone = encoder.score_encoded(encoded)
+    np.testing.assert_array_equal(alone, encoder.score(PAIRS * 20))
+    parts = []
+    for index in range(processes):
+        encoder.score_encoded(encoded, share=Share(index, processes, lambda array: parts.append(array) or array))
+    np.testing.assert_array_equal(sum(parts), alone)
+    assert (sum((part != 0).astype(int) for part in parts) == 1).all()
+
+
+def test_a_share_without_numbers_is_told_to_every_process(bert):
+    encoder = CrossEncoder(bert)
+    encoded = encoder.encode(PAIRS)
+    with pytest.raises(ScoreError, match="NaN or infinity"):
+        encoder.score_encoded(encoded, share=Share(0, 2, lambda array: array * np.nan))

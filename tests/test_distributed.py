@@ -21,9 +21,18 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
     ]
     data = tmp_path / "lists.jsonl"
     data.write_text("\n".join(map(json.dumps, lists)))
-    weights = []
+    weights, measured = [], []
     for processes, batch in ((1, 8), (2, 4)):
-        training = {"max_steps": 3, "per_device_train_batch_size": batch, "optim": "sgd", "learning_rate": 0.5}
+        training = {
+            "save_strategy": "steps",
+            "save_steps": 3,
+            "eval_strategy": "steps",
+            "eval_steps": 2,
+            "max_steps": 3,
+            "per_device_train_batch_size": batch,
+            "optim": "sgd",
+            "learning_rate": 0.5,
+        }
         recipe = {
             "base": str(bert),
             "train": str(data),
@@ -32,6 +41,7 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
             "token_budget": 40,  # several micro-batches
             "dropout": 0.0,
             "cached_gradients": cached_gradients,
+            "dev": str(data),
             "training": training | {"bf16": False, "max_grad_norm": 0},
         }
         path = tmp_path / f"recipe{processes}.yaml"
@@ -42,6 +52,13 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, result.stderr[-3000:]
         weights.append(load_file(tmp_path / f"model{processes}" / "model.safetensors"))
+        state = tmp_path / f"model{processes}-training" / "checkpoint-3" / "trainer_state.json"
+        log = json.loads(state.read_text())["log_history"]
+        measured.append([entry for entry in log if "eval_lists.jsonl_AP" in entry])
+    assert [entry["step"] for entry in measured[0]] == [0, 2, 3]
+    for one, two in zip(*measured, strict=True):
+        for name in ("nDCG@10", "RR@10", "AP"):
+            assert two[f"eval_lists.jsonl_{name}"] == pytest.approx(one[f"eval_lists.jsonl_{name}"], abs=1e-9)
     moved = 0.0
     start = load_file(bert / "model.safetensors")
     for name, one in weights[0].items():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from plackett.losses import LOSSES
 from plackett.model import load_model, new_model, with_lora, without_lora
 from plackett.recipes import make_recipe
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
+from plackett.reranking import Candidates
 from plackett.sampling import Part
 from plackett.tokenization import PairTokenizer
 from plackett.training import (
@@ -226,9 +228,31 @@ def test_the_best_checkpoint_by_a_measure_is_the_one_that_is_written(bert, tmp_p
     recipe = recipe_for(bert, tmp_path, training=settings, dropout=0.0)
     facts = train(recipe, [Part(fruit_lists(64))], dev=[fruit], publish=lambda folder, facts: None)
     measured = [entry["eval_fruit_RR@10"] for entry in facts.log if "eval_fruit_RR@10" in entry]
-    assert len(measured) == 10
+    assert len(measured) == 11  # before the first step too
     written = compare(CrossEncoder(tmp_path / "model"), fruit, depth=5).reranked["RR@10"]
     assert written == pytest.approx(max(measured))
+
+
+def test_development_collections_are_measured_before_during_and_after_and_tokenised_once(
+    bert, tmp_path, fruit, monkeypatch
+):
+    made = []
+    of = Candidates.of
+    monkeypatch.setattr(Candidates, "of", lambda *given: made.append(given) or of(*given))
+    other = replace(fruit, name="other", qrels=fruit.qrels[:2])
+    settings = {"max_steps": 5, "eval_strategy": "steps", "eval_steps": 2, "learning_rate": 0.05}
+    facts = train(
+        recipe_for(bert, tmp_path, training=settings, dropout=0.0),
+        [Part(fruit_lists(32))],
+        dev=[fruit, other],
+        publish=lambda folder, facts: None,
+    )
+    measured = [entry for entry in facts.log if "eval_fruit_AP" in entry]
+    assert [entry["step"] for entry in measured] == [0, 2, 4, 5]
+    assert len(made) == 2
+    for collection in (fruit, other):
+        after = compare(CrossEncoder(tmp_path / "model"), collection, depth=5).reranked
+        assert {m: measured[-1][f"eval_{collection.name}_{m}"] for m in after} == pytest.approx(after)
 
 
 def test_an_unknown_measure_for_the_best_checkpoint_is_named(bert, tmp_path, fruit):
@@ -410,7 +434,7 @@ def test_tensorboard_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
     told = accumulator.EventAccumulator(str(events.parent)).Reload()
     losses = [entry["loss"] for entry in facts.log if "loss" in entry]
     assert [event.value for event in told.Scalars("train/loss")] == pytest.approx(losses)
-    assert len(told.Scalars("eval/fruit_nDCG@10")) == 1
+    assert [event.step for event in told.Scalars("eval/fruit_nDCG@10")] == [0, 3]
 
 
 def test_a_base_that_has_changed_is_not_resumed_with(bert, tiny, tmp_path):

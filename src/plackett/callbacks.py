@@ -67,6 +67,15 @@ class EarlyStop(TrainerCallback):
         return bool(values) and len(values) - 1 - values.index(max(values)) >= self._patience
 
 
+class MeasureAtEnd(TrainerCallback):
+    """Evaluates after the last step too, wherever `eval_steps` falls."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask for it."""
+        if state.global_step >= state.max_steps and args.eval_strategy != "epoch":
+            control.should_evaluate = True
+
+
 class RecipeRecord(TrainerCallback, ExportableState):
     """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
 

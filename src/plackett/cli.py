@@ -11,9 +11,11 @@ import click
 from plackett import __version__
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.errors import InputError, PlackettError
-from plackett.readers import read_collection, read_documents
+from plackett.errors import InputError, PlackettError, SettingError
+from plackett.readers import read_documents
+from plackett.reranking import rerank_file
 
+FILE = click.Path(path_type=Path)
 MODEL = click.option("--model", required=True, help="A checkpoint: a folder or a hub id.")
 
 
@@ -39,26 +41,68 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 
 
 @commands.command()
-@click.argument("checkpoint")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="A BEIR folder, or a file of lists.")
+@click.argument("systems", nargs=-1, required=True, metavar="CHECKPOINT|RUN...")
+@click.option("--data", multiple=True, help="A BEIR folder, a file of lists, nanobeir, or nanobeir:msmarco,nq.")
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
-@click.option(
-    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates reranked a query."
-)
+@click.option("--run", type=FILE, help="The first stage: a TREC run.")
+@click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
+@click.option("--queries", type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
+@click.option("--corpus", type=FILE, help="Texts of the documents, as --queries.")
+@click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
-@click.option("--card", "on_card", is_flag=True, help="Add the figures to the checkpoint's card.")
+@click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
+@click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
+@click.option("--json", type=FILE, help="Also write the figures to this file.")
+@click.option("--per-query", is_flag=True, help="With every query's values in the JSON.")
+@click.option("--csv", type=FILE, help="Also write the table to this file; with reference, its files to this folder.")
+@click.option("--html", type=FILE, help="Also write a page with pictures, and the queries most helped and hurt.")
+@click.option("--card", is_flag=True, help="Add the figures to the cards of the checkpoints.")
 def evaluate(
-    checkpoint: str, data: Path, split: str, depth: int, measures: str, json_path: Path | None, on_card: bool
+    systems: tuple[str, ...], depth: str, measures: str, semantics: str, only_retrieved: bool, **options: Any
 ) -> None:
-    """Rerank the first stage of a collection with CHECKPOINT and measure both.
+    """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
 
-    The first stage of a BEIR folder is BM25; that of a file of lists is the order in the file.
+    The first stage of a BEIR folder is BM25, that of a file of lists is the order in the file, that of NanoBEIR comes
+    with it; --run takes its place.
+
+    \b
+    plackett evaluate models/mine --data my-test.jsonl
+    plackett evaluate models/mine models/other dense.trec --data beir/scifact --depth 10,50,100
     """
     jobs = require("plackett.jobs", extra="train")
-    collection = read_collection(data, split=split)
-    report: str = jobs.evaluate(checkpoint, collection, depth, measures.split(), json_path, on_card=on_card)
-    click.echo(report)
+    outputs = jobs.Outputs(**{name: options.pop(name) for name in ("json", "per_query", "csv", "html", "card")})
+    sources = jobs.Sources(**options)
+    if semantics == "reference":
+        positives = not only_retrieved
+        click.echo(jobs.evaluate_as_reference(systems, sources, _depths(depth), positives, outputs))
+        return
+    if semantics != "trec_eval":
+        raise SettingError.unknown("semantics", semantics, ["trec_eval", "reference"])
+    click.echo(jobs.evaluate(systems, sources, depths=_depths(depth), measures=measures.split(), outputs=outputs))
+
+
+@commands.command()
+@click.option("--run", required=True, type=FILE, help="The first stage: a TREC run, its lines query by query.")
+@click.option("--queries", required=True, type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
+@click.option("--corpus", required=True, type=FILE, help="Texts of the documents, as --queries.")
+@MODEL
+@click.option("--output", required=True, type=FILE, help="The TREC run to write.")
+@click.option("--depth", type=click.IntRange(min=1), help="Rerank the first so many of each query.  [default: all]")
+def rerank(run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None) -> None:
+    """Rerank a TREC run into another.
+
+    Killed or interrupted, the same command goes on where it stopped.
+
+    \b
+    plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
+    """
+    done = rerank_file(
+        CrossEncoder(model), run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True
+    )
+    click.echo(output)
+    _say(f"reranked: {done.pairs} pairs of {done.queries} queries")
+    if done.done_before:
+        _say(f"went on after {done.done_before} queries that were reranked before")
 
 
 @commands.command()
@@ -171,6 +215,13 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("plackett: interrupted")
         sys.exit(130)
+
+
+def _depths(text: str) -> list[int]:
+    depths = [int(word) for word in text.replace(",", " ").split() if word.isdecimal()]
+    if len(depths) != len(text.replace(",", " ").split()) or not depths or min(depths) < 1:
+        raise SettingError(f"--depth is {text!r}, not a number of candidates, or several: 10,20,50,100")
+    return sorted(set(depths))
 
 
 def _line(item: RankedDocument) -> str:

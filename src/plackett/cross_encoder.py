@@ -1,8 +1,10 @@
 """CrossEncoder: a checkpoint, its tokenizer and an engine. What users import."""
 
+import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict, TypeVar
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett.batching import token_batches
+from plackett.batching import EncodedPairs, token_batches
 from plackett.checkpoint import (
     Checkpoint,
     activation_function,
@@ -26,6 +28,8 @@ from plackett.tokenization import PairTokenizer
 
 T = TypeVar("T")
 
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
+
 
 class RankedDocument(TypedDict):
     """One item of `rank`: the document's index in the input, its score, and its text where that was asked for."""
@@ -33,6 +37,18 @@ class RankedDocument(TypedDict):
     corpus_id: int
     score: float
     text: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the work that process `index` of `processes` does; `total` adds an array over all of them."""
+
+    index: int
+    processes: int
+    total: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+ALONE = Share(0, 1, lambda array: array)
 
 
 class CrossEncoder:
@@ -132,20 +148,49 @@ class CrossEncoder:
             shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile)
             write_metadata(beside, activation=self.checkpoint.activation, max_length=self.checkpoint.max_length)
 
-    def _logits(self, pairs: list[tuple[str, str]], *, show_progress: bool) -> NDArray[np.float32]:
-        logits = np.empty((len(pairs), self.checkpoint.labels), np.float32)
-        encoded = self._tokenizer.encode([(self.checkpoint.prompt + query, document) for query, document in pairs])
-        with tqdm(total=len(pairs), unit="pair", delay=2, disable=not show_progress) as progress:
-            for batch in token_batches(encoded.lengths, self._engine.token_budget):
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
+        """The pairs tokenised, for `score_encoded`. Raises InputError as `predict` does."""
+        checked = [_checked_pair(index, pair) for index, pair in enumerate(_checked_list(pairs, "pairs"))]
+        return self._encode(checked)
+
+    def score_encoded(
+        self, encoded: EncodedPairs, *, share: Share = ALONE, show_progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Raw logits of tokenised pairs, float32 (pairs, labels).
+
+        Several processes with the same pairs each score their share of the batches, which are those of one process, and
+        all of them return all logits.
+        """
+        logits = np.zeros((len(encoded), self.checkpoint.labels), np.float32)
+        batches = token_batches(encoded.lengths, self._engine.token_budget)[share.index :: share.processes]
+        total = sum(map(len, batches))
+        with tqdm(total=total, unit="pair", delay=2, disable=not show_progress) as progress:
+            for batch in batches:
                 logits[batch] = self._engine.score(encoded.select(batch))
                 progress.update(len(batch))
+        logits = share.total(logits)
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(broken):
             raise ScoreError(
-                f"{self.checkpoint.folder} answered NaN or infinity for {len(broken)} of {len(pairs)} pairs, "
+                f"{self.checkpoint.folder} answered NaN or infinity for {len(broken)} of {len(logits)} pairs, "
                 f"first pair {broken[0]}; the checkpoint is damaged, or its training diverged"
             )
         return logits
+
+    def fingerprint(self) -> str:
+        """What tells this model from others: its folder's name, and a digest of its files and its token limit."""
+        digest = hashlib.sha256(f"{self.checkpoint.max_length}".encode())
+        for path in sorted(self.checkpoint.folder.iterdir()):
+            if path.suffix in MODEL_FILES and path.is_file():
+                with path.open("rb") as stream:
+                    digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        return f"{self.checkpoint.folder.name} {digest.hexdigest()[:12]}"
+
+    def _encode(self, pairs: list[tuple[str, str]]) -> EncodedPairs:
+        return self._tokenizer.encode([(self.checkpoint.prompt + query, document) for query, document in pairs])
+
+    def _logits(self, pairs: list[tuple[str, str]], *, show_progress: bool) -> NDArray[np.float32]:
+        return self.score_encoded(self._encode(pairs), show_progress=show_progress)
 
     def _check_rank(self, top_k: int | None) -> None:
         if self.checkpoint.labels != 1:

@@ -1,58 +1,119 @@
 """A run goes in, a reranked run comes out, the same call measures both. Every measure is ir-measures'."""
 
-from collections import defaultdict
+import logging
+import os
+from collections.abc import Collection as Items
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import ir_measures
 import numpy as np
+from numpy.typing import NDArray
 
-from plackett.cross_encoder import CrossEncoder
-from plackett.errors import DataError, SettingError
+from plackett.cross_encoder import ALONE, CrossEncoder, Share
+from plackett.errors import DataError, ScoreError, SettingError
+from plackett.readers import read_qrels
 from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.reranking import Candidates, rerank
+from plackett.runs import best_first, by_query, cut, judged_only, read_run
+from plackett.significance import Significance, holm, significance
 
 MEASURES = ("nDCG@10", "RR@10", "AP")
+
+Run = Iterable[ScoredDoc] | str | os.PathLike[str]
+Judgements = Iterable[Qrel] | str | os.PathLike[str]
+PerQuery = Mapping[str, Mapping[str, float]]  # measure -> query id -> value
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) -> dict[str, float]:
+    """Mean of each measure over the judged queries.
+
+    The run and the judgements are records, ir-measures' or Plackett's, or paths of TREC files. Ties in a run are broken
+    as trec_eval does, equal scores by document id, descending, for every measure: the programs behind ir-measures do
+    not agree on it. A judged query without candidates counts as zero, a query without judgements does not count; a
+    warning of the logger `plackett.evaluation` says how many there are.
+
+    Raises SettingError for names that ir-measures does not know, all of them at once, and DataError for a run that has
+    a document twice or a score that is not finite, and where there are no judgements.
+    """
+    known, candidates = _judgements(qrels), _candidates(run)
+    judged = {qrel.query_id for qrel in known}
+    for count, what in (
+        (len(judged - candidates.keys()), "judged queries have no candidates: they count as zero"),
+        (len(candidates.keys() - judged), "queries of the run are not judged: they do not count"),
+    ):
+        if count:
+            logger.warning("%d %s", count, what)
+    return means(_measure(candidates, known, measures))
+
+
+def evaluate_per_query(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) -> PerQuery:
+    """As `evaluate`, the values of each judged query, in the order of the judgements."""
+    return _measure(_candidates(run), _judgements(qrels), measures)
+
+
+def means(values: PerQuery) -> dict[str, float]:
+    """The mean of each measure over its queries."""
+    return {name: fmean(of_query.values()) for name, of_query in values.items()}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A first stage and its reranking on one collection: mean of each measure over `queries` queries."""
+    """A first stage and what became of it on one collection: mean of each measure over `queries` judged queries.
+
+    `reranked` is what `system` makes of the first `depth` candidates. `significance` is that of the differences;
+    `perfect` what the best order of the same candidates would give, and `recall` the share of the relevant documents
+    that stand among them: no reranker gets higher. `per_query` has (first stage, reranked) by measure and query id.
+    `without_candidates` queries count as zero; `unjudged` queries of the first stage do not count.
+    """
 
     collection: str
     queries: int
     depth: int
     first_stage: Mapping[str, float]
     reranked: Mapping[str, float]
+    system: str
+    significance: Mapping[str, Significance]
+    perfect: Mapping[str, float]
+    recall: float
+    per_query: Mapping[str, Mapping[str, tuple[float, float]]]
+    without_candidates: int
+    unjudged: int
 
     def difference(self, measure: str) -> float:
         """Reranked less first stage."""
         return self.reranked[measure] - self.first_stage[measure]
 
 
-def evaluate(run: Iterable[ScoredDoc], qrels: Iterable[Qrel], measures: Sequence[str] = MEASURES) -> dict[str, float]:
-    """Mean of each measure over the judged queries; a judged query without candidates counts as zero.
+class Evaluator:
+    """Measures the same collections again and again while a model learns; they are tokenised once, and kept."""
 
-    Ties in a run are broken as trec_eval does, equal scores by document id, descending, for every measure: the programs
-    behind ir-measures do not agree on it. Raises SettingError for names that ir-measures does not know.
-    """
-    parsed = {name: _measure(name) for name in measures}
-    values = ir_measures.calc_aggregate(parsed.values(), qrels, _untied(run))
-    return {name: float(values[measure]) for name, measure in parsed.items()}
+    def __init__(self, collections: Sequence[Collection], *, depth: int, measures: Sequence[str] = MEASURES) -> None:
+        self._collections = [judged_only(collection)[0] for collection in collections]
+        self._depth = depth
+        self._measures = measures
+        self._candidates: dict[str, Candidates] = {}
 
+    def __call__(self, encoder: CrossEncoder, share: Share = ALONE) -> dict[str, float]:
+        """The means by `COLLECTION_MEASURE`, the same in each of the processes that share the work.
 
-def rerank(
-    encoder: CrossEncoder, collection: Collection, *, depth: int, show_progress: bool = False
-) -> list[ScoredDoc]:
-    """The first `depth` candidates of each query, scored by raw logits: an activation could make ties of them."""
-    candidates = _candidates(collection, depth)
-    keys = [(query_id, doc_id) for query_id, doc_ids in candidates.items() for doc_id in doc_ids]
-    texts = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
-    # Real corpora hold empty documents; an encoder has nothing to read there, so they come last.
-    filled = [index for index, (_, document) in enumerate(texts) if document.strip()]
-    logits = encoder.score([texts[index] for index in filled], show_progress=show_progress)[:, 0]
-    scores = np.full(len(keys), logits.min(initial=0) - 1, np.float32)
-    scores[filled] = logits
-    return [ScoredDoc(*key, float(score)) for key, score in zip(keys, scores, strict=True)]
+        ScoreError where the model answers NaN or infinity, or gives all candidates of a collection one score.
+        """
+        found = {}
+        for collection in self._collections:
+            if collection.name not in self._candidates:
+                self._candidates[collection.name] = Candidates.of(encoder, collection, self._depth)
+            run = self._candidates[collection.name].rerank(encoder, share=share)
+            if len({scored.score for scored in run}) == 1 < len(run):
+                raise ScoreError(f"the scores of {collection.name} are all the same")
+            for measure, value in means(evaluate_per_query(run, collection.qrels, self._measures)).items():
+                found[f"{collection.name}_{measure}"] = value
+        return found
 
 
 def compare(
@@ -64,53 +125,154 @@ def compare(
     show_progress: bool = False,
 ) -> Comparison:
     """Measure the first stage's run and its reranking, both cut at `depth`."""
-    if not collection.run:
-        raise DataError(f"{collection.name} has no candidates to rerank")
-    kept = {(query_id, doc_id) for query_id, doc_ids in _candidates(collection, depth).items() for doc_id in doc_ids}
-    first_stage = [scored for scored in collection.run if (scored.query_id, scored.doc_id) in kept]
-    reranked = rerank(encoder, collection, depth=depth, show_progress=show_progress)
+    check_measures(measures)
+    judged, unjudged = judged_only(_with_candidates(collection))
+    run = rerank(encoder, judged, depth=depth, show_progress=show_progress)
+    comparison = compare_run(judged, run, depth=depth, measures=measures, system=encoder.checkpoint.folder.name)
+    return replace(comparison, unjudged=unjudged)
+
+
+def compare_run(
+    collection: Collection,
+    run: Iterable[ScoredDoc],
+    *,
+    depth: int,
+    measures: Sequence[str] = MEASURES,
+    system: str = "",
+) -> Comparison:
+    """Measure the first stage's run and another, both cut at `depth`.
+
+    A run with no other candidates than the first stage's is a reranking, and keeps of the first stage's first `depth`;
+    any other keeps its own.
+    """
+    judged, unjudged = judged_only(_with_candidates(collection))
+    first_stage = cut(judged.run, depth)
+    qrels = _judgements(judged.qrels)
+    relevance = {(qrel.query_id, qrel.doc_id): qrel.relevance for qrel in qrels}
+    best = [ScoredDoc(*scored[:2], float(relevance.get(scored[:2], 0))) for scored in first_stage]
+    recall = f"R@{depth}"
+    before = evaluate_per_query(first_stage, qrels, [*measures, recall])
+    after = evaluate_per_query(_at_depth(list(run), judged.run, first_stage, depth), qrels, measures)
+    per_query = {name: {key: (value, after[name][key]) for key, value in before[name].items()} for name in measures}
     return Comparison(
-        collection=collection.name,
-        queries=len({qrel.query_id for qrel in collection.qrels}),
+        collection=judged.name,
+        queries=len({qrel.query_id for qrel in qrels}),
         depth=depth,
-        first_stage=evaluate(first_stage, collection.qrels, measures),
-        reranked=evaluate(reranked, collection.qrels, measures),
+        first_stage=means({name: before[name] for name in measures}),
+        reranked=means(after),
+        system=system,
+        significance={name: significance(_differences(values)) for name, values in per_query.items()},
+        perfect=means(evaluate_per_query(best, qrels, measures)),
+        recall=fmean(before[recall].values()),
+        per_query=per_query,
+        without_candidates=len({qrel.query_id for qrel in qrels} - {scored.query_id for scored in first_stage}),
+        unjudged=unjudged,
     )
 
 
-def table(comparison: Comparison) -> str:
-    """A plain-text table, one line a measure."""
-    lines = [
-        f"{comparison.collection}: {comparison.queries} queries, first {comparison.depth} candidates reranked",
-        f"{'':10}{'first stage':>12}{'reranked':>12}{'difference':>12}",
-    ]
-    for measure, value in comparison.reranked.items():
-        first = comparison.first_stage[measure]
-        lines.append(f"{measure:10}{first:12.4f}{value:12.4f}{comparison.difference(measure):+12.4f}")
-    return "\n".join(lines)
+def mean_of(comparisons: Sequence[Comparison], name: str = "mean") -> Comparison:
+    """The mean over collections, each with the same weight, as one comparison."""
+    one = comparisons[0]
+
+    def mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        return {measure: fmean(of_collection[measure] for of_collection in values) for measure in one.reranked}
+
+    return Comparison(
+        collection=name,
+        queries=sum(item.queries for item in comparisons),
+        depth=one.depth,
+        first_stage=mean([item.first_stage for item in comparisons]),
+        reranked=mean([item.reranked for item in comparisons]),
+        system=one.system,
+        significance={
+            measure: significance(*(_differences(item.per_query[measure]) for item in comparisons))
+            for measure in one.reranked
+        },
+        perfect=mean([item.perfect for item in comparisons]),
+        recall=fmean(item.recall for item in comparisons),
+        per_query={},
+        without_candidates=sum(item.without_candidates for item in comparisons),
+        unjudged=sum(item.unjudged for item in comparisons),
+    )
 
 
-def _measure(name: str) -> ir_measures.Measure:
-    try:
-        return ir_measures.parse_measure(name)
-    except (ValueError, NameError, SyntaxError) as error:
-        raise SettingError(
-            f"{name!r} is no measure that ir-measures knows, such as nDCG@10, RR@10, AP or R@100"
-        ) from error
-
-
-def _untied(run: Iterable[ScoredDoc]) -> list[ScoredDoc]:
-    """The run in trec_eval's order, with scores that leave no choice."""
-    ordered = sorted(run, key=lambda scored: (scored.score, scored.doc_id), reverse=True)
-    return [ScoredDoc(query_id, doc_id, -float(place)) for place, (query_id, doc_id, _) in enumerate(ordered)]
-
-
-def _candidates(collection: Collection, depth: int) -> dict[str, list[str]]:
-    """The first `depth` document ids of each query, by the run's scores; ties in the run's order."""
-    runs: dict[str, list[ScoredDoc]] = defaultdict(list)
-    for scored in collection.run:
-        runs[scored.query_id].append(scored)
-    return {
-        query_id: [scored.doc_id for scored in sorted(scored_docs, key=lambda scored: -scored.score)[:depth]]
-        for query_id, scored_docs in runs.items()
+def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Several systems on one collection, their p-values corrected for each measure."""
+    corrected = {
+        measure: holm([item.significance[measure].p_value for item in comparisons])
+        for measure in comparisons[0].reranked
     }
+    return [
+        replace(
+            item,
+            significance={
+                measure: replace(found, p_holm=corrected[measure][number])
+                for measure, found in item.significance.items()
+            },
+        )
+        for number, item in enumerate(comparisons)
+    ]
+
+
+def check_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
+    """ir-measures' measures of these names; SettingError that names all those which it does not know."""
+    measures, problems = {}, []
+    for name in names:
+        try:
+            measures[name] = ir_measures.parse_measure(name)
+            supported: Any = ir_measures.DefaultPipeline.supports
+            if not supported(measures[name]):
+                problems.append(f"{name!r} (no program for it is installed)")
+        except (ValueError, NameError, SyntaxError, TypeError, KeyError, AssertionError):
+            problems.append(repr(name))
+    if problems or not names:
+        raise SettingError(
+            f"not measures that ir-measures knows: {', '.join(problems) or 'none are given'}; "
+            "such are nDCG@10, RR@10, AP, R@100, P@5 and Judged@10"
+        )
+    return measures
+
+
+def _measure(candidates: Mapping[str, Items[ScoredDoc]], qrels: Sequence[Qrel], names: Sequence[str]) -> PerQuery:
+    parsed = check_measures(names)
+    # trec_eval's order, with scores that leave no choice.
+    run = {
+        query_id: {scored.doc_id: -float(place) for place, scored in enumerate(best_first(list(of_query)))}
+        for query_id, of_query in candidates.items()
+    }
+    found: dict[tuple[ir_measures.Measure, str], float] = {
+        (metric.measure, metric.query_id): float(metric.value)
+        for metric in ir_measures.iter_calc(set(parsed.values()), qrels, run)
+    }
+    query_ids = list(dict.fromkeys(qrel.query_id for qrel in qrels))
+    return {name: {key: found[measure, key] for key in query_ids} for name, measure in parsed.items()}
+
+
+def _judgements(qrels: Judgements) -> list[Qrel]:
+    known = list(read_qrels(Path(qrels)) if isinstance(qrels, str | os.PathLike) else qrels)
+    if not known:
+        raise DataError("there are no judgements to measure by")
+    return known
+
+
+def _candidates(run: Run) -> dict[str, list[ScoredDoc]]:
+    return by_query(read_run(Path(run)) if isinstance(run, str | os.PathLike) else run)
+
+
+def _with_candidates(collection: Collection) -> Collection:
+    if not collection.run:
+        raise DataError(f"{collection.name} has no candidates to rerank")
+    return collection
+
+
+def _at_depth(
+    run: Sequence[ScoredDoc], whole: Sequence[ScoredDoc], first_stage: Sequence[ScoredDoc], depth: int
+) -> list[ScoredDoc]:
+    if {scored[:2] for scored in run} <= {scored[:2] for scored in whole}:
+        kept = {scored[:2] for scored in first_stage}
+        return [scored for scored in run if scored[:2] in kept]
+    return cut(run, depth)
+
+
+def _differences(values: Mapping[str, tuple[float, float]]) -> NDArray[np.float64]:
+    return np.array([after - before for before, after in values.values()])

@@ -1,25 +1,29 @@
 """Whole jobs, from files to files: what the commands call."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainingArguments
 
 from plackett.callbacks import plot_training
 from plackett.card import write_card
 from plackett.cross_encoder import CrossEncoder
-from plackett.errors import DataError
-from plackett.evaluation import MEASURES, Comparison, compare, table
+from plackett.errors import DataError, SettingError
+from plackett.evaluation import MEASURES, Comparison, check_measures, compare, compare_run, mean_of, with_holm
 from plackett.facts import FILE, add_evaluations, read_facts
-from plackett.mining import with_bm25
-from plackett.readers import ListFile, find_file, lists_as_collection, read_collection
+from plackett.html_report import page
+from plackett.readers import ListFile, find_file, lists_as_collection
 from plackett.recipes import read_recipe
 from plackett.recording import described, evaluation_facts, trained, usage
-from plackett.records import Collection, LabeledList
+from plackett.records import Collection, LabeledList, ScoredDoc
+from plackett.reference_semantics import evaluate_reference, reference_table, with_names, write_reference_csv
+from plackett.reports import csv_text, figures, table
+from plackett.reranking import rerank
+from plackett.runs import judged_only, read_run
 from plackett.sampling import Part, hold_out
+from plackett.sources import Sources, first_stage, read_named
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
 from plackett.writers import whole_file
@@ -30,7 +34,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
     recipe = read_recipe(recipe_path, overrides)
     parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
     dev, tests = (
-        [first_stage(read_collection(find_file(name)), recipe.depth) for name in names]
+        [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
         for names in (recipe.dev, recipe.test)
     )
     held_out: list[LabeledList] = []
@@ -50,28 +54,129 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
     return Path(recipe.output)
 
 
-def evaluate(
-    checkpoint: str,
-    collection: Collection,
-    depth: int,
-    measures: Sequence[str] = MEASURES,
-    json_path: Path | None = None,
-    *,
-    on_card: bool = False,
-) -> str:
-    """Measure a checkpoint on a collection: a table, and its figures as JSON where a path is given.
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Files that `evaluate` writes beside its table.
 
-    `on_card` adds them to the checkpoint's card.
+    `per_query` adds every query's values to the JSON; `card` adds the figures to the cards of the checkpoints.
     """
-    encoder = CrossEncoder(checkpoint, activation="identity")
-    comparison = compare(encoder, first_stage(collection, depth), depth=depth, measures=measures, show_progress=True)
-    if json_path is not None:
-        with whole_file(json_path) as stream:
-            json.dump({"collections": {comparison.collection: _figures(comparison)}}, stream, indent=2)
-            stream.write("\n")
-    if on_card:
-        write_card(Path(checkpoint), add_evaluations(read_facts(Path(checkpoint)), [evaluation_facts(comparison)]))
-    return table(comparison)
+
+    json: Path | None = None
+    csv: Path | None = None
+    html: Path | None = None
+    per_query: bool = False
+    card: bool = False
+
+
+def evaluate(
+    systems: Sequence[str],
+    sources: Sources,
+    *,
+    depths: Sequence[int],
+    measures: Sequence[str] = MEASURES,
+    outputs: Outputs = Outputs(),
+) -> str:
+    """Measure checkpoints and runs (those that are files) on collections, all depths in one scoring pass: a table."""
+    check_measures(measures)
+    collections = sources.read(max(depths))
+    encoders = {name: CrossEncoder(name, activation="identity") for name in systems if not Path(name).is_file()}
+    names = _short_names(systems)
+    comparisons, runs = [], {}
+    for collection in collections:
+        of_collection = []
+        for system in systems:
+            run = _run_of(system, encoders, collection, max(depths))
+            runs[collection.name, names[system]] = run
+            of_collection.append(
+                [
+                    compare_run(collection, run, depth=depth, measures=measures, system=names[system])
+                    for depth in sorted(depths)
+                ]
+            )
+        comparisons += [item for of_depth in zip(*of_collection, strict=True) for item in with_holm(of_depth)]
+    if outputs.card:
+        for system in encoders:
+            _add_to_card(Path(system), [item for item in comparisons if item.system == names[system]])
+    if len(collections) > 1:
+        comparisons += _means(comparisons)
+    _write_outputs(outputs, comparisons, collections, runs)
+    return table(*comparisons)
+
+
+def evaluate_as_reference(
+    systems: Sequence[str], sources: Sources, depths: Sequence[int], always_rerank_positives: bool, outputs: Outputs
+) -> str:
+    """Measure one checkpoint as sentence-transformers' evaluators do: a table, and their files where asked for."""
+    if len(systems) > 1 or len(depths) > 1 or Path(systems[0]).is_file() or outputs.per_query or outputs.html:
+        raise SettingError("the reference's semantics measure one checkpoint at one depth: a table, --json and --csv")
+    collections, [depth] = sources.read(depths[0]), depths
+    encoder = CrossEncoder(systems[0])
+    metrics = {
+        item.name: evaluate_reference(
+            encoder, item, depth=depth, always_rerank_positives=always_rerank_positives, show_progress=True
+        )
+        for item in collections
+    }
+    named = with_names(metrics, depth)
+    if outputs.json is not None:
+        _write_json(outputs.json, named)
+    if outputs.csv is not None:
+        write_reference_csv(outputs.csv, metrics, depth=depth)
+    return reference_table(named)
+
+
+def _run_of(
+    system: str, encoders: Mapping[str, CrossEncoder], collection: Collection, depth: int
+) -> Sequence[ScoredDoc]:
+    if system not in encoders:
+        return read_run(Path(system))
+    judged, _ = judged_only(collection)
+    return rerank(encoders[system], judged, depth=depth, show_progress=True)
+
+
+def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Over the collections, for each depth and system."""
+    of: dict[int, dict[str, list[Comparison]]] = {}
+    for item in comparisons:
+        of.setdefault(item.depth, {}).setdefault(item.system, []).append(item)
+    return [item for systems in of.values() for item in with_holm([mean_of(items) for items in systems.values()])]
+
+
+def _short_names(systems: Sequence[str]) -> dict[str, str]:
+    """The last parts of paths where they tell the systems apart, else the paths as given."""
+    if len(set(systems)) < len(systems):
+        raise SettingError("a system is named twice")
+    short = {name: Path(name).name or name for name in systems}
+    return short if len(set(short.values())) == len(short) else {name: name for name in systems}
+
+
+def _write_outputs(
+    outputs: Outputs,
+    comparisons: Sequence[Comparison],
+    collections: Sequence[Collection],
+    runs: Mapping[tuple[str, str], Sequence[ScoredDoc]],
+) -> None:
+    if outputs.json is not None:
+        _write_json(outputs.json, figures(comparisons, per_query=outputs.per_query))
+    if outputs.csv is not None:
+        with whole_file(outputs.csv) as stream:
+            stream.write(csv_text(comparisons))
+    if outputs.html is not None:
+        with whole_file(outputs.html) as stream:
+            stream.write(page(comparisons, collections, runs))
+
+
+def _add_to_card(folder: Path, comparisons: Sequence[Comparison]) -> None:
+    """The figures at the greatest depth."""
+    depth = max(item.depth for item in comparisons)
+    measured = [evaluation_facts(item) for item in comparisons if item.depth == depth]
+    write_card(folder, add_evaluations(read_facts(folder), measured))
+
+
+def _write_json(path: Path, values: Mapping[str, object]) -> None:
+    with whole_file(path) as stream:
+        json.dump(values, stream, indent=2, allow_nan=False)
+        stream.write("\n")
 
 
 def card(folder: Path) -> Path:
@@ -97,23 +202,3 @@ def _part(name: str, share: float, *, streaming: bool) -> Part:
     if not any(True for _ in lists):
         raise DataError(f"{name} holds no lists")
     return Part(lists, share, name)
-
-
-def first_stage(collection: Collection, depth: int) -> Collection:
-    """The collection with a run: its own, else BM25's."""
-    return collection if collection.run else with_bm25(collection, depth=depth)
-
-
-def _figures(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "queries": comparison.queries,
-        "depth": comparison.depth,
-        "measures": {
-            name: {
-                "first_stage": comparison.first_stage[name],
-                "reranked": comparison.reranked[name],
-                "difference": comparison.difference(name),
-            }
-            for name in comparison.reranked
-        },
-    }

@@ -31,7 +31,6 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 
 CHUNK = 64  # queries of one teacher pass, and between two entries of the journal
 DRAWS = ("hardest", "random")
-TEACHER_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 SHOWN_MISSING = 5
 
 
@@ -360,7 +359,7 @@ def _has_text(collection: Collection, doc_id: str) -> bool:
 def _facts(collection: Collection, settings: MiningSettings, teacher: CrossEncoder | None) -> dict[str, str]:
     """What decides about every byte of the output."""
     facts = {**asdict(settings), "max_rank": settings.last_rank, "queries a chunk": CHUNK}
-    facts |= {"data": _data_fact(collection), "teacher": None if teacher is None else _teacher_fact(teacher)}
+    facts |= {"data": _data_fact(collection), "teacher": None if teacher is None else teacher.fingerprint()}
     return {name: str(fact) for name, fact in facts.items()}
 
 
@@ -371,15 +370,6 @@ def _data_fact(collection: Collection) -> str:
             digest.update(f"{key}\0{text}\0".encode())
     digest.update(repr([tuple(qrel) for qrel in collection.qrels]).encode())
     return f"{collection.name} {digest.hexdigest()[:12]}"
-
-
-def _teacher_fact(teacher: CrossEncoder) -> str:
-    digest = hashlib.sha256(f"{teacher.checkpoint.max_length}".encode())
-    for path in sorted(teacher.checkpoint.folder.iterdir()):
-        if path.suffix in TEACHER_FILES and path.is_file():
-            with path.open("rb") as stream:
-                digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return f"{teacher.checkpoint.folder.name} {digest.hexdigest()[:12]}"
 
 
 def _probability(logits: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """A long output that grows by chunks and survives a kill: `OUTPUT.partial`, and a journal of where each chunk ended."""
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -67,6 +68,15 @@ class PartialFile:
         self.journal.write(json.dumps(entry).encode() + b"\n")
         self.journal.flush()
         os.fsync(self.journal.fileno())
+
+
+def file_fact(path: Path) -> str:
+    """What tells a file from others: its name, and a digest of what it holds."""
+    try:
+        with path.open("rb") as stream:
+            return f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}"
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager

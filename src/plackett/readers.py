@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -129,9 +129,9 @@ def _collection(name: str, lists: Iterable[tuple[str, Mapping[str, Any], Labeled
 
 
 def _read_beir(folder: Path, split: str) -> Collection:
-    corpus = _texts(_either(folder / "corpus.jsonl"))
-    queries = _texts(_either(folder / "queries.jsonl"))
-    qrels = list(_qrels(_either(folder / "qrels" / f"{split}.tsv")))
+    corpus = read_texts(_either(folder / "corpus.jsonl"))
+    queries = read_texts(_either(folder / "queries.jsonl"))
+    qrels = list(read_qrels(_either(folder / "qrels" / f"{split}.tsv")))
     if not qrels:
         raise DataError(f"{folder}: the qrels of the split {split!r} hold no judgement")
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
@@ -144,14 +144,31 @@ def _read_beir(folder: Path, split: str) -> Collection:
     return Collection(folder.name, kept, corpus, qrels, ())
 
 
-def _texts(path: Path) -> dict[str, str]:
+def read_texts(path: Path, keep: Container[str] | None = None) -> dict[str, str]:
+    """Texts by id, of those in `keep` if it is given: `_id`, `text` and maybe `title`, or lines of id, tab and text."""
+    if ".tsv" in path.suffixes:
+        return _tab_separated_texts(path, keep)
     texts: dict[str, str] = {}
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         if "_id" not in row:
             raise DataError(f"{where}: no _id")
         if str(row["_id"]) in texts:
             raise DataError(f"{where}: the _id {str(row['_id'])!r} stands twice")
-        texts[str(row["_id"])] = _text(where, row)
+        if keep is None or str(row["_id"]) in keep:
+            texts[str(row["_id"])] = _text(where, row)
+    return texts
+
+
+def _tab_separated_texts(path: Path, keep: Container[str] | None) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        text_id, tab, text = line.rstrip("\r\n").partition("\t")
+        if not tab:
+            raise DataError(f"{path}:{number}: not a line of id, tab and text")
+        if text_id in texts:
+            raise DataError(f"{path}:{number}: the id {text_id!r} stands twice")
+        if keep is None or text_id in keep:
+            texts[text_id] = text.replace("\t", " ")
     return texts
 
 
@@ -161,16 +178,19 @@ def _text(where: str, row: Mapping[str, Any]) -> str:
     return f"{title} {text}".strip()
 
 
-def _qrels(path: Path) -> Iterator[Qrel]:
-    for number, line in enumerate(_lines(path), start=1):
+def read_qrels(path: Path) -> Iterator[Qrel]:
+    """Judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`, with a header), plain or `.gz`."""
+    for number, line in enumerate(read_lines(path), start=1):
         fields = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or (number == 1 and fields[0] == "query-id"):
             continue
         try:
-            query_id, doc_id, relevance = fields[0], fields[-2], float(fields[-1])
-        except (IndexError, ValueError):
+            query_id, *_, doc_id, grade = fields
+            relevance = float(grade if len(fields) in (3, 4) else "")
+        except ValueError:
+            hint = "; this looks like a run, not like qrels" if len(fields) == 6 else ""
             raise DataError(
-                f"{path}:{number}: not a line of query id, document id and relevance: {line.strip()!r}"
+                f"{path}:{number}: not a line of query id, document id and relevance: {line.strip()!r}{hint}"
             ) from None
         yield Qrel(query_id, doc_id, _relevance(f"{path}:{number}", relevance))
 
@@ -183,7 +203,7 @@ def _relevance(where: str, label: float) -> int:
 
 def _lists(path: Path) -> Iterator[tuple[str, Mapping[str, Any], LabeledList]]:
     """The lists of a file, each with where it stands and its row."""
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         item = _ms_marco_list(where, row) if "passages" in row and "docs" not in row else _list(where, row)
         if item is not None:
             yield where, row, item
@@ -243,12 +263,12 @@ def _checked_text(value: object, what: str) -> str:
     return value
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[Row]:
     """The objects of a JSON lines or Parquet file, each with where it stands."""
     if path.suffix == ".parquet":
         yield from _parquet_rows(path)
         return
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -273,7 +293,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, plain or `.gz`. DataError, naming the line, for what is not UTF-8 or cannot be read."""
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:

