@@ -12,7 +12,7 @@ from plackett.card import write_card
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError, SettingError
 from plackett.evaluation import MEASURES, Comparison, check_measures, compare, compare_run, mean_of, with_holm
-from plackett.facts import FILE, add_evaluations, read_facts
+from plackett.facts import FILE, Facts, add_evaluations, read_facts
 from plackett.html_report import page
 from plackett.readers import ListFile, find_file, lists_as_collection
 from plackett.recipes import read_recipe
@@ -80,6 +80,7 @@ def evaluate(
     check_measures(measures)
     collections = sources.read(max(depths))
     encoders = {name: CrossEncoder(name, activation="identity") for name in systems if not Path(name).is_file()}
+    on_cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
     names = _short_names(systems)
     comparisons, runs = [], {}
     for collection in collections:
@@ -94,9 +95,8 @@ def evaluate(
                 ]
             )
         comparisons += [item for of_depth in zip(*of_collection, strict=True) for item in with_holm(of_depth)]
-    if outputs.card:
-        for system in encoders:
-            _add_to_card(Path(system), [item for item in comparisons if item.system == names[system]])
+    for system, known in on_cards.items():
+        _add_to_card(Path(system), known, [item for item in comparisons if item.system == names[system]])
     if len(collections) > 1:
         comparisons += _means(comparisons)
     _write_outputs(outputs, comparisons, collections, runs)
@@ -166,11 +166,10 @@ def _write_outputs(
             stream.write(page(comparisons, collections, runs))
 
 
-def _add_to_card(folder: Path, comparisons: Sequence[Comparison]) -> None:
+def _add_to_card(folder: Path, known: Facts, comparisons: Sequence[Comparison]) -> None:
     """The figures at the greatest depth."""
     depth = max(item.depth for item in comparisons)
-    measured = [evaluation_facts(item) for item in comparisons if item.depth == depth]
-    write_card(folder, add_evaluations(read_facts(folder), measured))
+    write_card(folder, add_evaluations(known, [evaluation_facts(item) for item in comparisons if item.depth == depth]))
 
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
