@@ -17,6 +17,7 @@ from sentence_transformers.cross_encoder import losses
 
 from plackett import CrossEncoder, MissingExtraError, jobs
 from plackett.checkpoint import read_base, read_checkpoint
+from plackett.collator import ListCollator
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
 from plackett.model import load_model
@@ -25,7 +26,7 @@ from plackett.recipes import loss_function, make_recipe, read_recipe
 from plackett.records import Collection, LabeledList
 from plackett.sampling import Part, hold_out
 from plackett.tokenization import PairTokenizer
-from plackett.training import ListCollator, ListTrainer, training_arguments
+from plackett.training import ListTrainer, training_arguments
 from plackett.writers import write_lists
 
 

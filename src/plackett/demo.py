@@ -36,7 +36,6 @@ RECIPE = {
     "list_size": LIST_SIZE,
     "streaming": True,  # in the order of the file, which goes from easy to hard
     "max_length": TOKENS,
-    "layers": LAYERS,
     "dropout": 0.0,
     "freeze_embeddings": True,
     "depth": DEPTH,
@@ -146,7 +145,7 @@ def test_collection(objects: Sequence[DocumentedObject], test: Sequence[Document
 
 
 def recipe(base: str, output: Path, seed: int) -> dict[str, object]:
-    """The demo's recipe, ready for `plackett train`."""
+    """The demo's recipe, ready for `plackett train`; a base that the user names keeps all of its layers."""
     own = {
         "base": base,
         "train": str(output / "train.jsonl"),
@@ -155,7 +154,8 @@ def recipe(base: str, output: Path, seed: int) -> dict[str, object]:
     }
     training = {**RECIPE["training"], "seed": seed}  # type: ignore[dict-item]
     description = f"documentation of Python's standard library and of {', '.join(PACKAGES)}"
-    return own | RECIPE | {"training": training, "description": description}
+    layers = {"layers": LAYERS} if base == BASE else {}
+    return own | RECIPE | layers | {"training": training, "description": description}
 
 
 def _candidates(objects: Sequence[DocumentedObject], documents: Mapping[str, str]) -> dict[str, list[str]]:

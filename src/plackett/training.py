@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from torch.utils.data import get_worker_info
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from plackett._extras import require
-from plackett.batching import token_batches
 from plackett.callbacks import (
     EarlyStop,
     MeasureAtEnd,
@@ -34,15 +32,16 @@ from plackett.callbacks import (
     plot_training,
 )
 from plackett.checkpoint import Checkpoint, check_target, find_folder, read_base, whole_folder
+from plackett.collator import ListCollator
 from plackett.cross_encoder import CrossEncoder, Share
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation import Evaluator
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
-from plackett.model import first_token_only, new_model, padded_inputs, quiet, with_lora, without_lora
+from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
-from plackett.records import Collection, LabeledList
+from plackett.records import Collection
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
 
@@ -179,31 +178,6 @@ def _check_training(settings: Mapping[str, Any]) -> None:
             require(name, extra=name)
         elif name not in {"none", "all", *INTEGRATION_TO_CALLBACK}:
             raise SettingError.unknown("training.report_to", name, ["none", *INTEGRATION_TO_CALLBACK])
-
-
-class ListCollator:
-    """Lists -> micro-batches of token ids, the way back (`order`), lengths and labels. Runs in data-loader workers."""
-
-    def __init__(
-        self, tokenizer: PairTokenizer, base: Checkpoint, token_budget: int, max_pairs: int | None = None
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._base = base
-        self._token_budget = token_budget
-        self._max_pairs = max_pairs
-
-    def __call__(self, lists: Sequence[LabeledList]) -> dict[str, Any]:
-        """One step's input, tensors only."""
-        if get_worker_info() is not None:  # a process that forked: the tokenizer's threads stayed behind
-            os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        encoded = self._tokenizer.encode([(item.query, document) for item in lists for document in item.documents])
-        batches = token_batches(encoded.lengths, self._token_budget, self._max_pairs)
-        return {
-            "micro_batches": [padded_inputs(encoded.select(batch), self._base) for batch in batches],
-            "order": torch.from_numpy(np.concatenate(batches)),
-            "lengths": torch.tensor([len(item.documents) for item in lists]),
-            "list_labels": torch.tensor([label for item in lists for label in item.labels]),
-        }
 
 
 class ListTrainer(Trainer):
