@@ -57,7 +57,7 @@ def test_code_in_a_checkpoint_is_not_run(bert, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     remote = {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "evil", "auto_map": remote}))
-    with pytest.raises(CheckpointError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match="trust_remote_code"):
         load_model(read_checkpoint(folder))
 
 

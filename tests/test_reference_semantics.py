@@ -14,6 +14,7 @@ from sentence_transformers.cross_encoder.evaluation import (
     CrossEncoderRerankingEvaluator,
 )
 
+from conftest import TEXTS
 from plackett import CrossEncoder
 from plackett.engines import FakeEngine
 from plackett.nanobeir import read_nanobeir
@@ -32,7 +33,8 @@ CARD = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
 def random_collection(seed, *, queries=12, equal_texts=False):
     """Queries with and without retrieved positives, lists of different lengths."""
     rng = np.random.default_rng(seed)
-    corpus = {f"d{i}": f"text {i if i % 9 or not equal_texts else 1}" for i in range(120)}
+    texts = list(dict.fromkeys(TEXTS))  # words that the tokenizer knows: those it does not know would look alike
+    corpus = {f"d{i}": texts[i if i % 9 or not equal_texts else 1] for i in range(120)}
     qrels, run = [], []
     for q in range(queries):
         candidates = rng.permutation(120)[: rng.integers(2, 60)]
@@ -143,7 +145,7 @@ def write_new_layout(folder, one_id_a_row):
 
 @pytest.mark.parametrize("one_id_a_row", [True, False])
 def test_nanobeir_has_the_evaluators_keys_numbers_and_files(bert, tmp_path, run, monkeypatch, one_id_a_row):
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     folder = tmp_path / "NanoBEIR-en"
     write_new_layout(folder, one_id_a_row)
     evaluator = CrossEncoderNanoBEIREvaluator(["msmarco", "nq"], dataset_id=str(folder), rerank_k=30)
@@ -157,7 +159,9 @@ def test_nanobeir_has_the_evaluators_keys_numbers_and_files(bert, tmp_path, run,
     names = sorted(path.name for path in (tmp_path / "theirs").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "ours").iterdir())
     for name in names:
-        theirs, ours = (list(csv.reader((tmp_path / side / name).open())) for side in ("theirs", "ours"))
+        theirs, ours = (
+            list(csv.reader((tmp_path / side / name).read_text().splitlines())) for side in ("theirs", "ours")
+        )
         assert ours[0] == theirs[0]
         assert len(ours) == 3
         assert [float(cell) for cell in ours[1]] == pytest.approx([float(cell) for cell in theirs[1]], abs=1e-6)
