@@ -16,7 +16,7 @@ from conftest import FAMILIES, PAIRS, POSITIONS
 from plackett import MissingExtraError, SettingError
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import find_folder, read_base, read_checkpoint
-from plackett.engines import ENGINES, FakeEngine, linear, load_engine
+from plackett.engines import ENGINES, EngineSettings, FakeEngine, linear, load_engine
 from plackett.engines.families import FAMILIES as PACKED
 from plackett.engines.torch import TorchEngine, packed_forward, padded_forward
 from plackett.model import load_model, new_model
@@ -70,7 +70,7 @@ def assert_paths_agree(paths, batch, tolerance=1e-4):
 
 def test_auto_is_one_of_the_engines(checkpoint):
     encoded = PairTokenizer.from_checkpoint(checkpoint).encode(PAIRS)
-    scores = [load_engine(name, checkpoint, "cpu").score(encoded) for name in ("auto", *ENGINES)]
+    scores = [load_engine(name, checkpoint, EngineSettings("cpu")).score(encoded) for name in ("auto", *ENGINES)]
     for other in scores:
         assert other.dtype == np.float32
         assert other.shape == (len(PAIRS), 1)
@@ -79,14 +79,14 @@ def test_auto_is_one_of_the_engines(checkpoint):
 
 def test_an_engine_answers_in_the_order_of_the_batch(checkpoint):
     encoded = PairTokenizer.from_checkpoint(checkpoint).encode(PAIRS)
-    engine = load_engine("torch", checkpoint, None)
+    engine = load_engine("torch", checkpoint)
     order = np.random.default_rng(3).permutation(len(PAIRS))
     np.testing.assert_allclose(engine.score(encoded.select(order)), engine.score(encoded)[order], atol=1e-5)
 
 
 def test_no_gradients_and_no_shared_memory(checkpoint):
     encoded = PairTokenizer.from_checkpoint(checkpoint).encode(PAIRS)
-    engine = load_engine("torch", checkpoint, "cpu")
+    engine = load_engine("torch", checkpoint, EngineSettings("cpu"))
     scores = engine.score(encoded)
     again = scores.copy()
     scores[:] = 0
@@ -96,16 +96,16 @@ def test_no_gradients_and_no_shared_memory(checkpoint):
 @pytest.mark.parametrize(("name", "hint"), [("torhc", "did you mean 'torch'"), ("gguf", "known: auto, torch")])
 def test_an_unknown_engine(checkpoint, name, hint):
     with pytest.raises(SettingError, match=f"unknown engine {name!r}; {hint}"):
-        load_engine(name, checkpoint, None)
+        load_engine(name, checkpoint)
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cpu0", "", "mps"])
 def test_devices_that_are_not_there(checkpoint, device):
     if not device or (device == "mps" and torch.backends.mps.is_available()):
-        load_engine("torch", checkpoint, device)  # nothing named: the default
+        load_engine("torch", checkpoint, EngineSettings(device))  # nothing named: the default
         return
     with pytest.raises(SettingError, match=f"device '{device}' cannot be used here .* leave it out, or name cpu"):
-        load_engine("torch", checkpoint, device)
+        load_engine("torch", checkpoint, EngineSettings(device))
 
 
 def test_an_engine_whose_extra_is_missing_names_it(checkpoint, monkeypatch):
@@ -119,7 +119,7 @@ def test_an_engine_whose_extra_is_missing_names_it(checkpoint, monkeypatch):
     monkeypatch.delitem(__import__("sys").modules, "plackett.engines.torch", raising=False)
     monkeypatch.setattr(builtins, "__import__", blocked)
     with pytest.raises(MissingExtraError, match=r"needs torch, .* pip install 'plackett\[train\]'"):
-        load_engine("torch", checkpoint, None)
+        load_engine("torch", checkpoint)
 
 
 def test_the_fake_scores_by_token_ids(checkpoint):
@@ -218,7 +218,7 @@ def test_weights_are_those_of_the_construction(checkpoint):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_pairs_and_pairs_of_one_token(tiny, family):
-    engine = load_engine("torch", read_checkpoint(tiny(family, 3)), "cpu")
+    engine = load_engine("torch", read_checkpoint(tiny(family, 3)), EngineSettings("cpu"))
     empty = engine.score(random_batch([]))
     assert (empty.shape, empty.dtype) == ((0, 3), np.float32)
     assert engine.score(random_batch([1])).shape == (1, 3)
@@ -227,7 +227,7 @@ def test_no_pairs_and_pairs_of_one_token(tiny, family):
 
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 def test_eight_threads_share_an_engine(tiny, family):
-    engine = load_engine("torch", read_checkpoint(tiny(family)), "cpu")
+    engine = load_engine("torch", read_checkpoint(tiny(family)), EngineSettings("cpu"))
     batches = [random_batch([1 + seed % 7, 9, 4, 30 + seed], seed) for seed in range(40)]
     expected = [engine.score(batch) for batch in batches]
     with ThreadPoolExecutor(8) as threads:
@@ -255,7 +255,7 @@ def test_products_come_in_few_sizes(checkpoint, monkeypatch):
         return call(self, rows, residual)
 
     monkeypatch.setattr(linear.Linear, "__call__", watched)
-    engine = load_engine("torch", checkpoint, "cpu")
+    engine = load_engine("torch", checkpoint, EngineSettings("cpu"))
     for tokens in range(1, POSITIONS):
         engine.score(random_batch([tokens, 1 + tokens // 2]))
     assert sizes == {32, 64, 96, 128, 160}

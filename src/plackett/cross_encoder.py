@@ -21,7 +21,7 @@ from plackett.checkpoint import (
     whole_folder,
     write_metadata,
 )
-from plackett.engines import Engine, load_engine
+from plackett.engines import Engine, EngineSettings, load_engine
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.lists import stable_order
 from plackett.tokenization import PairTokenizer
@@ -56,19 +56,22 @@ class CrossEncoder:
 
     `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers.
     `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh) take the place of what the
-    checkpoint says. Weights are safetensors, unless `allow_pickle` takes others too. Threads may share one
+    checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the processor, by default all that the process may
+    use) are the engine's. Weights are safetensors, unless `allow_pickle` takes others too. Threads may share one
     CrossEncoder.
 
     Raises CheckpointError for a folder that is missing, half-written or no classifier, HubError where the hub did not
-    deliver, and SettingError for an unknown engine, device or activation.
+    deliver, and SettingError for an unknown engine, device, precision or activation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what people type by name, and a record would only hide
         self,
         model: str | os.PathLike[str],
         *,
         engine: str | Engine = "auto",
         device: str | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
         max_length: int | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -77,7 +80,8 @@ class CrossEncoder:
     ) -> None:
         folder = find_folder(model, revision=revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
         checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
-        self._assemble(checkpoint, load_engine(engine, checkpoint, device) if isinstance(engine, str) else engine)
+        settings = EngineSettings(device, precision, threads)
+        self._assemble(checkpoint, load_engine(engine, checkpoint, settings) if isinstance(engine, str) else engine)
 
     @classmethod
     def from_parts(cls, checkpoint: Checkpoint, engine: Engine) -> "CrossEncoder":

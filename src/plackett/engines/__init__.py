@@ -1,11 +1,12 @@
 """Engines run the forward pass: token ids in, raw logits out.
 
 All of them keep one contract, `Engine`. `load_engine` finds one by its name in `ENGINES`; to add an engine, write its
-module with a `load(checkpoint, device)` and give it a line there, with the extra that installs what it needs.
+module with a `load(checkpoint, settings)` and give it a line there, with the extra that installs what it needs.
 """
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,30 @@ from plackett.checkpoint import Checkpoint
 from plackett.errors import SettingError
 
 ENGINES = {"torch": ("plackett.engines.torch", "train")}
+
+
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine should run. `device` is torch's name of one, None for the best that is there.
+
+    `precision` is one of `PRECISIONS`, None for what the checkpoint was saved or exported in. `threads` is a number of
+    processor threads, None for all that this process may use.
+    """
+
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise SettingError.unknown("precision", self.precision, PRECISIONS)
+        if self.threads is not None and (
+            isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1
+        ):
+            raise SettingError(f"threads={self.threads!r} is not a number of threads; leave it out for all of them")
 
 
 class Engine(Protocol):
@@ -44,10 +69,10 @@ class FakeEngine:
         return np.array([self._function(row) for row in rows], np.float32)[:, None]
 
 
-def load_engine(name: str, checkpoint: Checkpoint, device: str | None) -> Engine:
-    """The engine called `name`, with the weights of `checkpoint` on `device`; "auto" is the fastest exact one."""
+def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> Engine:
+    """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
     module, extra = ENGINES["torch" if name == "auto" else name]
-    engine: Engine = require(module, extra=extra).load(checkpoint, device)
+    engine: Engine = require(module, extra=extra).load(checkpoint, settings)
     return engine

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import Checkpoint
+from plackett.engines import EngineSettings
 from plackett.engines.families import read_weights
 from plackett.engines.packed import PackedEncoder
 from plackett.errors import SettingError
@@ -54,9 +55,9 @@ def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
     return forward
 
 
-def load(checkpoint: Checkpoint, device: str | None) -> TorchEngine:
-    """The checkpoint's weights in fp32 on `device`: by default CUDA or MPS where there is one, else the CPU."""
-    return TorchEngine(_moved(load_model(checkpoint), device or _default_device()), checkpoint)
+def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
+    """The checkpoint's weights in fp32 on a device: by default CUDA or MPS where there is one, else the CPU."""
+    return TorchEngine(_moved(load_model(checkpoint), settings.device or _default_device()), checkpoint)
 
 
 def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
