@@ -50,7 +50,7 @@ def test_the_version_is_that_of_the_package():
 
 def test_the_signatures_that_users_type():
     encoder = plackett.CrossEncoder
-    options = "model engine device max_length revision local_files_only activation allow_pickle"
+    options = "model engine device precision threads max_length revision local_files_only activation allow_pickle"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
         "predict": "self pairs show_progress",
