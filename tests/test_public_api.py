@@ -53,10 +53,10 @@ def test_the_signatures_that_users_type():
     options = "model engine device precision threads max_length revision local_files_only activation allow_pickle"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
-        "predict": "self pairs show_progress",
+        "predict": "self pairs min_score show_progress",
         "score": "self pairs show_progress",
-        "rank": "self query documents top_k return_documents",
-        "rank_many": "self queries documents top_k return_documents show_progress",
+        "rank": "self query documents top_k min_score return_documents",
+        "rank_many": "self queries documents top_k min_score return_documents show_progress",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()

@@ -175,9 +175,13 @@ def mine(data: Path, output: Path, split: str, teacher: str | None, **settings: 
     "--documents", "source", type=click.File(encoding="utf-8"), help="One document a line; - is standard input."
 )
 @MODEL
+@click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show the best so many.")
+@click.option("--min-score", type=float, help="Show those with at least this score, as it is printed by --json.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score and text.")
-def rank(query: str, documents: tuple[str, ...], source: Any, model: str, top_k: int | None, as_json: bool) -> None:
+def rank(
+    query: str, documents: tuple[str, ...], source: Any, model: str, activation: str | None, as_json: bool, **which: Any
+) -> None:
     """Rank DOCUMENTS for QUERY, best first.
 
     \b
@@ -186,8 +190,11 @@ def rank(query: str, documents: tuple[str, ...], source: Any, model: str, top_k:
     texts = [*documents, *(read_documents(source, source.name) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    for item in CrossEncoder(model).rank(query, texts, top_k=top_k, return_documents=True):
+    ranked = CrossEncoder(model, activation=activation).rank(query, texts, return_documents=True, **which)
+    for item in ranked:
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+    if not ranked and which["min_score"] is not None:
+        _say(f"no document scores {which['min_score']:g} or more")
 
 
 @commands.command()

@@ -1,10 +1,12 @@
 """CrossEncoder: a checkpoint, its tokenizer and an engine. What users import."""
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import NotRequired, TypedDict, TypeVar
 
@@ -14,6 +16,7 @@ from tqdm import tqdm
 
 from plackett.batching import EncodedPairs, token_batches
 from plackett.checkpoint import (
+    CALIBRATED,
     Checkpoint,
     activation_function,
     find_folder,
@@ -55,10 +58,10 @@ class CrossEncoder:
     """Reads a query and a document together and returns one score for the pair.
 
     `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers.
-    `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh) take the place of what the
-    checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the processor, by default all that the process may
-    use) are the engine's. Weights are safetensors, unless `allow_pickle` takes others too. Threads may share one
-    CrossEncoder.
+    `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh, or calibrated where `plackett
+    calibrate` was run) take the place of what the checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the
+    processor, by default all that the process may use) are the engine's. Weights are safetensors, unless `allow_pickle`
+    takes others too. Threads may share one CrossEncoder.
 
     Raises CheckpointError for a folder that is missing, half-written or no classifier, HubError where the hub did not
     deliver, and SettingError for an unknown engine, device, precision or activation.
@@ -92,17 +95,25 @@ class CrossEncoder:
 
     def _assemble(self, checkpoint: Checkpoint, engine: Engine) -> None:
         self.checkpoint = checkpoint
-        self._activation = activation_function(checkpoint.activation)
+        self._activation = activation_function(checkpoint)
         self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
         self._engine = engine
 
-    def predict(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
+    def predict(
+        self, pairs: Sequence[tuple[str, str]], *, min_score: float | None = None, show_progress: bool = False
+    ) -> NDArray[np.float32]:
         """Scores of (query, document) pairs in input order: float32 (pairs,), or (pairs, labels) for several labels.
 
-        Raises InputError for anything that is not a pair of texts, and ScoreError where the model answers NaN.
+        With `min_score`, scores below it become -inf: every pair keeps its place in the array, and one that was refused
+        comes last in any order and passes no other threshold. `np.isfinite(scores)` tells which are left. Raises
+        InputError for anything that is not a pair of texts, and ScoreError where the model answers NaN.
         """
+        enough = _threshold(min_score)
+        if min_score is not None:
+            self._check_one_label("min_score")
         scores = self._activation(self.score(pairs, show_progress=show_progress))
-        return scores[:, 0] if self.checkpoint.labels == 1 else scores
+        scores = scores[:, 0] if self.checkpoint.labels == 1 else scores
+        return np.where(enough(scores), scores, np.float32(-np.inf))
 
     def score(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
         """Raw logits of the pairs in input order, float32 (pairs, labels): `predict` without the activation."""
@@ -110,14 +121,23 @@ class CrossEncoder:
         return self._logits(checked, show_progress=show_progress)
 
     def rank(
-        self, query: str, documents: Sequence[str], *, top_k: int | None = None, return_documents: bool = False
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = False,
     ) -> list[RankedDocument]:
         """The documents best first, by raw logit; ties keep the order of the input.
 
-        `top_k` keeps the first so many, `return_documents` adds each text. Raises InputError for an empty query, no
-        documents, a document that is empty or no text, a negative `top_k` and a checkpoint with several labels.
+        `top_k` keeps the first so many, `min_score` those whose score is not below it, which may be none;
+        `return_documents` adds each text. Raises InputError for an empty query, no documents, a document that is empty
+        or no text, a negative `top_k`, a `min_score` that is no number and a checkpoint with several labels.
         """
-        return self.rank_many([query], [documents], top_k=top_k, return_documents=return_documents)[0]
+        return self.rank_many(
+            [query], [documents], top_k=top_k, min_score=min_score, return_documents=return_documents
+        )[0]
 
     def rank_many(
         self,
@@ -125,11 +145,14 @@ class CrossEncoder:
         documents: Sequence[Sequence[str]],
         *,
         top_k: int | None = None,
+        min_score: float | None = None,
         return_documents: bool = False,
         show_progress: bool = False,
     ) -> list[list[RankedDocument]]:
         """`rank` for many queries, each with documents of its own, scored in one pass."""
-        self._check_rank(top_k)
+        self._check_one_label("rank")
+        _check_top_k(top_k)
+        enough = _threshold(min_score)
         lists = _checked_lists(queries, documents)
         pairs = [(query, document) for query, texts in lists for document in texts]
         logits = self._logits(pairs, show_progress=show_progress)
@@ -139,18 +162,26 @@ class CrossEncoder:
             rows = logits[start : start + len(texts)]
             start += len(texts)
             scores = self._activation(rows)[:, 0]
-            order = stable_order(rows[:, 0])[:top_k]
+            order = stable_order(rows[:, 0])
+            order = order[enough(scores[order])][:top_k]
             ranked.append([_item(int(index), scores, texts, return_documents) for index in order])
         return ranked
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the checkpoint, whole or not at all, with this object's activation and token limit."""
+        """Write the checkpoint, whole or not at all, with this object's activation and token limit.
+
+        A calibration goes with it, to be asked for again with `activation="calibrated"`: as other libraries do not know
+        it, the activation that stands in the configuration stays what it was.
+        """
         source, target = self.checkpoint.folder.resolve(), Path(folder).resolve()
         if source in target.parents or target in source.parents:
             raise CheckpointError(f"{folder} is inside of {source}, or around it; name a folder elsewhere")
         with whole_folder(target) as beside:
             shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            write_metadata(beside, activation=self.checkpoint.activation, max_length=self.checkpoint.max_length)
+            activation = self.checkpoint.activation
+            if activation == CALIBRATED:
+                activation = read_checkpoint(beside, allow_pickle=True).activation
+            write_metadata(beside, activation=activation, max_length=self.checkpoint.max_length)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
         """The pairs tokenised, for `score_encoded`. Raises InputError as `predict` does."""
@@ -196,13 +227,25 @@ class CrossEncoder:
     def _logits(self, pairs: list[tuple[str, str]], *, show_progress: bool) -> NDArray[np.float32]:
         return self.score_encoded(self._encode(pairs), show_progress=show_progress)
 
-    def _check_rank(self, top_k: int | None) -> None:
+    def _check_one_label(self, what: str) -> None:
         if self.checkpoint.labels != 1:
             raise InputError(
-                f"rank needs one label, {self.checkpoint.folder} has {self.checkpoint.labels}; use predict"
+                f"{what} needs one label, {self.checkpoint.folder} has {self.checkpoint.labels}; use predict alone"
             )
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0):
-            raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out for all of them")
+
+
+def _check_top_k(top_k: int | None) -> None:
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0):
+        raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out for all of them")
+
+
+def _threshold(min_score: float | None) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Which scores are not below `min_score`, compared as the numbers that they are, not in float32."""
+    if min_score is None:
+        return lambda scores: np.ones(scores.shape, bool)
+    if isinstance(min_score, bool) or not isinstance(min_score, Real) or math.isnan(min_score):
+        raise InputError(f"min_score={min_score!r} is not a number; leave it out to keep everything")
+    return lambda scores: scores.astype(np.float64) >= float(min_score)
 
 
 def _item(index: int, scores: NDArray[np.float32], texts: Sequence[str], with_text: bool) -> RankedDocument:
