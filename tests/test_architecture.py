@@ -72,6 +72,7 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         ["demo", "--help"],
         ["card", "--help"],
         ["publish", "--help"],
+        ["calibrate", "--help"],
     ):
         done = python(run, *arguments)
         assert done.returncode == 0, done.stderr

@@ -258,7 +258,7 @@ def test_engines_and_calibration_are_shown_when_they_were_measured():
         "1,200 pairs of dev",
         '"slope": 0.7',
         "| ECE | 0.2100 | 0.0300 |",
-        "of 0.3500, chosen for",
+        "of 0.35, chosen for",
     ):
         assert shown in calibration
 

@@ -12,11 +12,11 @@ from plackett.card import write_card
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError, SettingError
 from plackett.evaluation import MEASURES, Comparison, check_measures, compare, compare_run, mean_of, with_holm
-from plackett.facts import FILE, Facts, add_evaluations, read_facts
+from plackett.facts import Facts, add_evaluations, read_facts
 from plackett.html_report import page
 from plackett.readers import ListFile, find_file, lists_as_collection
 from plackett.recipes import read_recipe
-from plackett.recording import described, evaluation_facts, trained, usage
+from plackett.recording import described, evaluation_facts, known_facts, trained, usage
 from plackett.records import Collection, LabeledList, ScoredDoc
 from plackett.reference_semantics import evaluate_reference, reference_table, with_names, write_reference_csv
 from plackett.reports import csv_text, figures, table
@@ -185,7 +185,7 @@ def card(folder: Path) -> Path:
     scores on the card are computed again.
     """
     now = described(folder)
-    known = read_facts(folder) if (folder / FILE).is_file() else now
+    known = known_facts(folder)
     if (known.model.activation, known.model.max_length) != (now.model.activation, now.model.max_length):
         model = replace(known.model, activation=now.model.activation, max_length=now.model.max_length)
         shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)

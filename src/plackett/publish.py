@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
+from plackett.calibration import parameters_of, read_calibration
 from plackett.card import render
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, HubError, SettingError
@@ -91,8 +92,11 @@ def check(folder: Path) -> Facts:
     card = folder / "README.md"
     if not card.is_file() or card.read_text(encoding="utf-8") != render(facts):
         raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
-    if "](training.png)" in card.read_text(encoding="utf-8") and not (folder / "training.png").is_file():
-        raise CheckpointError(f"{card} shows training.png, which is not there; {again}")
+    for picture in ("training.png", "calibration.png"):
+        if f"]({picture})" in card.read_text(encoding="utf-8") and not (folder / picture).is_file():
+            raise CheckpointError(f"{card} shows {picture}, which is not there; {again}")
+    if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
+        raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
     _ = ModelCard.load(card).data
     if facts.usage:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])

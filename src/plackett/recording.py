@@ -18,10 +18,14 @@ import torch
 from safetensors import safe_open
 from transformers import TrainingArguments
 
+from plackett.calibration import method_of, parameters_of
+from plackett.calibrators import Calibrated
 from plackett.checkpoint import find_folder, read_checkpoint
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation import Comparison
 from plackett.facts import (
+    FILE,
+    CalibrationFacts,
     Evaluation,
     Facts,
     Lists,
@@ -32,6 +36,7 @@ from plackett.facts import (
     Training,
     Usage,
     is_hub_id,
+    read_facts,
 )
 from plackett.losses import LOSSES
 from plackett.recipes import Recipe
@@ -103,6 +108,11 @@ def described(folder: Path) -> Facts:
     )
 
 
+def known_facts(folder: Path) -> Facts:
+    """The facts of a checkpoint; where it has none, what it says of itself."""
+    return read_facts(folder) if (folder / FILE).is_file() else described(folder)
+
+
 def lists_facts(part: Part) -> Lists:
     """What the first lists of a file are like. A local file is known by its name only, not by its path."""
     first = list(islice(part.lists, SAMPLED_LISTS))
@@ -147,6 +157,22 @@ def evaluation_facts(comparison: Comparison) -> Evaluation:
             for name, value in comparison.reranked.items()
         },
         primary=next(iter(comparison.reranked)),
+    )
+
+
+def calibration_facts(calibrated: Calibrated, collection: str) -> CalibrationFacts:
+    """A calibration as a card shows it, with the first of its thresholds that can be reached."""
+    before, after = calibrated.before, calibrated.best
+    reached = [item for item in calibrated.thresholds if item.value is not None and item.kept]
+    rule = "{0.target}; on held-out folds it reached a precision of {0.precision:.4f} with a recall of {0.recall:.4f}"
+    return CalibrationFacts(
+        method=method_of(calibrated.calibration),
+        collection=collection,
+        pairs=len(after.probabilities),
+        parameters=parameters_of(calibrated.calibration),
+        measures={"log-loss": (before.log_loss, after.log_loss), "ECE": (before.error, after.error)},
+        threshold=reached[0].value if reached else None,
+        threshold_rule=rule.format(reached[0]) if reached else "",
     )
 
 
