@@ -156,12 +156,16 @@ def test_queries_of_two_files_are_told_apart(model, lists, tmp_path):
     assert read_facts(model).calibration.collection == "dev.jsonl, other.jsonl"
 
 
-def test_scores_that_tell_nothing_are_said_to(model, tmp_path, run):
-    rows = [{"query": f"q {i}", "docs": ["the same"] * 2, "labels": [1, 0]} for i in range(10)]
-    (tmp_path / "same.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    code, output, _ = run("calibrate", model, "--data", tmp_path / "same.jsonl")
-    assert code == 0
-    assert "No method is better than the base rate" in output
+def test_scores_that_tell_nothing_or_the_opposite_are_said_to(model, tmp_path, run):
+    texts = ["the worst", "the best words"]
+    logits = CrossEncoder(model).score([("q", text) for text in texts])[:, 0]
+    opposite = [int(logit == logits.min()) for logit in logits]
+    for docs, labels in ((["the same"] * 2, [1, 0]), (texts, opposite)):
+        lines = [json.dumps({"query": "q", "docs": docs, "labels": labels}) for _ in range(10)]
+        (tmp_path / "dev.jsonl").write_text("\n".join(lines))
+        code, output, _ = run("calibrate", model, "--data", tmp_path / "dev.jsonl")
+        assert code == 0
+        assert "no better than the base rate" in output
 
 
 def rows(labels, count=10):

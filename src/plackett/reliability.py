@@ -14,6 +14,7 @@ from plackett.calibrators import BINS, Assessment, Calibrated, Threshold
 PICTURE = "calibration.png"
 SHOWN_BINS = 10  # of equal width, in the picture
 Z95 = 1.96
+FLAT = 0.01  # between the least and the greatest probability: less tells nothing apart
 
 
 def table(calibrated: Calibrated) -> str:
@@ -29,8 +30,8 @@ def table(calibrated: Calibrated) -> str:
         lines.append(f"{item.method:<14}{item.log_loss:>8.4f}{item.error:>8.4f}{mark}")
     parameters = ", ".join(f"{name} {value:g}" for name, value in parameters_of(calibrated.calibration).items())
     lines += [f"* chosen, and fitted to all pairs: {parameters}. ECE: {BINS} bins of equal mass."]
-    if calibrated.best.log_loss >= calibrated.base_rate.log_loss:
-        lines += ["No method is better than the base rate: on this data the scores do not tell what is relevant."]
+    if calibrated.best.log_loss >= calibrated.base_rate.log_loss or np.ptp(calibrated.calibration(pairs.logits)) < FLAT:
+        lines += ["That is no better than the base rate: on this data the scores do not tell what is relevant."]
     if calibrated.thresholds:
         lines += ["", f"{'wanted':<14}{'threshold':>11}{'precision':>11}{'recall':>8}{'kept':>8}{'relevant':>10}"]
         lines += [_threshold_line(item) for item in calibrated.thresholds]
