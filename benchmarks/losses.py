@@ -30,8 +30,8 @@ RESULTS = Path(__file__).parent / "results"
 SEED = 0
 LAYERS = 3
 WARM_UP_STEPS = 250
-STEPS = 50
-DEV_QUERIES = 100
+STEPS = 150
+DEV_QUERIES = 200
 SETTINGS = {
     "start": None,
     "list_softmax": {"name": "list_softmax"},

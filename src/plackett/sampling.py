@@ -54,7 +54,7 @@ class SampledLists(Dataset[LabeledList]):
         return sample(self._parts[part][place], self._list_size, rng, draw=self._draw)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate's data loader, in the main process."""
+        """Called at the start of each epoch, in the main process."""
         self._epoch.fill_(epoch)
 
     def _draw_lists(self) -> None:
@@ -89,7 +89,7 @@ class StreamedLists(IterableDataset[LabeledList]):
                 yield sample(item, self._list_size, rng, draw=self._draw)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate's data loader, in the main process."""
+        """Called at the start of each epoch, in the main process."""
         self._epoch.fill_(epoch)
 
 

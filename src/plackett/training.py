@@ -27,6 +27,7 @@ from plackett.callbacks import (
     MeasureAtEnd,
     ProgressBar,
     RecipeRecord,
+    Reproducible,
     UsableCheckpoints,
     make_usable,
     plot_training,
@@ -195,11 +196,12 @@ class ListTrainer(Trainer):
         dev: Sequence[Collection] = (),
     ) -> None:
         source = StreamedLists if recipe.streaming else SampledLists
+        dataset = source(parts, recipe.list_size, arguments.seed, draw=recipe.negatives)
         tokenizer = PairTokenizer.from_checkpoint(base)
         super().__init__(
             model=model,
             args=arguments,
-            train_dataset=source(parts, recipe.list_size, arguments.seed, draw=recipe.negatives),
+            train_dataset=dataset,
             eval_dataset=dev or None,
             data_collator=ListCollator(tokenizer, base, recipe.token_budget, recipe.mini_batch_size),
         )
@@ -213,6 +215,7 @@ class ListTrainer(Trainer):
         self.add_callback(self.progress)
         self.add_callback(UsableCheckpoints(base, recipe))
         self.add_callback(RecipeRecord(_as_json(recipe)))
+        self.add_callback(Reproducible(dataset))
         if dev:
             self.add_callback(MeasureAtEnd())
         if self._early_stop:
