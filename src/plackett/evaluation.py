@@ -19,6 +19,7 @@ from plackett.readers import read_qrels
 from plackett.records import Collection, Qrel, ScoredDoc
 from plackett.reranking import Candidates, rerank
 from plackett.runs import best_first, by_query, cut, judged_only, read_run
+from plackett.sampling import HELD_OUT
 from plackett.significance import Significance, holm, significance
 
 MEASURES = ("nDCG@10", "RR@10", "AP")
@@ -100,7 +101,7 @@ class Evaluator:
         self._candidates: dict[str, Candidates] = {}
 
     def __call__(self, encoder: CrossEncoder, share: Share = ALONE) -> dict[str, float]:
-        """The means by `COLLECTION_MEASURE`, the same in each of the processes that share the work.
+        """The means by `measured_names`, the same in each of the processes that share the work.
 
         ScoreError where the model answers NaN or infinity, or gives all candidates of a collection one score.
         """
@@ -113,7 +114,24 @@ class Evaluator:
                 raise ScoreError(f"the scores of {collection.name} are all the same")
             for measure, value in means(evaluate_per_query(run, collection.qrels, self._measures)).items():
                 found[f"{collection.name}_{measure}"] = value
+        averaged = _averaged([collection.name for collection in self._collections])
+        for measure in self._measures if averaged else ():
+            found[f"mean_{measure}"] = fmean(found[f"{name}_{measure}"] for name in averaged)
         return found
+
+
+def measured_names(collections: Sequence[str], measures: Sequence[str]) -> list[str]:
+    """What an `Evaluator` finds: `COLLECTION_MEASURE`, and with several collections `mean_MEASURE`.
+
+    The mean is over the collections, each with the same weight; lists that were held out of the training do not count.
+    """
+    means_too = ["mean"] if _averaged(collections) else []
+    return [f"{name}_{measure}" for name in (*collections, *means_too) for measure in measures]
+
+
+def _averaged(collections: Sequence[str]) -> list[str]:
+    names = [name for name in collections if name != HELD_OUT]
+    return names if len(names) > 1 else []
 
 
 def compare(

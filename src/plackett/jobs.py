@@ -22,7 +22,7 @@ from plackett.reference_semantics import evaluate_reference, reference_table, wi
 from plackett.reports import csv_text, figures, table
 from plackett.reranking import rerank
 from plackett.runs import judged_only, read_run
-from plackett.sampling import Part, hold_out
+from plackett.sampling import HELD_OUT, Part, hold_out
 from plackett.sources import Sources, first_stage, read_named
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
@@ -40,7 +40,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
     held_out: list[LabeledList] = []
     if recipe.hold_out:
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
-        dev = [*dev, lists_as_collection("held-out", held_out)]
+        dev = [*dev, lists_as_collection(HELD_OUT, held_out)]
 
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder)

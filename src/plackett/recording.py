@@ -36,7 +36,7 @@ from plackett.facts import (
 from plackett.losses import LOSSES
 from plackett.recipes import Recipe
 from plackett.records import LabeledList
-from plackett.sampling import Part
+from plackett.sampling import HELD_OUT, Part
 from plackett.training import TrainingFacts
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
@@ -60,7 +60,7 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
     loss, parameters = _loss(recipe.loss)
     training = Training(
         data=tuple(lists_facts(part) for part in parts),
-        held_out=lists_facts(Part(held_out, name="held-out")) if held_out else None,
+        held_out=lists_facts(Part(held_out, name=HELD_OUT)) if held_out else None,
         loss=loss,
         loss_parameters=parameters,
         settings=settings,

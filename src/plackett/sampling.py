@@ -13,6 +13,7 @@ from plackett.losses import Loss
 from plackett.records import LabeledList
 
 CHECKED_LISTS = 1000
+HELD_OUT = "held-out"  # what the lists that `hold_out` draws are called
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from plackett.collator import ListCollator
 from plackett.cross_encoder import CrossEncoder, Share
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
-from plackett.evaluation import Evaluator
+from plackett.evaluation import Evaluator, measured_names
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
@@ -153,7 +153,7 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
     if recipe.streaming and arguments.max_steps <= 0:
         raise SettingError("a stream has no end that could be known: set training.max_steps")
     best = arguments.metric_for_best_model
-    names = [f"{collection.name}_{measure}" for collection in dev for measure in recipe.measures]
+    names = measured_names([collection.name for collection in dev], recipe.measures)
     if best is not None and best.removeprefix("eval_") not in names:
         raise SettingError.unknown("metric_for_best_model", best, names or ["(name collections in dev)"])
     if recipe.early_stopping and arguments.eval_strategy == "no":
