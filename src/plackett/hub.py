@@ -1,6 +1,7 @@
 """The Hugging Face hub: checkpoints down, and what its refusals mean. No model is known here, only files."""
 
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 from plackett.errors import CheckpointError, HubError, PlackettError
@@ -54,6 +55,14 @@ def check_inside(folder: Path) -> None:
             raise CheckpointError(
                 f"{path} is a link that leads out of the checkpoint, to {path.readlink()}; put the file in its place"
             )
+
+
+def commit_of(path: Path) -> str:
+    """The commit that a path in the hub's cache belongs to; empty for any other path."""
+    for folder in (path.absolute(), *path.absolute().parents):
+        if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+            return folder.name
+    return ""
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from plackett._extras import require
 from plackett.errors import DataError, HubError
-from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
+from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
 
@@ -125,13 +125,14 @@ def _collection(name: str, lists: Iterable[tuple[str, Mapping[str, Any], Labeled
             run.append(ScoredDoc(query_id, doc_id, -float(rank)))
     if not queries:
         raise DataError(f"{name} holds no lists")
-    return Collection(name, queries, corpus, qrels, run)
+    return Collection(name, queries, corpus, qrels, run, Origin(first_stage="the order in the file"))
 
 
 def _read_beir(folder: Path, split: str) -> Collection:
     corpus = read_texts(_either(folder / "corpus.jsonl"))
     queries = read_texts(_either(folder / "queries.jsonl"))
-    qrels = list(read_qrels(_either(folder / "qrels" / f"{split}.tsv")))
+    judged_in = _either(folder / "qrels" / f"{split}.tsv")
+    qrels = list(read_qrels(judged_in))
     if not qrels:
         raise DataError(f"{folder}: the qrels of the split {split!r} hold no judgement")
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
@@ -141,7 +142,7 @@ def _read_beir(folder: Path, split: str) -> Collection:
         )
     judged = {qrel.query_id for qrel in qrels}
     kept = {query_id: text for query_id, text in queries.items() if query_id in judged}
-    return Collection(folder.name, kept, corpus, qrels, ())
+    return Collection(folder.name, kept, corpus, qrels, (), Origin(files={"qrels": judged_in.name}))
 
 
 def read_texts(path: Path, keep: Container[str] | None = None) -> dict[str, str]:
