@@ -218,6 +218,16 @@ PLATT = CalibrationFacts(
 )
 
 
+def test_a_collection_at_two_depths_is_two_that_can_be_told_apart():
+    evaluations = (HELD_OUT, replace(HELD_OUT, depth=10), replace(HELD_OUT, collection="other"))
+    card = render(replace(FACTS, evaluations=evaluations))
+    names = ["held out_R50", "held out_R10", "other"]
+    assert table_rows(section(card, "## Evaluation"))[0] == f"| | {' | '.join(names)} |"
+    results = huggingface_hub.ModelCard(card).data.eval_results
+    assert [item.dataset_type for item in results] == [name for name in names for _ in HELD_OUT.measures]
+    assert len({(item.unique_identifier, item.metric_type) for item in results}) == 6
+
+
 def test_intervals_and_marks_of_significance():
     card = render(replace(FACTS, evaluations=(HELD_OUT,)))
     assert "| **nDCG@10** | 0.5058 | 0.7012 | +0.1954\\* | +0.1000 to +0.3000 | 0.0010 |" in card

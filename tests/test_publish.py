@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from conftest import DOCUMENTS, PAIRS, QUERY
 from hub_server import TOKEN, Fault, running_hub, use_hub
-from plackett import CheckpointError, CrossEncoder, HubError
+from plackett import CheckpointError, CrossEncoder, HubError, jobs
 from plackett.card import render, write_card
 from plackett.facts import read_facts
 from plackett.publish import publish
@@ -112,6 +112,37 @@ def test_what_is_no_part_of_a_checkpoint_stays_here(hub, model):
     assert "openvino/openvino_model.bin" in sent
     assert not {name for name in sent if ".env" in name or "pt" in name.rsplit(".")[-1:] or "checkpoint" in name}
     assert "pytorch_model.bin" not in sent
+
+
+def test_paths_of_this_machine_do_not_leave_it(hub, bert, tmp_path):
+    """The recipe is published with names, as the card has them; the folder's own is left as it is."""
+    home = tmp_path / "home-of-somebody"
+    for folder in ("one", "two", "beir/qrels"):
+        (home / folder).mkdir(parents=True)
+    rows = [{"query": f"apple {n}", "docs": ["the apple", "a pear"], "labels": [1, 0]} for n in range(4)]
+    for name in ("one/lists.jsonl", "two/lists.jsonl", "test.jsonl"):
+        (home / name).write_text("\n".join(map(json.dumps, rows)))
+    (home / "base").symlink_to(bert)
+    values = {
+        "base": f"{home}/base",
+        "train": {f"{home}/one/lists.jsonl": 0.5, f"{home}/two/lists.jsonl": 1},
+        "test": f"{home}/test.jsonl",
+        "output": f"{home}/models/mine",
+        "training": {"max_steps": 1, "bf16": False, "output_dir": f"{home}/work", "hub_token": "hf_mine"},
+    }
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    model = jobs.train(tmp_path / "recipe.json")
+    before = (model / "recipe.json").read_bytes()
+    publish(model, "org/name")
+    for name, content in hub.files("org/name").items():
+        assert str(tmp_path).encode() not in content, name
+        assert b"somebody" not in content, name
+        assert b"hf_mine" not in content, name
+    recipe = json.loads(hub.files("org/name")["recipe.json"])
+    assert (recipe["base"], recipe["output"], recipe["test"]) == ("base", "mine", ["test.jsonl"])
+    assert recipe["train"] == {"lists.jsonl": 0.5, "lists.jsonl (2)": 1.0}
+    assert recipe["training"] == {"max_steps": 1, "bf16": False}
+    assert (model / "recipe.json").read_bytes() == before
 
 
 def broken_facts(model):

@@ -91,6 +91,7 @@ def test_a_training_leaves_its_facts(trained):
     )
     assert {"learning_rate", "max_steps", "per_device_train_batch_size", "hold_out"} <= set(training.changed)
     assert not {"weight_decay", "list_size", "output_dir"} & set(training.changed)
+    assert not {"accelerator_config", "ddp_broadcast_buffers"} & set(training.changed), "which no recipe can change"
     assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4]
     measured = {entry["step"]: entry["eval_test.jsonl_nDCG@10"] for entry in log if "eval_test.jsonl_nDCG@10" in entry}
     assert set(measured) == {0, 2, 4}

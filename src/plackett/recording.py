@@ -35,12 +35,12 @@ from plackett.facts import (
 )
 from plackett.hub import commit_of
 from plackett.losses import LOSSES
-from plackett.recipes import Recipe
+from plackett.recipes import OF_THE_MACHINE, Recipe, short_paths
 from plackett.records import NOWHERE, Collection, LabeledList, Origin
 from plackett.reference_semantics import CUTOFF, Metrics
 from plackett.runs import judged_only
 from plackett.sampling import Part
-from plackett.training import TrainingFacts
+from plackett.training import FIXED, TrainingFacts
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
 SAMPLED_LISTS = 1000
@@ -49,9 +49,8 @@ SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 1000
 USAGE_CHARACTERS = 300
 
-# Recipe keys that have sections of their own on the card, and arguments that say something of this machine only.
+# Recipe keys that have sections of their own on the card.
 _ELSEWHERE = {"base", "description", "dev", "language", "license", "loss", "output", "test", "train", "training"}
-_OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
 _LOGGED = {"epoch", "learning_rate", "loss", "step"}
 
 
@@ -59,7 +58,7 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
     """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out."""
     recipe = facts.recipe
     settings = {key: value for key, value in asdict(recipe).items() if key not in _ELSEWHERE}
-    arguments = {key: value for key, value in facts.arguments.items() if key not in _OF_THE_MACHINE}
+    arguments = {key: short_paths(value) for key, value in facts.arguments.items() if key not in OF_THE_MACHINE}
     loss, parameters = _loss(recipe.loss)
     training = Training(
         data=tuple(lists_facts(part) for part in parts),
@@ -237,13 +236,16 @@ def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple
     ours = {item.name: item.default for item in fields(Recipe) if item.default is not MISSING}
     theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()  # type: ignore[no-untyped-call]
     changed = [name for name, value in settings.items() if value != ours.get(name)]
-    changed += [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+    changed += [
+        name for name, value in arguments.items() if name not in {"use_cpu", *FIXED} and value != theirs.get(name)
+    ]
     return tuple(changed)
 
 
 def _hardware(arguments: Mapping[str, Any]) -> str:
     if arguments["use_cpu"]:
-        return f"CPU, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else str(torch.accelerator.current_accelerator())
     return f"{os.environ.get('WORLD_SIZE', '1')} x {name}"
 

@@ -19,7 +19,8 @@ CHECKED_LISTS = 1000
 class Part:
     """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice).
 
-    `name` is a file's, `revision` the commit of one that came from the hub. Lists to be streamed need only be iterable, again and again.
+    `name` is a file's, `revision` the commit of one that came from the hub. Lists to be
+    streamed need only be iterable, again and again.
     """
 
     lists: Sequence[LabeledList] | Iterable[LabeledList]
