@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import DOCUMENTS, PAIRS, QUERY
-from hub_server import TOKEN, Fault, running_hub, use_hub
+from hub_server import TOKEN, XET_TOKEN, Fault, running_hub, use_hub
 from plackett import CheckpointError, CrossEncoder, HubError, jobs
 from plackett.card import render, write_card
 from plackett.facts import read_facts
@@ -57,6 +57,72 @@ def test_what_is_published_comes_back_as_it_was(hub, model, run, monkeypatch, tm
     assert "org/name" not in (model / "README.md").read_text(), "the folder itself is not changed"
     assert len(hub.asked("PUT /objects/")) == 1
     assert len(hub.asked("POST /verify")) == 1
+
+
+@pytest.fixture
+def xet_hub(hub, monkeypatch, tmp_path):
+    """The hub with large files sent by Xet, which the client prefers wherever hf_xet is installed: by default."""
+    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
+    use_hub(monkeypatch, hub.url, tmp_path / "cache", token=TOKEN, xet=True)
+    return hub
+
+
+def test_by_xet_too_what_is_published_comes_back_as_it_was(xet_hub, model, tmp_path):
+    publish(model, "org/name")
+    for name, content in xet_hub.files("org/name").items():
+        assert name in {"README.md", "plackett.json"} or content == (model / name).read_bytes()
+    assert xet_hub.asked("PUT /objects/") == []
+    assert len(xet_hub.asked("POST /v1/shards")) == 1
+    again = CrossEncoder("org/name")
+    assert (again.checkpoint.folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert len(xet_hub.asked("GET /v1/reconstructions/")) == 1
+    assert xet_hub.asked("GET /objects/") == []
+    np.testing.assert_array_equal(again.predict(PAIRS), CrossEncoder(model).predict(PAIRS))
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("POST /v1/xorbs/", 503), Fault("POST /v1/xorbs/", drop=0), Fault("POST /v1/shards", 429)]
+)
+def test_by_xet_what_fails_once_is_tried_again(xet_hub, model, fault):
+    xet_hub.faults.append(fault)
+    publish(model, "org/name")
+    assert len(xet_hub.asked(fault.where)) == 2
+    assert xet_hub.files("org/name")["model.safetensors"] == (model / "model.safetensors").read_bytes()
+
+
+def test_by_xet_an_interrupted_publication_goes_on_with_what_is_missing(xet_hub, model):
+    xet_hub.faults.append(Fault("/commit/", 403, body='{"error": "later"}'))
+    with pytest.raises(HubError):
+        publish(model, "org/name")
+    assert xet_hub.files("org/name") == {}
+    publish(model, "org/name")
+    assert len(xet_hub.asked("POST /v1/xorbs/")) == 1, "the weights went up the first time"
+    assert "model.safetensors" in xet_hub.files("org/name")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault("xet-write-token", 401), "token is missing or not valid: set HF_TOKEN"),
+        (Fault("xet-write-token", 403), "token may not do this"),
+        (Fault("POST /v1/xorbs/", 400), "400 Bad Request"),
+    ],
+)
+def test_by_xet_refusals_are_one_clear_error_without_the_token(xet_hub, model, fault, message, capfd):
+    xet_hub.faults.append(fault)
+    with pytest.raises(HubError, match=message) as caught:
+        publish(model, "org/name")
+    shown = "".join((str(caught.value), *capfd.readouterr()))
+    assert TOKEN not in shown
+    assert XET_TOKEN not in shown
+
+
+def test_by_xet_a_download_whose_connection_drops_is_whole_in_the_end(xet_hub, model):
+    publish(model, "org/name")
+    xet_hub.faults += [Fault("GET /xorbs/", drop=20_000), Fault("GET /v1/reconstructions/", 503)]
+    folder = CrossEncoder("org/name").checkpoint.folder
+    assert (folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert len(xet_hub.asked("GET /xorbs/")) == 2
 
 
 def test_the_same_again_sends_nothing(hub, model):
@@ -350,7 +416,7 @@ def test_the_command_itself_with_its_own_environment(model, tmp_path):
         command = [sys.executable, "-m", "plackett", "publish", str(model), "org/name", "--private"]
         done = subprocess.run(
             command,
-            env={**os.environ, "HF_HUB_DISABLE_XET": "1", **variables},
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             timeout=300,
@@ -358,6 +424,8 @@ def test_the_command_itself_with_its_own_environment(model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{hub.url}/org/name/commit/{hub.repositories['org/name'].branches['main']}\n"
     assert TOKEN not in done.stdout + done.stderr
+    assert len(hub.asked("POST /v1/shards")) == 1, "by Xet, which nobody turned off"
+    assert hub.asked("/v1/telemetry") == [], "nothing phones home"
 
 
 def test_pickles_are_refused_unless_the_user_says_otherwise(bert, tmp_path):

@@ -47,11 +47,15 @@ def download(name: str, revision: str | None, *, local_files_only: bool, allow_p
 
 
 def check_inside(folder: Path) -> None:
-    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs."""
+    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs.
+
+    Those are beside the snapshots, and since huggingface-hub 2.4 what came by Xet is shared by all repositories.
+    """
     folder = folder.resolve()
-    root = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    repository = folder.parent.parent
+    roots = [repository, repository.parent / "blobs"] if folder.parent.name == "snapshots" else [folder]
     for path in sorted(folder.rglob("*")):
-        if not path.resolve().is_relative_to(root):
+        if not any(path.resolve().is_relative_to(root) for root in roots):
             raise CheckpointError(
                 f"{path} is a link that leads out of the checkpoint, to {path.readlink()}; put the file in its place"
             )
@@ -78,6 +82,9 @@ def hub_error(what: str, error: Exception) -> PlackettError:
     cause: BaseException | None = error
     while cause is not None and not hasattr(cause, "response"):  # the client wraps what an upload met
         cause = cause.__cause__
+    # Uploads by Xet are made of Rust, which leaves a status in words only.
+    words = re.search(r"HTTP status \w+ error \((\d{3}) ", str(error))
+    status = getattr(getattr(cause, "response", None), "status_code", int(words[1]) if words else 0)
     reason = {
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
         403: "the token may not do this: give it write access to the repository or its organisation",
@@ -86,7 +93,7 @@ def hub_error(what: str, error: Exception) -> PlackettError:
         412: "somebody else changed the repository at the same time: try again",
         413: "the hub takes no file of that size",
         429: "the hub asks for a pause (too many requests): try again in some minutes",
-    }.get(getattr(getattr(cause, "response", None), "status_code", 0), without_tokens(str(cause or error)))
+    }.get(status, without_tokens(str(cause or error)))
     return HubError(f"{what}: {reason}")
 
 
