@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from plackett.card import cell, render
-from plackett.citations import LOSS_PAPERS, NAMED_PAPERS, entries
+from plackett.citations import LOSS_PAPERS, NAMED_PAPERS, entries, papers
 from plackett.facts import (
     CalibrationFacts,
     EngineFacts,
@@ -27,6 +27,7 @@ from plackett.facts import (
     read_facts,
 )
 from plackett.losses import LOSSES
+from plackett.nanobeir import NAMES
 
 REVISION = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
 SAMPLES = tuple(Sample(f"what is {n}?", ("so it is", "not so"), (1.0, 0.0), 2) for n in range(3))
@@ -421,4 +422,12 @@ def test_papers_are_cited_by_their_keys():
     assert keys == ["lan2014position", "wang2020minilm", "bajaj2016msmarco", "thakur2021beir"]
     for entry in entries().values():
         assert entry.count("{") == entry.count("}")
-        assert re.search(r"year = \{(19|20)\d\d\}", entry)
+        assert re.search(r"^  author = \{[^,]+, [^,]+.*\},$", entry, re.MULTILINE)
+        assert re.search(r"^  year = \{(19|20)\d\d\},$", entry, re.MULTILINE)
+        assert re.search(r"^  (pages|url|eprint) = ", entry, re.MULTILINE), "where it can be found"
+
+
+@pytest.mark.parametrize("name", [f"Nano{name}" for name in NAMES])
+def test_every_collection_of_nanobeir_cites_beir(name):
+    assert "thakur2021beir" in "".join(papers("", [name, f"{name}_R100"]))
+    assert papers("", ["nanotechnology.jsonl", "piano-questions.jsonl", "minimal.jsonl"]) == []

@@ -25,7 +25,9 @@ LOSS_PAPERS = {
 NAMED_PAPERS = {
     r"\bminilm": "wang2020minilm",
     r"\bms[_-]?marco|nanomsmarco": "bajaj2016msmarco",
-    "nano": "thakur2021beir",
+    r"\bnano(beir|climatefever|dbpedia|fever|fiqa|hotpotqa|msmarco|nfcorpus|nq|quora|scidocs|arguana|scifact|touche)": (
+        "thakur2021beir"
+    ),
 }
 
 
