@@ -427,6 +427,24 @@ def test_papers_are_cited_by_their_keys():
         assert re.search(r"^  (pages|url|eprint) = ", entry, re.MULTILINE), "where it can be found"
 
 
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [
+        ("microsoft/MiniLM-L12-H384-uncased", "wang2020minilm"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "wang2020minilm"),
+        ("google-bert/bert-base-uncased", "devlin2019bert"),
+        ("FacebookAI/roberta-large", "liu2019roberta"),
+        ("FacebookAI/xlm-roberta-base", "conneau2020unsupervised"),
+        ("google/electra-small-discriminator", "clark2020electra"),
+        ("distilbert/distilbert-base-uncased", "sanh2019distilbert"),
+        ("microsoft/mdeberta-v3-base", "he2023debertav3"),
+        ("answerdotai/ModernBERT-base", "warner2024modernbert"),
+    ],
+)
+def test_a_base_is_cited_by_its_own_paper_only(base, key):
+    assert [re.match(r"@\w+\{(\w+)", entry)[1] for entry in papers("", [base])] == [key]
+
+
 @pytest.mark.parametrize("name", [f"Nano{name}" for name in NAMES])
 def test_every_collection_of_nanobeir_cites_beir(name):
     assert "thakur2021beir" in "".join(papers("", [name, f"{name}_R100"]))
