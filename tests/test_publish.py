@@ -17,7 +17,9 @@ from hub_server import TOKEN, XET_TOKEN, Fault, running_hub, use_hub
 from plackett import CheckpointError, CrossEncoder, HubError, jobs
 from plackett.card import render, write_card
 from plackett.facts import read_facts
+from plackett.nanobeir import read_nanobeir
 from plackett.publish import publish
+from plackett.readers import find_file
 from plackett.recording import described, usage
 
 # What huggingface-hub 2.4 does itself with httpx2.
@@ -354,7 +356,7 @@ def test_a_download_that_ends_early_and_for_good_leaves_no_half_checkpoint(hub, 
     [
         (Fault("/api/models/org/name", 401, {"X-Error-Code": "RepoNotFound"}), "for a private one set HF_TOKEN"),
         (Fault("/api/models/org/name", 403, {"X-Error-Code": "GatedRepo"}), "is gated: ask for access"),
-        (Fault("/api/models/org/name", 400, body='{"error": "you sent AUTHORIZATION"}'), "cannot be reached"),
+        (Fault("/api/models/org/name", 400, body='{"error": "you sent AUTHORIZATION"}'), r"you sent Bearer \[token\]"),
     ],
 )
 def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, fault, message):
@@ -364,6 +366,26 @@ def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, faul
     with pytest.raises(HubError, match=message) as caught:
         CrossEncoder("org/name")
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "read", [lambda: find_file("hf://datasets/org/name/x.jsonl"), lambda: read_nanobeir("org/name")]
+)
+def test_refused_data_is_one_clear_error_without_the_token(hub, read):
+    hub.faults.append(Fault("datasets/org/name", 400, body='{"error": "you sent AUTHORIZATION"}', times=99))
+    with pytest.raises(HubError, match="org/name.*could not be fetched") as caught:
+        read()
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_pause_that_the_hub_asks_for_is_made_for_a_file_and_said_of_a_repository(hub, bert):
+    hub.add("org/name", content_of(bert))
+    hub.faults.append(Fault("GET /api/models/", 429, {"Retry-After": "0"}))  # which the client does not ask again
+    with pytest.raises(HubError, match="asks for a pause"):
+        CrossEncoder("org/name")
+    hub.faults.append(Fault("GET /objects/", 429, {"Retry-After": "0"}))
+    np.testing.assert_array_equal(CrossEncoder("org/name").predict(PAIRS), CrossEncoder(bert).predict(PAIRS))
+    assert len(hub.asked("GET /objects/")) == 2
 
 
 def test_a_slow_hub_is_waited_for_and_one_too_slow_is_an_error(hub, bert, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plackett.errors import DataError, HubError, SettingError
-from plackett.hub import commit_of
+from plackett.hub import commit_of, without_tokens
 from plackett.readers import read_rows, read_texts
 from plackett.records import Collection, Origin, Qrel, ScoredDoc
 
@@ -63,7 +63,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path:
         folder = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=patterns))
     except Exception as error:  # whatever the client makes of answers that are not the hub's
         raise HubError(
-            f"{repository} is no folder here and could not be fetched from the hub: {error}; "
+            f"{repository} is no folder here and could not be fetched from the hub: {without_tokens(str(error))}; "
             "name a local copy, or try again with a network"
         ) from error
     if not is_nanobeir(folder):

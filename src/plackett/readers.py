@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from plackett._extras import require
 from plackett.errors import DataError, HubError
+from plackett.hub import answered, hub_error
 from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
@@ -40,13 +41,15 @@ def find_file(name: str) -> Path:
         return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
     except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
+            if answered(error):
+                raise hub_error(f"{name} could not be fetched from the hub", error) from error
             raise HubError(
                 f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
                 "name a file, or try again with a network"
             ) from error
         raise HubError(f"the hub has no {name} that you may read") from error
     except Exception as error:  # as in `checkpoint`: whatever the client makes of answers that are not the hub's
-        raise HubError(f"{name} could not be fetched from the hub: {error}") from error
+        raise hub_error(f"{name} could not be fetched from the hub", error) from error
 
 
 def read_lists(path: Path) -> Iterator[LabeledList]:
