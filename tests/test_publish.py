@@ -373,7 +373,7 @@ def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, faul
 )
 def test_refused_data_is_one_clear_error_without_the_token(hub, read):
     hub.faults.append(Fault("datasets/org/name", 400, body='{"error": "you sent AUTHORIZATION"}', times=99))
-    with pytest.raises(HubError, match="org/name.*could not be fetched") as caught:
+    with pytest.raises(HubError, match=r"org/name.*could not be fetched") as caught:
         read()
     assert TOKEN not in str(caught.value)
 

@@ -15,6 +15,7 @@ from plackett import CheckpointError, CrossEncoder, jobs
 from plackett.card import render
 from plackett.facts import (
     CalibrationFacts,
+    Development,
     EngineFacts,
     add_engine,
     add_evaluations,
@@ -83,6 +84,8 @@ def test_a_training_leaves_its_facts(trained):
     [data] = training.data
     assert (data.name, data.source, data.size, data.sampled) == ("lists.jsonl", "", 18, 18)
     assert training.held_out.size == 2
+    assert training.development == (Development("test.jsonl", 6),)
+    assert "- test.jsonl: 6 queries\n" in (trained / "README.md").read_text()
     assert len(data.samples) == 3
     assert (facts.model.language, facts.model.license) == (("en",), "apache-2.0")
     assert facts.model.parameters == sum(

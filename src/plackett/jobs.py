@@ -39,6 +39,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
         for names in (recipe.dev, recipe.test)
     )
     held_out: list[LabeledList] = []
+    named = dev
     if recipe.hold_out:
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
         dev = [*dev, lists_as_collection("held-out", held_out)]
@@ -46,7 +47,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder)
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        known = trained(folder, facts, parts, held_out)
+        known = trained(folder, facts, parts, held_out=held_out, dev=named)
         example = next(item for part in parts for item in part.lists)
         known = replace(known, usage=usage(encoder, example.query, example.documents))
         write_card(folder, add_evaluations(known, evaluation_facts(results)))

@@ -22,6 +22,7 @@ from plackett.checkpoint import find_folder, read_checkpoint
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation import Comparison, mean_of
 from plackett.facts import (
+    Development,
     Evaluation,
     Facts,
     Lists,
@@ -54,8 +55,18 @@ _ELSEWHERE = {"base", "description", "dev", "language", "license", "loss", "outp
 _LOGGED = {"epoch", "learning_rate", "loss", "step"}
 
 
-def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out: Sequence[LabeledList]) -> Facts:
-    """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out."""
+def trained(
+    folder: Path,
+    facts: TrainingFacts,
+    parts: Sequence[Part],
+    *,
+    held_out: Sequence[LabeledList] = (),
+    dev: Sequence[Collection] = (),
+) -> Facts:
+    """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out.
+
+    `dev` was measured on the way, beside what was held out.
+    """
     recipe = facts.recipe
     settings = {key: value for key, value in asdict(recipe).items() if key not in _ELSEWHERE}
     arguments = {key: short_paths(value) for key, value in facts.arguments.items() if key not in OF_THE_MACHINE}
@@ -74,6 +85,9 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
         seconds=facts.seconds,
         hardware=_hardware(facts.arguments),
         description=recipe.description,
+        development=tuple(
+            Development(item.name, len(item.queries), item.origin.source, item.origin.revision) for item in dev
+        ),
     )
     base, revision = _base(recipe.base)
     known = described(folder)
