@@ -56,4 +56,4 @@ class Collection:
     corpus: Mapping[str, str]
     qrels: Sequence[Qrel]
     run: Sequence[ScoredDoc]
-    origin: Origin = NOWHERE
+    origin: Origin = field(default=NOWHERE, compare=False)
