@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ def demo(base: str | None, output: Path, seed: int) -> None:
 
 def main() -> None:
     """Run the command line: exit code 2 and one line for a user's mistake."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         commands(prog_name="plackett")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.errors import DataError, ScoreError, SettingError
 from plackett.readers import read_qrels
-from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.records import NOWHERE, Collection, Origin, Qrel, ScoredDoc
 from plackett.reranking import Candidates, rerank
 from plackett.runs import best_first, by_query, cut, judged_only, read_run
 from plackett.sampling import HELD_OUT
@@ -70,7 +70,8 @@ class Comparison:
     `reranked` is what `system` makes of the first `depth` candidates. `significance` is that of the differences;
     `perfect` what the best order of the same candidates would give, and `recall` the share of the relevant documents
     that stand among them: no reranker gets higher. `per_query` has (first stage, reranked) by measure and query id.
-    `without_candidates` queries count as zero; `unjudged` queries of the first stage do not count.
+    `without_candidates` queries count as zero; `unjudged` queries of the first stage do not count. `origin` is the
+    collection's.
     """
 
     collection: str
@@ -85,6 +86,7 @@ class Comparison:
     per_query: Mapping[str, Mapping[str, tuple[float, float]]]
     without_candidates: int
     unjudged: int
+    origin: Origin = NOWHERE
 
     def difference(self, measure: str) -> float:
         """Reranked less first stage."""
@@ -185,6 +187,7 @@ def compare_run(
         per_query=per_query,
         without_candidates=len({qrel.query_id for qrel in qrels} - {scored.query_id for scored in first_stage}),
         unjudged=unjudged,
+        origin=judged.origin,
     )
 
 

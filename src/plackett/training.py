@@ -57,6 +57,16 @@ _FULL = (
 )
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
+# Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
+# its own part of a stream instead of being sent it, and no two wait for each other before every micro-batch.
+FIXED = {
+    "ddp_broadcast_buffers": False,
+    "ddp_find_unused_parameters": False,
+    "remove_unused_columns": False,
+    "disable_tqdm": True,
+    "accelerator_config": {"dispatch_batches": False},
+}
+
 
 @dataclass(frozen=True)
 class TrainingFacts:
@@ -136,18 +146,9 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "report_to": "none",
         "eval_on_start": bool(dev),
     }
-    # Batches of lists differ in shape and in micro-batches: each process reads its own part of a stream instead of
-    # being sent it, and no two wait for each other before every micro-batch.
-    fixed = {
-        "ddp_broadcast_buffers": False,
-        "ddp_find_unused_parameters": False,
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-        "accelerator_config": {"dispatch_batches": False},
-    }
     _check_training(recipe.training)
     try:
-        arguments = TrainingArguments(**{**defaults, **recipe.training, **fixed})
+        arguments = TrainingArguments(**{**defaults, **recipe.training, **FIXED})
     except (TypeError, ValueError) as error:
         raise SettingError(f"the training arguments do not fit: {error}") from error
     if recipe.streaming and arguments.max_steps <= 0:
