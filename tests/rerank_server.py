@@ -14,6 +14,7 @@ import numpy as np
 PATHS = {
     "tei": ["/rerank"],
     "tei-without-info": ["/rerank"],
+    "tei-copy": ["/rerank"],
     "cohere-v1": ["/v1/rerank"],
     "cohere-v2": ["/v2/rerank"],
     "jina": ["/v1/rerank"],
@@ -119,6 +120,13 @@ class Handler(BaseHTTPRequestHandler):
             self.items([{"index": index, "score": score} for index, score in scores], lambda items: items)
 
     rank_tei_without_info = rank_tei
+
+    def rank_tei_copy(self, body: dict) -> None:
+        """One of FastAPI, which knows no raw scores."""
+        if "texts" not in body:
+            self.json(422, {"detail": [{"type": "missing", "loc": ["body", "texts"], "msg": "Field required"}]})
+        else:
+            self.rank_tei(body | {"raw_scores": False})
 
     def rank_cohere_v1(self, body: dict) -> None:
         self.cohere(body, {"query", "documents", "model", "top_n", "rank_fields", "return_documents"})

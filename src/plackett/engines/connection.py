@@ -114,19 +114,19 @@ class Connection:
         """The error for an answer that is not good."""
         host = self.address.host
         key = f"does not take the key in {KEY}" if self._key else f"wants a key: set {KEY}"
-        at = ", ".join(self.address.paths)
+        nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: name the whole address"
         text = {
             401: f"{host} {key}",
             403: f"{host} {key}",
-            404: f"{host} ranks nothing at {at}: name the whole address, such as http://{host}/rerank",
-            405: f"{host} ranks nothing at {at}: name the whole address, such as http://{host}/rerank",
+            404: nothing,
+            405: nothing,
             413: f"{host} takes no request of that size: shorten the documents",
             429: f"{host} is overloaded, and stayed so or asks for more than {PATIENCE:.0f} s; try again later",
         }.get(reply.status, f"{host} did not answer the question (status {reply.status})")
         if 300 <= reply.status < 400:
             text = f"{host} sends on to {reply.location}; where you trust that, name it as the address"
-        elif reply.status in {400, 422} and not self.address.model:
-            text += "; where it holds several models, name one at the end of the address: #MODEL"
+        elif not self.address.model and "model" in reply.says.lower():
+            text += "; where it wants the name of a model, put it at the end of the address: #NAME"
         return RemoteError(f"{text} (it says: {reply.says})" if reply.says else text)
 
     def _send(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:

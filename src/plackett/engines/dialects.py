@@ -7,7 +7,7 @@ question both ways, and its answers tell.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from plackett.engines.connection import Connection, Reply
 from plackett.errors import RemoteError
 
 RAW = {"raw_scores": True, "use_activation": False}  # Infinity's words and vLLM's
+TEI = {"raw_scores": True, "truncate": True}
 
 TEI_TEXTS = 32  # TEI's own default for texts in a request
 TEXTS = 100  # Cohere counts up to 100 documents as one search
@@ -66,20 +67,11 @@ def find_dialect(connection: Connection) -> Dialect:
     for path in connection.address.paths:
         asked = Dialect(path, "documents", words | RAW, False, TEXTS, f"{path} {connection.address.model or ''}")
         raw = _ask(connection, asked)
-        if raw.status in {404, 405}:
-            continue
-        if raw.status in {400, 422} and "`texts`" in raw.says:
-            return Dialect(path, "texts", {"raw_scores": True, "truncate": True}, False, TEI_TEXTS)
-        plain = Dialect(path, "documents", words, True, TEXTS, asked.says)
-        reply = _ask(connection, plain)
-        if not reply.good:
-            raise connection.refusal(reply)
-        answered = checked_scores(connection, reply, len(ANSWERS))
-        if not raw.good:  # it takes no words but its own: Cohere
-            return _within(connection, plain, answered)
-        if reply.server == "llama.cpp" or gives_logits(checked_scores(connection, raw, len(ANSWERS)), answered):
-            return asked
-        return _within(connection, plain, answered)
+        if raw.status in {400, 422} and "texts" in raw.says:  # TEI without its /info, or a copy of it
+            asked = replace(asked, texts="texts", words=TEI, most_texts=TEI_TEXTS)
+            raw = _ask(connection, asked)
+        if raw.status not in {404, 405}:
+            return _with_scale(connection, asked, raw)
     raise connection.refusal(raw)
 
 
@@ -146,6 +138,18 @@ def _ask(connection: Connection, dialect: Dialect) -> Reply:
     return reply
 
 
+def _with_scale(connection: Connection, asked: Dialect, raw: Reply) -> Dialect:
+    """The dialect as it was asked where `raw`, the answer, holds logits; else one that asks for what is answered."""
+    words = {name: value for name, value in asked.words.items() if name not in RAW}
+    plain = replace(asked, words=words, probabilities=True)
+    answered = checked_scores(connection, _ask(connection, plain), len(ANSWERS))
+    if raw.good:  # Cohere takes no words but its own
+        scores = checked_scores(connection, raw, len(ANSWERS))
+        if raw.server == "llama.cpp" or gives_logits(scores, answered):
+            return asked
+    return _within(connection, plain, answered)
+
+
 def _within(connection: Connection, dialect: Dialect, scores: NDArray[np.float64]) -> Dialect:
     try:
         inverse_sigmoid(scores)
@@ -164,7 +168,7 @@ def _tei(connection: Connection, info: Mapping[str, object]) -> Dialect:
     return Dialect(
         path,
         "texts",
-        {"raw_scores": True, "truncate": True},
+        TEI,
         False,
         most if isinstance(most, int) and most > 0 else TEI_TEXTS,
         f"{info.get('model_id')} {info.get('model_sha')} {info.get('model_dtype')}",
