@@ -19,6 +19,7 @@ from plackett import CheckpointError, CrossEncoder, RemoteError, SettingError
 from plackett.engines import connection
 from plackett.engines.connection import Address
 from plackett.engines.dialects import ANSWERS, gives_logits, inverse_sigmoid, read_scores
+from plackett.engines.remote import CONNECTIONS
 from rerank_server import PATHS, running_server
 
 LOGITS = ["tei", "tei-without-info", "vllm", "infinity", "llama.cpp"]
@@ -144,7 +145,7 @@ def test_threads_share_one_encoder_and_its_connections():
             for found in pool.map(lambda _: remote.score(pairs)[:, 0], range(16)):
                 np.testing.assert_allclose(found, length_of(pairs), atol=1e-6)
         assert len(server.asked) == 16 * 5
-        assert len(server.connections) <= 20, "connections are kept and used again"
+        assert len(server.connections) <= CONNECTIONS, "few at a time, kept and used again"
 
 
 def test_nothing_is_asked_twice_where_nothing_failed(tei):

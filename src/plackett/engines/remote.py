@@ -1,5 +1,6 @@
 """The remote engine: any server that speaks TEI's or Cohere's rerank dialect; texts in, raw logits out."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ class RemoteEngine:
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
 
     def score(self, batch: TextPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, 1). RemoteError where the server does not give them."""
@@ -51,7 +53,8 @@ class RemoteEngine:
 
     def _ask(self, batch: TextPairs, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
         [query, *_], documents = zip(*(batch.texts[pair] for pair in pairs), strict=True)
-        reply = self._connection.post(self._dialect.path, self._dialect.question(query, documents))
+        with self._free:  # however many threads share this engine
+            reply = self._connection.post(self._dialect.path, self._dialect.question(query, documents))
         if not reply.good:
             raise self._connection.refusal(reply)
         try:
