@@ -75,7 +75,8 @@ class Checkpoint:
     """What a folder says of its model.
 
     `activation` is a name in `ACTIVATIONS`, or `CALIBRATED`, and then `calibration` is what it stands for. `max_length`
-    is in tokens per pair, `prompt` stands before every query.
+    is in tokens per pair, `prompt` stands before every query. `server` is what a server says of a model that has no
+    folder here; `folder` is only a name then.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Checkpoint:
     pad_id: int
     token_types: bool
     calibration: Calibration | None = None
+    server: str = ""
 
 
 def find_folder(
