@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.batching import TextPairs, token_batches
-from plackett.checkpoint import Checkpoint, ACTIVATIONS
+from plackett.checkpoint import ACTIVATIONS, Checkpoint
 from plackett.engines import Parts
 from plackett.engines.connection import Address, Connection
 from plackett.engines.dialects import Dialect, find_dialect, nonsense
+from plackett.errors import SettingError
 
 CONNECTIONS = 4  # requests under way at a time
 BYTES = 1_000_000  # of padded text in a request: half of what TEI takes
