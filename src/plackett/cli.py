@@ -1,5 +1,6 @@
 """The `plackett` command. Commands parse and call; results go to standard output, everything else to standard error."""
 
+import dataclasses
 import json
 import logging
 import sys
@@ -12,6 +13,7 @@ from plackett import __version__
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, PlackettError, SettingError
+from plackett.info import read_info, render
 from plackett.readers import read_documents
 from plackett.reranking import rerank_file
 
@@ -188,6 +190,20 @@ def rank(query: str, documents: tuple[str, ...], source: Any, model: str, top_k:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     for item in CrossEncoder(model).rank(query, texts, top_k=top_k, return_documents=True):
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+
+
+@commands.command()
+@click.argument("checkpoint", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(checkpoint: str | None, as_json: bool) -> None:
+    """Show versions, processor, threads and engines, and what CHECKPOINT holds.
+
+    
+    plackett info
+    plackett info models/mine --json
+    """
+    found = read_info(checkpoint)
+    click.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2) if as_json else render(found))
 
 
 @commands.command()
