@@ -69,6 +69,7 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         ["train", "--help"],
         ["evaluate", "--help"],
         ["rank", "--help"],
+        ["info", "--help"],
         ["demo", "--help"],
         ["card", "--help"],
         ["publish", "--help"],

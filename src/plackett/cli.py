@@ -1,5 +1,6 @@
 """The `plackett` command. Commands parse and call; results go to standard output, everything else to standard error."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from plackett import __version__, verification
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, PlackettError, SettingError
+from plackett.info import read_info, render
 from plackett.probes import probes
 from plackett.readers import read_documents
 from plackett.reranking import rerank_file
@@ -269,6 +271,20 @@ def rank(
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
     if not ranked and which["min_score"] is not None:
         _say(f"no document scores {which['min_score']:g} or more")
+
+
+@commands.command()
+@click.argument("checkpoint", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(checkpoint: str | None, as_json: bool) -> None:
+    """Show versions, processor, threads and engines, and what CHECKPOINT holds.
+
+    
+    plackett info
+    plackett info models/mine --json
+    """
+    found = read_info(checkpoint)
+    click.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2) if as_json else render(found))
 
 
 @commands.command()

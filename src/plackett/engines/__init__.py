@@ -28,8 +28,8 @@ PRECISIONS = ("fp32", "bf16", "int8")
 class EngineSettings:
     """How an engine should run. `device` is torch's name of one, None for the best that is there.
 
-    `precision` is one of `PRECISIONS`, None for what the checkpoint was saved or exported in. `threads` is a number of
-    processor threads, None for all that this process may use.
+    `precision` is one of `PRECISIONS`, None for fp32, or what an export was made in. `threads` is a number of processor
+    threads, None for all that this process may use; torch has one such number for the whole process.
     """
 
     device: str | None = None
@@ -94,7 +94,7 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
     """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
-    module, extra = ENGINES["torch" if name == "auto" else name]
+    module, extra = ENGINES[automatic(checkpoint, settings) if name == "auto" else name]
     engine: Engine = require(module, extra=extra).load(checkpoint, settings)
     return engine
 
@@ -114,3 +114,8 @@ def open_remote(url: str, *, activation: str | None, settings: Mapping[str, obje
     from plackett.engines import remote  # here, because the HTTP client is a third of `import plackett`
 
     return remote.connect(url, activation)
+
+
+def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
+    """The engine that "auto" stands for: the fastest exact one."""
+    return "torch"
