@@ -408,12 +408,25 @@ def test_an_address_is_taken_apart(url, base, paths, model):
         {"revision": "main"},
         {"local_files_only": True},
         {"allow_pickle": True},
+        {"long_documents": "windows"},
     ],
     ids=lambda setting: next(iter(setting)),
 )
 def test_a_setting_of_the_server_is_refused(tei, setting):
     with pytest.raises(SettingError, match=f"{next(iter(setting))} cannot be chosen for {tei.url}"):
         CrossEncoder(tei.url, **setting)
+
+
+def test_the_sentences_of_a_whole_document_are_explained(tei, local):
+    text = "The parser reads options. It sorts a list of words."
+    [ours], [theirs] = (
+        encoder.rank(QUERY, [text], return_windows=True, explain=True) for encoder in (CrossEncoder(tei.url), local)
+    )
+    assert ours["window"] == theirs["window"] == {"start": 0, "end": len(text)}
+    assert [part["text"] for part in ours["explanation"]] == [part["text"] for part in theirs["explanation"]]
+    np.testing.assert_allclose(
+        *([part["contribution"] for part in item["explanation"]] for item in (ours, theirs)), atol=1e-4
+    )
 
 
 def test_the_activation_is_this_side_s(tei, local):

@@ -15,6 +15,7 @@ from plackett.errors import (
     SettingError,
     TrainingError,
 )
+from plackett.windows import LongDocuments
 
 __version__ = version("plackett")
 
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "HubError",
     "InputError",
+    "LongDocuments",
     "MissingExtraError",
     "PlackettError",
     "RankedDocument",

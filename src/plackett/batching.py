@@ -54,6 +54,16 @@ class EncodedPairs:
     type_ids: NDArray[np.int64]
     cu_seqlens: NDArray[np.int64]
 
+    @classmethod
+    def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
+        """The pairs of all parts, in their order."""
+        none = np.empty(0, np.int64)
+        token_ids, type_ids, lengths = (
+            np.concatenate([none, *(getattr(part, name) for part in parts)])
+            for name in ("token_ids", "type_ids", "lengths")
+        )
+        return cls(token_ids, type_ids, np.concatenate([[0], np.cumsum(lengths)]))
+
     def __len__(self) -> int:
         return len(self.cu_seqlens) - 1
 
@@ -66,7 +76,7 @@ class EncodedPairs:
         """The given pairs, in the given order."""
         lengths = self.lengths[pairs]
         cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
-        tokens = np.repeat(self.cu_seqlens[pairs] - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
+        tokens = ragged_positions(self.cu_seqlens[pairs], lengths)
         return EncodedPairs(self.token_ids[tokens], self.type_ids[tokens], cu_seqlens)
 
     def padded(self, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -78,6 +88,48 @@ class EncodedPairs:
         token_ids[mask] = self.token_ids
         type_ids[mask] = self.type_ids
         return token_ids, type_ids, mask.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class WindowedPairs:
+    """Pairs of which each is one row or, where its document is long, several windows: rows one after the other.
+
+    cu_windows: int64 (pairs + 1,), the first row of each pair, and the end.
+    """
+
+    rows: Pairs
+    cu_windows: NDArray[np.int64]
+
+    @classmethod
+    def whole(cls, rows: Pairs) -> "WindowedPairs":
+        """Pairs of which each is one row."""
+        return cls(rows, np.arange(len(rows) + 1))
+
+    def __len__(self) -> int:
+        return len(self.cu_windows) - 1
+
+    def pair_of(self, row: int) -> int:
+        """The pair that a row is a window of."""
+        return int(np.searchsorted(self.cu_windows, row, side="right")) - 1
+
+    def aggregate(self, logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+        """Logits of the pairs, (pairs, labels), out of those of the rows, (rows, labels)."""
+        starts = self.cu_windows[:-1]
+        if how == "max":
+            return np.maximum.reduceat(logits, starts)
+        if how == "first":
+            return logits[starts]
+        return np.asarray(np.add.reduceat(logits, starts) / np.diff(self.cu_windows)[:, None], np.float32)
+
+    def best(self, logits: NDArray[np.float32], pair: int) -> int:
+        """Which of its windows gives a pair its highest logit; logits: (rows,)."""
+        return int(np.argmax(logits[self.cu_windows[pair] : self.cu_windows[pair + 1]]))
+
+
+def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`start, start + 1, ...` of each run, `length` of them, one run after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
 
 
 def token_batches(

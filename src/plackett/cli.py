@@ -21,6 +21,12 @@ from plackett.reranking import rerank_file
 from plackett.thresholds import Target
 
 FILE = click.Path(path_type=Path)
+LONG = click.option(
+    "--long-documents",
+    default="longest_first",
+    show_default=True,
+    help="What becomes of pairs that are too long: longest_first, truncate, error or windows.",
+)
 MODEL = click.option("--model", required=True, help="A checkpoint: a folder or a hub id.")
 
 
@@ -56,6 +62,7 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 @click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
+@LONG
 @click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
 @click.option("--json", type=FILE, help="Also write the figures to this file.")
 @click.option("--per-query", is_flag=True, help="With every query's values in the JSON.")
@@ -63,7 +70,13 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 @click.option("--html", type=FILE, help="Also write a page with pictures, and the queries most helped and hurt.")
 @click.option("--card", is_flag=True, help="Add the figures to the cards of the checkpoints.")
 def evaluate(
-    systems: tuple[str, ...], depth: str, measures: str, semantics: str, only_retrieved: bool, **options: Any
+    systems: tuple[str, ...],
+    depth: str,
+    measures: str,
+    semantics: str,
+    only_retrieved: bool,
+    long_documents: str,
+    **options: Any,
 ) -> None:
     """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
 
@@ -78,12 +91,15 @@ def evaluate(
     outputs = jobs.Outputs(**{name: options.pop(name) for name in ("json", "per_query", "csv", "html", "card")})
     sources = jobs.Sources(**options)
     if semantics == "reference":
+        if long_documents != "longest_first":
+            raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
         positives = not only_retrieved
         click.echo(jobs.evaluate_as_reference(systems, sources, _depths(depth), positives, outputs))
         return
     if semantics != "trec_eval":
         raise SettingError.unknown("semantics", semantics, ["trec_eval", "reference"])
-    click.echo(jobs.evaluate(systems, sources, depths=_depths(depth), measures=measures.split(), outputs=outputs))
+    how = {"depths": _depths(depth), "measures": measures.split(), "long_documents": long_documents}
+    click.echo(jobs.evaluate(systems, sources, **how, outputs=outputs))
 
 
 @commands.command()
@@ -93,7 +109,10 @@ def evaluate(
 @MODEL
 @click.option("--output", required=True, type=FILE, help="The TREC run to write.")
 @click.option("--depth", type=click.IntRange(min=1), help="Rerank the first so many of each query.  [default: all]")
-def rerank(run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None) -> None:
+@LONG
+def rerank(
+    run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None, long_documents: str
+) -> None:
     """Rerank a TREC run into another.
 
     Killed or interrupted, the same command goes on where it stopped.
@@ -101,9 +120,8 @@ def rerank(run: Path, output: Path, queries: Path, corpus: Path, model: str, dep
     \b
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
-    done = rerank_file(
-        CrossEncoder(model), run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True
-    )
+    encoder = CrossEncoder(model, long_documents=long_documents)
+    done = rerank_file(encoder, run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True)
     click.echo(output)
     _say(f"reranked: {done.pairs} pairs of {done.queries} queries")
     if done.done_before:
@@ -254,9 +272,20 @@ def verify(
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show the best so many.")
 @click.option("--min-score", type=float, help="Show those with at least this score, as it is printed by --json.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score and text.")
+@LONG
+@click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit: of the best 5, or --top-k.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score, text and what was asked for."
+)
 def rank(
-    query: str, documents: tuple[str, ...], source: Any, model: str, activation: str | None, as_json: bool, **which: Any
+    query: str,
+    documents: tuple[str, ...],
+    source: Any,
+    model: str,
+    activation: str | None,
+    long_documents: str,
+    as_json: bool,
+    **which: Any,
 ) -> None:
     """Rank DOCUMENTS for QUERY, best first.
 
@@ -266,7 +295,9 @@ def rank(
     texts = [*documents, *(read_documents(source, source.name) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    ranked = CrossEncoder(model, activation=activation).rank(query, texts, return_documents=True, **which)
+    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)
+    windows = long_documents == "windows"
+    ranked = encoder.rank(query, texts, return_documents=True, return_windows=windows, **which)
     for item in ranked:
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
     if not ranked and which["min_score"] is not None:
@@ -323,7 +354,14 @@ def _depths(text: str) -> list[int]:
 
 
 def _line(item: RankedDocument) -> str:
-    return f"{item['score']:.4f}  {' '.join(item['text'].split())}"
+    lines = [f"{item['score']:.4f}  {_one_line(item['text'])}"]
+    for part in item.get("explanation", ()):
+        lines.append(f"    {part['contribution']:+.4f}  {_one_line(part['text'])}")
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _say(message: str) -> None:

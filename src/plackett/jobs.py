@@ -76,12 +76,19 @@ def evaluate(
     *,
     depths: Sequence[int],
     measures: Sequence[str] = MEASURES,
+    long_documents: str = "longest_first",
     outputs: Outputs = Outputs(),
 ) -> str:
     """Measure checkpoints and runs (those that are files) on collections, all depths in one scoring pass: a table."""
     check_measures(measures)
+    if outputs.card and long_documents != "longest_first":
+        raise SettingError("a card shows what its checkpoint does by default; leave out --long-documents or --card")
     collections = sources.read(max(depths))
-    encoders = {name: CrossEncoder(name, activation="identity") for name in systems if not Path(name).is_file()}
+    encoders = {
+        name: CrossEncoder(name, activation="identity", long_documents=long_documents)
+        for name in systems
+        if not Path(name).is_file()
+    }
     on_cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
     names = _short_names(systems)
     comparisons, runs = [], {}

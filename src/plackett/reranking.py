@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett.batching import Pairs
+from plackett.batching import WindowedPairs
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.errors import DataError, SettingError
 from plackett.partial import file_fact, partial_file
@@ -35,7 +35,7 @@ class Candidates:
 
     keys: Sequence[tuple[str, str]]
     filled: NDArray[np.int64]
-    encoded: Pairs
+    encoded: WindowedPairs
 
     @classmethod
     def of(cls, encoder: CrossEncoder, collection: Collection, depth: int) -> "Candidates":

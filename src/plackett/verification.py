@@ -136,8 +136,8 @@ def _difference(
 
 
 def _token_ids(side: CrossEncoder, texts: tuple[str, str]) -> tuple[int, ...] | None:
-    encoded = side.encode([texts])
-    return tuple(encoded.token_ids.tolist()) if isinstance(encoded, EncodedPairs) else None
+    rows = side.encode([texts]).rows
+    return tuple(rows.token_ids.tolist()) if isinstance(rows, EncodedPairs) else None
 
 
 def _pair_lines(rank: int, pair: PairDifference) -> list[str]:

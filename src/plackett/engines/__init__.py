@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett._extras import require
-from plackett.batching import EncodedPairs, Pairs
+from plackett.batching import EncodedPairs, WindowedPairs
 from plackett.checkpoint import Checkpoint
 from plackett.errors import SettingError
 
@@ -62,8 +62,12 @@ class Engine(Protocol):
 class Tokenizer(Protocol):
     """Makes of pairs of texts what the engine beside it scores."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]], /) -> Pairs:
-        """All pairs, in input order."""
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str], /) -> WindowedPairs:
+        """All pairs, in input order. `name` gives what an error calls a pair."""
+        ...
+
+    def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
         ...
 
 

@@ -1,14 +1,14 @@
 """The remote engine: any server that speaks TEI's or Cohere's rerank dialect; texts in, raw logits out."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.batching import TextPairs, token_batches
+from plackett.batching import TextPairs, WindowedPairs, token_batches
 from plackett.checkpoint import ACTIVATIONS, Checkpoint
 from plackett.engines import Parts
 from plackett.engines.connection import Address, Connection
@@ -22,9 +22,13 @@ BYTES = 1_000_000  # of padded text in a request: half of what TEI takes
 class TextTokenizer:
     """Leaves texts as they are: the server has the tokenizer."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> TextPairs:
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = str) -> WindowedPairs:
         """The pairs, in input order."""
-        return TextPairs(pairs)
+        return WindowedPairs.whole(TextPairs(pairs))
+
+    def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
+        """The whole document: what the server reads of it is not known."""
+        return [(0, len(pair[1]))]
 
 
 class RemoteEngine:
