@@ -184,16 +184,19 @@ def fit_isotonic(logits: Floats, relevant: NDArray[np.bool_]) -> Isotonic:
     Ayer et al. 1955, An Empirical Distribution Function for Sampling with Incomplete Information.
     """
     values, numbers, counts = np.unique(logits, return_inverse=True, return_counts=True)
-    blocks: list[tuple[float, int, int]] = []  # mean, weight, number of values
-    for mean, count in zip(np.bincount(numbers, _smoothed(relevant)) / counts, counts, strict=True):
-        block = (float(mean), int(count), 1)
-        while blocks and blocks[-1][0] >= block[0]:
-            block = _pooled(blocks.pop(), block)
+    blocks: list[tuple[int, int, int]] = []  # relevant pairs, pairs, values: whole numbers, compared exactly
+    for positives, pairs in zip(np.bincount(numbers[relevant], minlength=len(values)), counts, strict=True):
+        block = (int(positives), int(pairs), 1)
+        while blocks and blocks[-1][0] * block[1] >= block[0] * blocks[-1][1]:
+            before = blocks.pop()
+            block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
         blocks.append(block)
+    low, high = _targets(relevant)
     ends = np.cumsum([0, *(block[2] for block in blocks)])
     knots: dict[float, float] = {}
-    for (start, end), (mean, *_) in zip(pairwise(ends), blocks, strict=True):
-        knots |= {float(values[start]): mean, float(values[end - 1]): mean}
+    for (start, end), (positives, pairs, _) in zip(pairwise(ends), blocks, strict=True):
+        probability = low + (high - low) * positives / pairs
+        knots |= {float(values[start]): probability, float(values[end - 1]): probability}
     return Isotonic(tuple(knots), tuple(knots.values()))
 
 
@@ -204,14 +207,15 @@ FITS: dict[str, Callable[[Floats, NDArray[np.bool_]], Calibration]] = {
 }
 
 
-def _pooled(left: tuple[float, int, int], right: tuple[float, int, int]) -> tuple[float, int, int]:
-    weight = left[1] + right[1]
-    return (left[0] * left[1] + right[0] * right[1]) / weight, weight, left[2] + right[2]
+def _targets(relevant: NDArray[np.bool_]) -> tuple[float, float]:
+    """What stands for 0 and 1."""
+    positives, negatives = np.count_nonzero(relevant), np.count_nonzero(~relevant)
+    return 1 / (negatives + 2), (positives + 1) / (positives + 2)
 
 
 def _smoothed(relevant: NDArray[np.bool_]) -> Floats:
-    positives, negatives = np.count_nonzero(relevant), np.count_nonzero(~relevant)
-    return np.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    low, high = _targets(relevant)
+    return np.where(relevant, high, low)
 
 
 def _logistic(columns: Floats, targets: Floats) -> Floats:
