@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench compat
+.PHONY: demo test check docs bench losses compat
 
 demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -21,7 +21,10 @@ check: $(INSTALLED)  ## style, types, import order
 docs: $(INSTALLED)  ## run the code that stands in the README
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 45 minutes
+bench: $(INSTALLED)  ## speed of training against sentence-transformers, about 15 minutes; the machine must be quiet
+	$(BIN)/python benchmarks/train_speed.py --rounds 3 --steps 2
+
+losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
 
 # The releases of sentence-transformers whose folders must be read, and that must read ours: an environment for each.
