@@ -7,6 +7,7 @@ module with a `load(checkpoint, settings)` and give it a line there, with the ex
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -14,10 +15,16 @@ from numpy.typing import NDArray
 
 from plackett._extras import require
 from plackett.batching import EncodedPairs
-from plackett.checkpoint import Checkpoint
+from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
+from plackett.exports import STORED_AS, exports_of
 
-ENGINES = {"torch": ("plackett.engines.torch", "train")}
+# Name -> (module, extra that installs what it needs). onnxruntime comes with the bare install.
+ENGINES = {
+    "torch": ("plackett.engines.torch", "train"),
+    "onnx": ("plackett.engines.onnx", "train"),
+    "openvino": ("plackett.engines.openvino", "openvino"),
+}
 
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -73,6 +80,17 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
     """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
-    module, extra = ENGINES["torch" if name == "auto" else name]
+    module, extra = ENGINES[_automatic(checkpoint, settings) if name == "auto" else name]
     engine: Engine = require(module, extra=extra).load(checkpoint, settings)
     return engine
+
+
+def _automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
+    """torch for weights where it is installed, else the fastest engine of which there is an export."""
+    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and find_spec("torch")):
+        return "torch"
+    stored = STORED_AS[settings.precision] if settings.precision else None
+    there = {engine for engine, precision in exports_of(checkpoint.folder) if stored in (None, precision)}
+    if "openvino" in there and find_spec("openvino"):
+        return "openvino"
+    return min(there, default="torch")

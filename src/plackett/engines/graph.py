@@ -8,9 +8,10 @@ Inside, the real tokens stand one after the other in one matrix, (tokens, hidden
 attention looks at padded rows. The last layer is computed for the first token of each row, all that the head reads.
 """
 
-import math
+import tempfile
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -19,10 +20,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from plackett._extras import require
 from plackett.engines.families import Affine, EncoderWeights, LayerWeights
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
+LARGEST = 2**31 - 2**20
 
 # What the heads of the families put between their two linear layers -> operator and attributes.
 _ACTIVATIONS: dict[Callable[[torch.Tensor], torch.Tensor], str] = {
@@ -200,3 +203,17 @@ class _Builder:
 
 def _joined(*affines: Affine) -> Affine:
     return Affine(*map(torch.cat, zip(*affines, strict=True)))
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Write the graph; one of more than two gigabytes, more than a protobuf holds, with its weights beside it."""
+    apart = model.ByteSize() > LARGEST
+    onnx.save_model(model, path, save_as_external_data=apart, location=f"{path.name}_data" if apart else None)
+
+
+def write_openvino(model: onnx.ModelProto, path: Path) -> None:
+    """Write the graph as OpenVINO's own `.xml` and `.bin`."""
+    openvino: Any = require("openvino", extra="openvino")
+    with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:
+        write(model, Path(folder) / "model.onnx")
+        openvino.save_model(openvino.Core().read_model(Path(folder) / "model.onnx"), path, compress_to_fp16=False)
