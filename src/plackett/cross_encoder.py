@@ -23,6 +23,7 @@ from plackett.checkpoint import (
 )
 from plackett.engines import Engine, EngineSettings, load_engine
 from plackett.errors import CheckpointError, InputError, ScoreError
+from plackett.exports import EXPORTS
 from plackett.lists import stable_order
 from plackett.tokenization import PairTokenizer
 
@@ -184,8 +185,10 @@ class CrossEncoder:
     def fingerprint(self) -> str:
         """What tells this model from others: its folder's name, and a digest of its files and its token limit."""
         digest = hashlib.sha256(f"{self.checkpoint.max_length}".encode())
-        for path in sorted(self.checkpoint.folder.iterdir()):
-            if path.suffix in MODEL_FILES and path.is_file():
+        folder = self.checkpoint.folder
+        own = [path for path in folder.iterdir() if path.suffix in MODEL_FILES]
+        for path in sorted([*own, *(folder / name for names in EXPORTS.values() for name in names)]):
+            if path.is_file():
                 with path.open("rb") as stream:
                     digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
         return f"{self.checkpoint.folder.name} {digest.hexdigest()[:12]}"
