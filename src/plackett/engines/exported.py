@@ -29,9 +29,9 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> t
     return checkpoint.folder / EXPORTS[engine, wanted][0], wanted
 
 
-def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str]) -> Feed:
-    """The inputs that a graph asks for, int64 (pairs, longest)."""
-    token_ids, type_ids, mask = batch.padded(checkpoint.pad_id)
+def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:
+    """The inputs that a graph asks for, int64 (pairs, longest), the longest rounded up to a multiple of `step`."""
+    token_ids, type_ids, mask = batch.padded(checkpoint.pad_id, step)
     given = {"input_ids": token_ids, "token_type_ids": type_ids, "attention_mask": mask}
     return {name: given[name] for name in inputs}
 

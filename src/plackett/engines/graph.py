@@ -42,11 +42,10 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
-    def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
-        """Add a node; where it has several outputs, theirs are the name with `.0`, `.1`, …"""
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add a node of one output."""
         name = f"{kind}_{len(self._nodes)}"
-        names = [name] if outputs == 1 else [f"{name}.{number}" for number in range(outputs)]
-        self._nodes.append(helper.make_node(kind, inputs, names, name=name, **attributes))
+        self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, values: NDArray[np.generic] | torch.Tensor) -> str:
@@ -85,14 +84,19 @@ class _Rows(NamedTuple):
     bias: str
 
 
-def build(weights: EncoderWeights, *, token_types: bool) -> onnx.ModelProto:
-    """The graph of these weights; `token_types` says whether the model reads those, or takes them to be 0."""
-    return _Builder(weights, token_types).model()
+def build(weights: EncoderWeights, *, token_types: bool, step: int = 1) -> onnx.ModelProto:
+    """The graph of these weights; `token_types` says whether the model reads those, or takes them to be 0.
+
+    The packed rows are filled up to a multiple of `step` by copies of the first, for runtimes that compile and keep
+    code for each number of rows that they meet.
+    """
+    return _Builder(weights, token_types, step).model()
 
 
 class _Builder:
-    def __init__(self, weights: EncoderWeights, token_types: bool) -> None:
+    def __init__(self, weights: EncoderWeights, token_types: bool, step: int) -> None:
         self._weights = weights
+        self._step = step
         self._token_types = token_types and weights.types is not None
         self._graph = Graph()
         self._hidden = weights.layers[0].query.weight.shape[0]
@@ -109,7 +113,7 @@ class _Builder:
     def _rows(self) -> _Rows:
         graph = self._graph
         flat = graph.op("Reshape", "attention_mask", graph.integers(-1))
-        real = graph.op("Reshape", graph.op("NonZero", flat), graph.integers(-1))
+        real = self._filled(graph.op("Reshape", graph.op("NonZero", flat), graph.integers(-1)))
         before = graph.op("Sub", graph.op("CumSum", flat, graph.integers(0)), graph.integers(1))
         padded = graph.op("Reshape", before, graph.op("Shape", "attention_mask"))
         first = graph.op("Gather", padded, graph.constant(np.int64(0)), axis=1)
@@ -117,6 +121,14 @@ class _Builder:
         low = graph.constant(np.float32(np.finfo(np.float32).min))
         bias = graph.op("Unsqueeze", graph.op("Mul", masked, low), graph.integers(1, 2))
         return _Rows(padded, first, real, bias)
+
+    def _filled(self, real: str) -> str:
+        graph = self._graph
+        if self._step == 1:
+            return real
+        missing = graph.op("Mod", graph.op("Neg", graph.op("Shape", real)), graph.integers(self._step))
+        first = graph.op("Gather", real, graph.integers(0))
+        return graph.op("Concat", real, graph.op("Expand", first, missing), axis=0)
 
     def _embed(self, rows: _Rows) -> str:
         graph, weights = self._graph, self._weights
@@ -157,32 +169,30 @@ class _Builder:
         return self._norm(self._graph.op("Add", self._linear(up, layer.down), attended), layer.output_norm)
 
     def _attend(self, queries: str, hidden: str, layer: LayerWeights, rows: _Rows, first_only: bool) -> str:
-        graph = self._graph
-        scale = (self._hidden // self._weights.heads) ** -0.5
-        scaled = Affine(layer.query.weight * scale, layer.query.bias * scale)
+        """Back to padded rows for attention alone: (tokens, hidden) -> (tokens or batch, hidden)."""
+        graph, dim = self._graph, self._hidden // self._weights.heads
+        query = Affine(layer.query.weight * dim**-0.5, layer.query.bias * dim**-0.5)
         if first_only:
-            query = self._heads(self._linear(queries, scaled), (0, 2, 1, 3), length=1)
-            both = self._linear(hidden, _joined(layer.key, layer.value))
-            key, value = self._split(both, 2)
+            q = graph.op("Reshape", self._linear(queries, query), graph.integers(-1, self._weights.heads, 1, dim))
+            k, v = self._padded_heads(hidden, rows, layer.key, layer.value)
         else:
-            query, key, value = self._split(self._linear(hidden, _joined(scaled, layer.key, layer.value)), 3)
-            query = self._heads(graph.op("Gather", query, rows.padded), (0, 2, 1, 3))
-        key = self._heads(graph.op("Gather", key, rows.padded), (0, 2, 3, 1))
-        value = self._heads(graph.op("Gather", value, rows.padded), (0, 2, 1, 3))
-        weights = graph.op("Softmax", graph.op("Add", graph.op("MatMul", query, key), rows.bias), axis=-1)
-        out = graph.op("Transpose", graph.op("MatMul", weights, value), perm=(0, 2, 1, 3))
+            q, k, v = self._padded_heads(hidden, rows, query, layer.key, layer.value)
+        scores = graph.op("MatMul", q, graph.op("Transpose", k, perm=(0, 1, 3, 2)))
+        weights = graph.op("Softmax", graph.op("Add", scores, rows.bias), axis=-1)
+        out = graph.op("Transpose", graph.op("MatMul", weights, v), perm=(0, 2, 1, 3))
         out = graph.op("Reshape", out, graph.integers(-1, self._hidden))
         return out if first_only else graph.op("Gather", out, rows.real)
 
-    def _split(self, joined: str, parts: int) -> list[str]:
-        name = self._graph.op("Split", joined, outputs=parts, axis=-1, num_outputs=parts)
-        return [f"{name}.{part}" for part in range(parts)]
-
-    def _heads(self, rows: str, order: tuple[int, ...], length: int = 0) -> str:
-        """(batch, sequence, hidden) -> heads apart, in this order of axes."""
-        heads = self._weights.heads
-        shape = (0, length, heads, self._hidden // heads) if not length else (-1, length, heads, self._hidden // heads)
-        return self._graph.op("Transpose", self._graph.op("Reshape", rows, self._graph.integers(*shape)), perm=order)
+    def _padded_heads(self, hidden: str, rows: _Rows, *affines: Affine) -> list[str]:
+        """Each of the affine maps of the rows, (batch, heads, sequence, dim), by one product and one gather."""
+        graph, heads = self._graph, self._weights.heads
+        joined = Affine(*map(torch.cat, zip(*affines, strict=True)))
+        padded = graph.op("Gather", self._linear(hidden, joined), rows.padded)
+        shape = graph.integers(0, 0, len(affines), heads, self._hidden // heads)
+        apart = graph.op("Transpose", graph.op("Reshape", padded, shape), perm=(2, 0, 3, 1, 4))
+        return [
+            graph.op("Gather", apart, graph.constant(np.int64(number)), axis=0) for number in range(len(affines))
+        ]
 
     def _head(self, first: str) -> str:
         weights = self._weights
@@ -201,10 +211,6 @@ class _Builder:
         return graph.op("LayerNormalization", rows, weight, bias, axis=-1, epsilon=self._weights.epsilon)
 
 
-def _joined(*affines: Affine) -> Affine:
-    return Affine(*map(torch.cat, zip(*affines, strict=True)))
-
-
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Write the graph; one of more than two gigabytes, more than a protobuf holds, with its weights beside it."""
     apart = model.ByteSize() > LARGEST
@@ -212,7 +218,7 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 
 
 def write_openvino(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph as OpenVINO's own `.xml` and `.bin`."""
+    """Write the graph as OpenVINO's own `.xml` and `.bin`, in fp32."""
     openvino: Any = require("openvino", extra="openvino")
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:
         write(model, Path(folder) / "model.onnx")

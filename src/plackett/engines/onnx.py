@@ -39,7 +39,6 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     options.intra_op_num_threads = settings.threads or usable_threads()
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # kept for each shape that is met
-    options.enable_cpu_mem_arena = False  # never gives back what the largest batch took
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

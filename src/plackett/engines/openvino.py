@@ -14,8 +14,8 @@ from plackett.engines.exported import cannot_be_read, find_export, on_cpu, padde
 from plackett.engines.threads import usable_threads
 from plackett.errors import SettingError
 
-KEPT_SHAPES = 64
-"""Compiled kernels are kept for so many shapes; by default for 5,000, some hundred MB."""
+STEP = 8
+"""Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
 
 
 class OpenvinoEngine:
@@ -33,7 +33,7 @@ class OpenvinoEngine:
         """Raw logits, float32 (pairs, labels)."""
         if not len(batch):
             return np.empty((0, self._checkpoint.labels), np.float32)
-        feed = padded_feed(batch, self._checkpoint, self._inputs)
+        feed = padded_feed(batch, self._checkpoint, self._inputs, STEP)
         with self._lock:
             scores: NDArray[np.float32] = self._request.infer(feed)["logits"].copy()
         return scores
@@ -51,7 +51,6 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
         "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
         "NUM_STREAMS": 1,
-        "CPU_RUNTIME_CACHE_CAPACITY": KEPT_SHAPES,
     }
     try:
         compiled = core.compile_model(core.read_model(path), "CPU", options)
