@@ -30,8 +30,8 @@ RESULTS = Path(__file__).parent / "results"
 SEED = 0
 LAYERS = 3
 WARM_UP_STEPS = 250
-STEPS = 50
-DEV_QUERIES = 100
+STEPS = 150
+DEV_QUERIES = 200
 SETTINGS = {
     "start": None,
     "list_softmax": {"name": "list_softmax"},
@@ -172,7 +172,7 @@ def table(results: Mapping[str, object]) -> str:
             f"{row[name]['nDCG@10']:.4f} [{row[name]['ci95'][0]:.3f}, {row[name]['ci95'][1]:.3f}]" for name in names
         ]
         lines.append(f"| {loss} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n\nMade by `make bench`.\n"
+    return "\n".join(lines) + "\n\nMade by `make losses`.\n"
 
 
 if __name__ == "__main__":

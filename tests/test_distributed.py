@@ -28,7 +28,7 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
             "save_steps": 3,
             "eval_strategy": "steps",
             "eval_steps": 2,
-            "max_steps": 3,
+            "max_steps": 5,  # the second epoch draws other documents
             "per_device_train_batch_size": batch,
             "optim": "sgd",
             "learning_rate": 0.5,
@@ -40,6 +40,7 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
             "loss": {"name": "p_list_mle"},
             "token_budget": 40,  # several micro-batches
             "dropout": 0.0,
+            "list_size": 3,
             "cached_gradients": cached_gradients,
             "dev": str(data),
             "training": training | {"bf16": False, "max_grad_norm": 0},
@@ -52,10 +53,10 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, result.stderr[-3000:]
         weights.append(load_file(tmp_path / f"model{processes}" / "model.safetensors"))
-        state = tmp_path / f"model{processes}-training" / "checkpoint-3" / "trainer_state.json"
+        state = tmp_path / f"model{processes}-training" / "checkpoint-5" / "trainer_state.json"
         log = json.loads(state.read_text())["log_history"]
         measured.append([entry for entry in log if "eval_lists.jsonl_AP" in entry])
-    assert [entry["step"] for entry in measured[0]] == [0, 2, 3]
+    assert [entry["step"] for entry in measured[0]] == [0, 2, 4, 5]
     for one, two in zip(*measured, strict=True):
         for name in ("nDCG@10", "RR@10", "AP"):
             assert two[f"eval_lists.jsonl_{name}"] == pytest.approx(one[f"eval_lists.jsonl_{name}"], abs=1e-9)

@@ -144,7 +144,9 @@ print(json.dumps(plackett.CrossEncoder(sys.argv[1]).score(pairs).tolist()), sort
     assert done.returncode == 0, done.stderr
     scores, loaded = done.stdout.rsplit(" ", 1)
     assert loaded == "[]\n"
-    np.testing.assert_allclose(json.loads(scores), CrossEncoder(exported("bert"), engine="torch").score(PAIRS), atol=1e-4)
+    np.testing.assert_allclose(
+        json.loads(scores), CrossEncoder(exported("bert"), engine="torch").score(PAIRS), atol=1e-4
+    )
 
 
 def test_what_a_folder_of_its_own_holds(exported, tmp_path):

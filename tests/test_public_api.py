@@ -20,6 +20,7 @@ PUBLIC = [
     "MissingExtraError",
     "PlackettError",
     "RankedDocument",
+    "RemoteError",
     "ScoreError",
     "SettingError",
     "TrainingError",

@@ -329,6 +329,20 @@ def test_workers_train_like_one_process(bert, tmp_path, persistent):
     assert len(set(losses[0])) == 7
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [{}, {"dataloader_num_workers": 2, "dataloader_persistent_workers": True}])
+def test_a_training_resumed_in_an_epoch_is_the_uninterrupted_one_to_the_bit(bert, tmp_path, workers):
+    settings = EVERY_STEP | {"max_steps": 7, "per_device_train_batch_size": 4, "learning_rate": 1e-3}
+    recipe = recipe_for(bert, tmp_path, list_size=3, training=settings | workers)  # with dropout
+    parts = [Part(fruit_lists(12, depth=5))]  # three steps an epoch
+    train(recipe, parts, publish=nothing)
+    whole = saved_weights(tmp_path)
+    for step in (4, 3, 1):
+        interrupt(tmp_path, step)
+        train(recipe, parts, resume=True, publish=nothing)
+        assert saved_weights(tmp_path) == whole, step
+
+
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
 
 

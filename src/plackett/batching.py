@@ -1,9 +1,45 @@
 """Ragged token sequences, token-budget batches of them, and the way back to input order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Pairs(Protocol):
+    """What a tokenizer hands to its engine, to be cut into batches: `EncodedPairs` or `TextPairs`."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """What each pair costs, (pairs,), in the unit of the engine's `token_budget`."""
+        ...
+
+    def select(self, pairs: NDArray[np.int64]) -> Self:
+        """The given pairs, in the given order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Pairs as they are, for an engine that reads texts. Each costs one, so batches of them keep the input's order."""
+
+    texts: Sequence[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """One for each pair, (pairs,)."""
+        return np.ones(len(self), np.int64)
+
+    def select(self, pairs: NDArray[np.int64]) -> "TextPairs":
+        """The given pairs, in the given order."""
+        return TextPairs([self.texts[pair] for pair in pairs])
 
 
 @dataclass(frozen=True)

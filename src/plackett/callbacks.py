@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -13,6 +15,7 @@ from transformers.trainer_callback import ExportableState
 
 from plackett.checkpoint import Checkpoint, copy_tokenizer, write_metadata
 from plackett.recipes import Recipe
+from plackett.sampling import SampledLists, StreamedLists
 
 
 class ProgressBar(TrainerCallback):
@@ -44,6 +47,27 @@ class ProgressBar(TrainerCallback):
         """Leave the line of the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+class Reproducible(TrainerCallback):
+    """What an epoch draws is a function of the seed and the epoch, the dropout of a step of the seed and the step.
+
+    So a training that goes on, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
+    its epoch only where the batches are neither shared among processes nor skipped; and random numbers saved with a
+    checkpoint do not know what iterators over workers will draw.
+    """
+
+    def __init__(self, dataset: SampledLists | StreamedLists) -> None:
+        self._dataset = dataset
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Tell the dataset."""
+        self._dataset.set_epoch(int(state.epoch or 0))
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Seed, each process differently."""
+        seeds = np.random.SeedSequence([args.seed, state.global_step, args.process_index])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
 
 
 class EarlyStop(TrainerCallback):

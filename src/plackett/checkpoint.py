@@ -78,6 +78,7 @@ class Checkpoint:
     """What a folder says of its model.
 
     `activation` is a name in `ACTIVATIONS`, `max_length` is in tokens per pair, `prompt` stands before every query.
+    `server` is what a server says of a model that has no folder here; `folder` is only a name then.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class Checkpoint:
     truncation_side: str
     pad_id: int
     token_types: bool
+    server: str = ""
 
 
 def find_folder(

@@ -2,16 +2,18 @@
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from plackett import __version__
+from plackett import __version__, verification
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, PlackettError, SettingError
+from plackett.probes import probes
 from plackett.readers import read_documents
 from plackett.reranking import rerank_file
 
@@ -189,6 +191,41 @@ def mine(data: Path, output: Path, split: str, teacher: str | None, **settings: 
 
 
 @commands.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--data", help="A BEIR folder, a file of lists, or nanobeir:NAME.  [default: built-in texts]")
+@click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+@click.option(
+    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates of each query, at most."
+)
+@click.option(
+    "--tolerance", default=1e-4, show_default=True, type=click.FloatRange(min=0), help="Largest difference of a logit."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all token ids.")
+@click.pass_context
+def verify(
+    context: click.Context, a: str, b: str, data: str | None, split: str, depth: int, tolerance: float, as_json: bool
+) -> None:
+    """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
+
+    Each is a checkpoint, an export or a server's address; @ENGINE:PRECISION after a checkpoint says how it runs.
+
+    \b
+    plackett verify models/mine models/mine@onnx
+    plackett verify models/mine http://localhost:8080 --data my-test.jsonl
+    """
+    if data is None:
+        collection = probes()
+    else:
+        [collection, *more] = require("plackett.sources", extra="train").Sources(data=[data], split=split).read(depth)
+        if more:
+            raise SettingError(f"{data} is {len(more) + 1} collections; name one, such as nanobeir:nq")
+    done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
+    click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
+    context.exit(0 if done.within else 1)
+
+
+@commands.command()
 @click.argument("query")
 @click.argument("documents", nargs=-1)
 @click.option(
@@ -226,6 +263,7 @@ def demo(base: str | None, output: Path, seed: int) -> None:
 
 def main() -> None:
     """Run the command line: exit code 2 and one line for a user's mistake."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         commands(prog_name="plackett")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett.batching import EncodedPairs, token_batches
+from plackett.batching import Pairs, token_batches
 from plackett.checkpoint import (
     Checkpoint,
     activation_function,
@@ -21,7 +21,7 @@ from plackett.checkpoint import (
     whole_folder,
     write_metadata,
 )
-from plackett.engines import Engine, EngineSettings, load_engine
+from plackett.engines import Engine, EngineSettings, Parts, is_url, load_engine, open_remote
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.exports import EXPORTS
 from plackett.lists import stable_order
@@ -55,14 +55,16 @@ ALONE = Share(0, 1, lambda array: array)
 class CrossEncoder:
     """Reads a query and a document together and returns one score for the pair.
 
-    `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers.
+    `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers;
+    or the address of a server that reranks (http://...).
     `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh) take the place of what the
     checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the processor, by default all that the process may
     use) are the engine's. Weights are safetensors, unless `allow_pickle` takes others too. Threads may share one
     CrossEncoder.
 
     Raises CheckpointError for a folder that is missing, half-written or no classifier, HubError where the hub did not
-    deliver, and SettingError for an unknown engine, device, precision or activation.
+    deliver, RemoteError for a server that does not answer, and SettingError for an unknown engine, device, precision or
+    activation.
     """
 
     def __init__(  # noqa: PLR0913 - what people type by name, and a record would only hide
@@ -79,23 +81,30 @@ class CrossEncoder:
         activation: str | None = None,
         allow_pickle: bool = False,
     ) -> None:
+        if is_url(model):
+            own = {"engine": engine, "device": device, "precision": precision, "threads": threads}
+            own |= {"max_length": max_length, "revision": revision, "allow_pickle": allow_pickle}
+            own |= {"local_files_only": local_files_only}
+            self._assemble(open_remote(str(model), activation=activation, settings=own))
+            return
         folder = find_folder(model, revision=revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
         checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
         settings = EngineSettings(device, precision, threads)
-        self._assemble(checkpoint, load_engine(engine, checkpoint, settings) if isinstance(engine, str) else engine)
+        loaded = load_engine(engine, checkpoint, settings) if isinstance(engine, str) else engine
+        self._assemble(Parts(checkpoint, PairTokenizer.from_checkpoint(checkpoint), loaded))
 
     @classmethod
     def from_parts(cls, checkpoint: Checkpoint, engine: Engine) -> "CrossEncoder":
         """An encoder over an engine that runs already: a model in training, say."""
         encoder = cls.__new__(cls)
-        encoder._assemble(checkpoint, engine)
+        encoder._assemble(Parts(checkpoint, PairTokenizer.from_checkpoint(checkpoint), engine))
         return encoder
 
-    def _assemble(self, checkpoint: Checkpoint, engine: Engine) -> None:
-        self.checkpoint = checkpoint
-        self._activation = activation_function(checkpoint.activation)
-        self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
-        self._engine = engine
+    def _assemble(self, parts: Parts) -> None:
+        self.checkpoint = parts.checkpoint
+        self._activation = activation_function(parts.checkpoint.activation)
+        self._tokenizer = parts.tokenizer
+        self._engine = parts.engine
 
     def predict(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
         """Scores of (query, document) pairs in input order: float32 (pairs,), or (pairs, labels) for several labels.
@@ -146,6 +155,8 @@ class CrossEncoder:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the checkpoint, whole or not at all, with this object's activation and token limit."""
+        if not self.checkpoint.folder.is_dir():
+            raise CheckpointError(f"{self.checkpoint.folder} is no folder on this machine: there is nothing to save")
         source, target = self.checkpoint.folder.resolve(), Path(folder).resolve()
         if source in target.parents or target in source.parents:
             raise CheckpointError(f"{folder} is inside of {source}, or around it; name a folder elsewhere")
@@ -153,13 +164,13 @@ class CrossEncoder:
             shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile)
             write_metadata(beside, activation=self.checkpoint.activation, max_length=self.checkpoint.max_length)
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> Pairs:
         """The pairs tokenised, for `score_encoded`. Raises InputError as `predict` does."""
         checked = [_checked_pair(index, pair) for index, pair in enumerate(_checked_list(pairs, "pairs"))]
         return self._encode(checked)
 
     def score_encoded(
-        self, encoded: EncodedPairs, *, share: Share = ALONE, show_progress: bool = False
+        self, encoded: Pairs, *, share: Share = ALONE, show_progress: bool = False
     ) -> NDArray[np.float32]:
         """Raw logits of tokenised pairs, float32 (pairs, labels).
 
@@ -184,16 +195,16 @@ class CrossEncoder:
 
     def fingerprint(self) -> str:
         """What tells this model from others: its folder's name, and a digest of its files and its token limit."""
-        digest = hashlib.sha256(f"{self.checkpoint.max_length}".encode())
+        digest = hashlib.sha256(f"{self.checkpoint.max_length}{self.checkpoint.server}".encode())
         folder = self.checkpoint.folder
-        own = [path for path in folder.iterdir() if path.suffix in MODEL_FILES]
+        own = [path for path in folder.glob("*") if path.suffix in MODEL_FILES]
         for path in sorted([*own, *(folder / name for names in EXPORTS.values() for name in names)]):
             if path.is_file():
                 with path.open("rb") as stream:
                     digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
         return f"{self.checkpoint.folder.name} {digest.hexdigest()[:12]}"
 
-    def _encode(self, pairs: list[tuple[str, str]]) -> EncodedPairs:
+    def _encode(self, pairs: list[tuple[str, str]]) -> Pairs:
         return self._tokenizer.encode([(self.checkpoint.prompt + query, document) for query, document in pairs])
 
     def _logits(self, pairs: list[tuple[str, str]], *, show_progress: bool) -> NDArray[np.float32]:

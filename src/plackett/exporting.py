@@ -116,9 +116,7 @@ def _copy_settings(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _write_graph(
-    work: Path, engine: str, precision: str, weights: EncoderWeights, checkpoint: Checkpoint
-) -> None:
+def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeights, checkpoint: Checkpoint) -> None:
     graph = require("plackett.engines.graph", extra="export")
     path = work / EXPORTS[engine, STORED_AS[precision]][0]
     path.parent.mkdir()

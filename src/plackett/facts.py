@@ -118,6 +118,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Development:
+    """A collection that was measured while the model learnt; `source` and `revision` as of `Lists`."""
+
+    name: str
+    queries: int
+    source: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True)
 class Training:
     """A training that ended. `settings` is the recipe's, `arguments` the Trainer's, all of both.
 
@@ -138,6 +148,7 @@ class Training:
     seconds: float
     hardware: str
     description: str = ""
+    development: tuple[Development, ...] = ()
 
 
 @dataclass(frozen=True)

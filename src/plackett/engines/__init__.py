@@ -5,16 +5,17 @@ module with a `load(checkpoint, settings)` and give it a line there, with the ex
 """
 
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plackett._extras import require
-from plackett.batching import EncodedPairs
+from plackett.batching import EncodedPairs, Pairs
 from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
 from plackett.exports import STORED_AS, exports_of
@@ -52,14 +53,34 @@ class EngineSettings:
 
 
 class Engine(Protocol):
-    """Scores one batch of token ids; safe to call from several threads."""
+    """Scores one batch of what the tokenizer beside it makes; safe to call from several threads."""
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
 
-    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
-        """Raw logits of the pairs, in their order: float32 (pairs, labels)."""
+    def score(self, batch: Any) -> NDArray[np.float32]:
+        """Raw logits of the pairs, in their order: float32 (pairs, labels).
+
+        `batch` is `EncodedPairs`, or `TextPairs` where the engine reads texts.
+        """
         ...
+
+
+class Tokenizer(Protocol):
+    """Makes of pairs of texts what the engine beside it scores."""
+
+    def encode(self, pairs: Sequence[tuple[str, str]], /) -> Pairs:
+        """All pairs, in input order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a CrossEncoder is made of."""
+
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    engine: Engine
 
 
 class FakeEngine:
@@ -94,3 +115,20 @@ def _automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
     if "openvino" in there and find_spec("openvino"):
         return "openvino"
     return min(there, default="torch")
+
+
+def is_url(model: str | os.PathLike[str]) -> bool:
+    """Whether a name is a server's address, in place of a folder or a hub id."""
+    return str(model).startswith(("http://", "https://"))
+
+
+def open_remote(url: str, *, activation: str | None, settings: Mapping[str, object]) -> Parts:
+    """A server that reranks, as an engine. SettingError for `settings` that were given: they are the server's own."""
+    given = [name for name, value in settings.items() if value not in (None, False, "auto")]
+    if given:
+        raise SettingError(
+            f"{', '.join(given)} cannot be chosen for {url}: a server runs as it was started; leave it out"
+        )
+    from plackett.engines import remote  # here, because the HTTP client is a third of `import plackett`
+
+    return remote.connect(url, activation)

@@ -190,9 +190,7 @@ class _Builder:
         padded = graph.op("Gather", self._linear(hidden, joined), rows.padded)
         shape = graph.integers(0, 0, len(affines), heads, self._hidden // heads)
         apart = graph.op("Transpose", graph.op("Reshape", padded, shape), perm=(2, 0, 3, 1, 4))
-        return [
-            graph.op("Gather", apart, graph.constant(np.int64(number)), axis=0) for number in range(len(affines))
-        ]
+        return [graph.op("Gather", apart, graph.constant(np.int64(number)), axis=0) for number in range(len(affines))]
 
     def _head(self, first: str) -> str:
         weights = self._weights

@@ -27,7 +27,9 @@ class OnnxEngine:
         """Raw logits, float32 (pairs, labels)."""
         if not len(batch):
             return np.empty((0, self._checkpoint.labels), np.float32)
-        scores: NDArray[np.float32] = self._session.run(["logits"], padded_feed(batch, self._checkpoint, self._inputs))[0]
+        scores: NDArray[np.float32] = self._session.run(["logits"], padded_feed(batch, self._checkpoint, self._inputs))[
+            0
+        ]
         return scores
 
 
