@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 from conftest import PAIRS, POSITIONS
 from plackett import CheckpointError, CrossEncoder, SettingError
-from plackett.batching import EncodedPairs
+from plackett.card import write_card
 from plackett.checkpoint import read_checkpoint
 from plackett.engines import EngineSettings, load_engine
 from plackett.engines.families import FAMILIES
@@ -28,7 +27,6 @@ from plackett.exporting import export
 from plackett.facts import read_facts
 from plackett.model import load_model
 from plackett.recording import described
-from plackett.card import write_card
 from test_architecture import BLOCKER
 from test_engines import random_batch, unsettle
 
@@ -137,7 +135,8 @@ def test_an_exported_folder_needs_no_torch(exported, engine, tmp_path):
     code = """
 import json, plackett
 pairs = json.loads(sys.argv[2])
-print(json.dumps(plackett.CrossEncoder(sys.argv[1]).score(pairs).tolist()), sorted({"torch", "transformers"} & set(sys.modules)))
+scores = plackett.CrossEncoder(sys.argv[1]).score(pairs).tolist()
+print(json.dumps(scores), sorted({"torch", "transformers"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", BLOCKER + code, str(folder), json.dumps(PAIRS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -13,7 +13,7 @@ from plackett._extras import require
 from plackett.card import write_card
 from plackett.checkpoint import Checkpoint, copy_tokenizer, find_folder, read_checkpoint, whole_folder, write_metadata
 from plackett.cross_encoder import CrossEncoder
-from plackett.engines import PRECISIONS, EngineSettings, load_engine
+from plackett.engines import PRECISIONS
 from plackett.engines.families import FAMILIES, EncoderWeights, read_weights
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, SettingError
@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 """Of a raw logit in fp32; of its share of the largest, where that is above 1."""
 
 OPENVINO_ROWS = 32
-"""OpenVINO keeps code for each number of rows that it meets: memory grew by 300 MB over 1,500 batches of random sizes."""
+"""OpenVINO keeps code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
 
 ENGINES = sorted({engine for engine, _ in EXPORTS})
 SETTINGS_FILES = ("config.json", "config_sentence_transformers.json", "modules.json")

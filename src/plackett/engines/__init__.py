@@ -107,7 +107,7 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
 
 
 def _automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
-    """torch for weights where it is installed, else the fastest engine of which there is an export."""
+    """The engine torch for weights where it is installed, else the fastest engine of which there is an export."""
     if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and find_spec("torch")):
         return "torch"
     stored = STORED_AS[settings.precision] if settings.precision else None

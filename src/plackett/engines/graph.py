@@ -42,13 +42,13 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node of one output."""
         name = f"{kind}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, values: NDArray[np.generic] | torch.Tensor) -> str:
+    def constant(self, values: NDArray[Any] | np.generic | torch.Tensor) -> str:
         """Add an initializer."""
         array = values.detach().numpy() if isinstance(values, torch.Tensor) else values
         name = f"constant_{len(self._constants)}"
