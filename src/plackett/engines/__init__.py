@@ -8,13 +8,12 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett._extras import require
+from plackett._extras import is_installed, require
 from plackett.batching import EncodedPairs, Pairs
 from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
@@ -108,11 +107,11 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
 
 def _automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
     """The engine torch for weights where it is installed, else the fastest engine of which there is an export."""
-    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and find_spec("torch")):
+    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and is_installed("torch")):
         return "torch"
     stored = STORED_AS[settings.precision] if settings.precision else None
     there = {engine for engine, precision in exports_of(checkpoint.folder) if stored in (None, precision)}
-    if "openvino" in there and find_spec("openvino"):
+    if "openvino" in there and is_installed("openvino"):
         return "openvino"
     return min(there, default="torch")
 
