@@ -79,10 +79,14 @@ class EncodedPairs:
         tokens = ragged_positions(self.cu_seqlens[pairs], lengths)
         return EncodedPairs(self.token_ids[tokens], self.type_ids[tokens], cu_seqlens)
 
-    def padded(self, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0."""
+    def padded(self, pad_id: int, step: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0.
+
+        The longest is rounded up to a multiple of `step`.
+        """
         lengths = self.lengths
-        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        longest = int(lengths.max(initial=0))
+        mask = np.arange(longest + -longest % step) < lengths[:, None]
         token_ids = np.full(mask.shape, pad_id, np.int64)
         type_ids = np.zeros(mask.shape, np.int64)
         token_ids[mask] = self.token_ids

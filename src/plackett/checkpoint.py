@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 from plackett.calibration import Calibration, read_calibration, sigmoid
 from plackett.errors import CheckpointError, SettingError
+from plackett.exports import exports_of
 from plackett.hub import download, inside
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -136,6 +137,11 @@ def read_checkpoint(
 def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
     """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
     return _checkpoint(folder, _config(folder), 1, max_length, allow_pickle)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether there are safetensors, whole or not."""
+    return any(folder.glob("model*.safetensors*"))
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -279,10 +285,12 @@ def _checkpoint(
 
 
 def _check_weights(folder: Path, allow_pickle: bool) -> None:
-    """Every weight file is there and as long as its header says."""
+    """Every weight file is there and as long as its header says; a folder of exported engines needs none."""
+    if not has_weights(folder) and exports_of(folder):
+        return
     index = folder / "model.safetensors.index.json"
     pickles = [name for name in PICKLES if (folder / name).is_file()]
-    if pickles and not any(folder.glob("model*.safetensors*")):
+    if pickles and not has_weights(folder):
         if allow_pickle:
             return
         raise CheckpointError(

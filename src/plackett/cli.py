@@ -162,6 +162,26 @@ def publish(checkpoint: Path, repository: str, private: bool, revision: str, cre
 
 
 @commands.command()
+@click.argument("checkpoint")
+@click.option("--engine", required=True, help="onnx or openvino.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
+@click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
+def export(checkpoint: str, engine: str, precision: str, output: Path | None) -> None:
+    """Export CHECKPOINT for an engine that runs without torch.
+
+    The graph is compared with torch before it is kept.
+
+    \b
+    plackett export models/mine --engine onnx
+    plackett export models/mine --engine openvino --output models/mine-openvino
+    """
+    exporting = require("plackett.exporting", extra="export")
+    made = exporting.export(checkpoint, engine=engine, precision=precision, output=output)
+    click.echo(made.folder / made.facts.file)
+    _say(f"{made.facts.bytes / 1e6:.1f} MB, logits at most {made.facts.max_difference:.1e} from torch's")
+
+
+@commands.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The file of lists to write (.jsonl).")
 @click.option("--split", default="train", show_default=True, help="The qrels of a BEIR folder.")

@@ -26,6 +26,7 @@ from plackett.checkpoint import (
 from plackett.engines import Engine, EngineSettings, Parts, is_url, load_engine, open_remote
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.explaining import Contribution, Reading, explain_readings
+from plackett.exports import EXPORTS
 from plackett.inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
 from plackett.lists import stable_order
 from plackett.windows import LongDocuments, WindowTokenizer
@@ -262,8 +263,10 @@ class CrossEncoder:
         """What tells these scores from others: the folder's name, and a digest of its files and of what is read."""
         read = f"{self.checkpoint.max_length}{self.checkpoint.server}{self._long_documents}"
         digest = hashlib.sha256(read.encode())
-        for path in sorted(self.checkpoint.folder.glob("*")):
-            if path.suffix in MODEL_FILES and path.is_file():
+        folder = self.checkpoint.folder
+        own = [path for path in folder.glob("*") if path.suffix in MODEL_FILES]
+        for path in sorted([*own, *(folder / name for names in EXPORTS.values() for name in names)]):
+            if path.is_file():
                 with path.open("rb") as stream:
                     digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
         return f"{self.checkpoint.folder.name} {digest.hexdigest()[:12]}"

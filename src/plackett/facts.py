@@ -155,15 +155,17 @@ class Training:
 class EngineFacts:
     """An exported engine: its file, and what was measured of it on `hardware`.
 
-    `bytes` is the size of its files, `pairs_per_second` its speed over the pairs of `workload`, `milliseconds` the
-    median time of one such `rank`; `max_difference` is the largest distance of a raw logit from torch's, and
-    `measures` holds (torch, this engine) where its ranking was measured.
+    `precision` is what it computes in, which the file may leave open. `bytes` is the size of its files,
+    `pairs_per_second` its speed over the pairs of `workload`, `milliseconds` the median time of one such `rank`;
+    `max_difference` is the largest distance of a raw logit from torch's, and `measures` holds (torch, this engine)
+    where its ranking was measured.
     """
 
     engine: str
     file: str
     bytes: int
     hardware: str
+    precision: str = "fp32"
     workload: str = ""
     pairs_per_second: float | None = None
     milliseconds: float | None = None
@@ -240,8 +242,8 @@ def add_evaluations(facts: Facts, evaluations: Sequence[Evaluation]) -> Facts:
 
 
 def add_engine(facts: Facts, engine: EngineFacts) -> Facts:
-    """The facts with one engine more; one of the same file takes the place of the older one."""
-    engines = {item.file: item for item in facts.engines} | {engine.file: engine}
+    """The facts with one engine more; one of the same file and precision takes the place of the older one."""
+    engines = {(item.file, item.precision): item for item in (*facts.engines, engine)}
     return replace(facts, engines=tuple(engines.values()))
 
 

@@ -8,22 +8,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from safetensors import safe_open
 
+from plackett._extras import is_installed
 from plackett.checkpoint import Checkpoint, find_folder, read_checkpoint
 from plackett.engines import ENGINES, EngineSettings, automatic, processor
 from plackett.engines.threads import usable_threads
+from plackett.exports import EXPORTS, exports_of
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
 
 # What an engine imports, to see whether it is installed. Those that are not here need nothing more.
 NEEDED = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
-
-# Exported graphs, by engine, where sentence-transformers and optimum look for them.
-GRAPHS = {"onnx": "onnx/*.onnx", "openvino": "openvino/*.xml"}
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _engine(name: str, extra: str) -> EngineInfo:
-    installed = all(find_spec(package) for package in NEEDED.get(name, ()))
+    installed = all(is_installed(package) for package in NEEDED.get(name, ()))
     return EngineInfo(name, installed, f"not installed: pip install 'plackett[{extra}]'")
 
 
@@ -148,7 +146,7 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         labels=checkpoint.labels,
         max_length=checkpoint.max_length,
         activation=checkpoint.activation,
-        exports=tuple(_exports(checkpoint.folder)),
+        exports=tuple(Export(*key, EXPORTS[key][0]) for key in exports_of(checkpoint.folder)),
         facts=(checkpoint.folder / "plackett.json").is_file(),
     )
 
@@ -166,10 +164,3 @@ def _weights(folder: Path) -> tuple[int, tuple[str, ...]]:
                 count += size
                 types.add(part.get_dtype())
     return count, tuple(sorted(types))
-
-
-def _exports(folder: Path) -> Iterator[Export]:
-    for engine, pattern in GRAPHS.items():
-        for path in sorted(folder.glob(pattern)):
-            precision = "int8" if path.stem.endswith("_int8") else "fp32"
-            yield Export(engine, precision, path.relative_to(folder).as_posix())

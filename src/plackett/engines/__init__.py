@@ -13,12 +13,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett._extras import require
+from plackett._extras import is_installed, require
 from plackett.batching import EncodedPairs, WindowedPairs
-from plackett.checkpoint import Checkpoint
+from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
+from plackett.exports import STORED_AS, exports_of
 
-ENGINES = {"torch": ("plackett.engines.torch", "train")}
+# Name -> (module, extra that installs what it needs). onnxruntime comes with the bare install.
+ENGINES = {
+    "torch": ("plackett.engines.torch", "train"),
+    "onnx": ("plackett.engines.onnx", "train"),
+    "openvino": ("plackett.engines.openvino", "openvino"),
+}
 
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -103,6 +109,17 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
     return engine
 
 
+def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
+    """What "auto" stands for: torch for weights where it is installed, else the fastest engine that has an export."""
+    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and is_installed("torch")):
+        return "torch"
+    stored = STORED_AS[settings.precision] if settings.precision else None
+    there = {engine for engine, precision in exports_of(checkpoint.folder) if stored in (None, precision)}
+    if "openvino" in there and is_installed("openvino"):
+        return "openvino"
+    return min(there, default="torch")
+
+
 def is_url(model: str | os.PathLike[str]) -> bool:
     """Whether a name is a server's address, in place of a folder or a hub id."""
     return str(model).startswith(("http://", "https://"))
@@ -118,8 +135,3 @@ def open_remote(url: str, *, activation: str | None, settings: Mapping[str, obje
     from plackett.engines import remote  # here, because the HTTP client is a third of `import plackett`
 
     return remote.connect(url, activation)
-
-
-def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
-    """The engine that "auto" stands for: the fastest exact one."""
-    return "torch"
