@@ -40,7 +40,13 @@ def test_instructions_are_those_that_torch_sees():
 def test_a_checkpoint(run, tiny, checkpoint, tmp_path):
     folder = tmp_path / "mine"
     shutil.copytree(tiny("bert", 3), folder)
-    for file in ("onnx/model.onnx", "onnx/model_int8.onnx", "openvino/openvino_model.xml", "plackett.json"):
+    for file in (
+        "onnx/model.onnx",
+        "onnx/model_int8.onnx",
+        "openvino/openvino_model.xml",
+        "openvino/openvino_model.bin",
+        "plackett.json",
+    ):
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text("{}")
     code, output, _ = run("info", folder, "--json")
