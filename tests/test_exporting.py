@@ -235,8 +235,8 @@ def test_a_graph_that_computes_something_else_is_not_kept(bert, tmp_path, monkey
     shutil.copytree(bert, folder)
     real = graph.build
 
-    def other(weights, *, token_types):
-        return real(weights, token_types=not token_types)
+    def other(weights, *, token_types, **settings):
+        return real(weights, token_types=not token_types, **settings)
 
     monkeypatch.setattr(graph, "build", other)
     before = sorted(folder.rglob("*"))
