@@ -71,6 +71,7 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         ["rank", "--help"],
         ["demo", "--help"],
         ["card", "--help"],
+        ["export", "--help"],
         ["publish", "--help"],
         ["verify", "--help"],
     ):

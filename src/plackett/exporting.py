@@ -178,6 +178,7 @@ def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) 
 
 
 def _lists(name: str) -> Collection:
+    collection: Collection
     [collection, *more] = require("plackett.sources", extra="train").Sources(data=[name]).read(DEPTH)
     if more:
         raise SettingError(f"{name} is {len(more) + 1} collections; name one, such as nanobeir:nq")
