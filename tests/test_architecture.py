@@ -72,6 +72,7 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         ["info", "--help"],
         ["demo", "--help"],
         ["card", "--help"],
+        ["export", "--help"],
         ["publish", "--help"],
         ["calibrate", "--help"],
         ["verify", "--help"],

@@ -10,7 +10,7 @@ import pytest
 from conftest import PAIRS
 from plackett import CheckpointError, CrossEncoder, SettingError
 from plackett.checkpoint import read_checkpoint
-from plackett.engines import EngineSettings, load_engine, threads
+from plackett.engines import EngineSettings, load_engine
 from plackett.engines.onnx import OnnxEngine
 from plackett.engines.openvino import OpenvinoEngine
 from plackett.engines.torch import TorchEngine
@@ -133,25 +133,3 @@ def test_a_fingerprint_tells_exports_apart(mine, tmp_path):
     with (mine / "onnx" / "model.onnx").open("ab") as stream:
         stream.write(b"\x12\x00")  # an empty producer name: the same model in other bytes
     assert CrossEncoder(mine, engine="openvino").fingerprint() != before
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 4),
-        ({"cpu.max": "max 100000"}, 4),
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "1000 100000"}, 1),
-        ({"cpu.max": "900000 100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"}, 3),
-        ({"cpu.max": "nonsense"}, 4),
-    ],
-)
-def test_usable_threads(tmp_path, monkeypatch, files, expected):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
-    assert threads.usable_threads() == expected

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import PAIRS, POSITIONS
-from plackett import CheckpointError, CrossEncoder, SettingError
+from plackett import CheckpointError, CrossEncoder, DataError, SettingError
 from plackett.card import write_card
 from plackett.checkpoint import read_checkpoint
 from plackett.engines import EngineSettings, load_engine
@@ -31,7 +31,6 @@ from test_architecture import BLOCKER
 from test_engines import random_batch, unsettle
 
 ENGINES = ["onnx", "openvino"]
-WITHOUT_TORCH = BLOCKER.replace("{", "{", 1)
 
 
 @pytest.fixture(scope="session")
@@ -235,8 +234,8 @@ def test_a_graph_that_computes_something_else_is_not_kept(bert, tmp_path, monkey
     shutil.copytree(bert, folder)
     real = graph.build
 
-    def other(weights, *, token_types):
-        return real(weights, token_types=not token_types)
+    def other(weights, *, token_types, **settings):
+        return real(weights, token_types=not token_types, **settings)
 
     monkeypatch.setattr(graph, "build", other)
     before = sorted(folder.rglob("*"))
@@ -265,6 +264,8 @@ def test_weights_beyond_what_a_protobuf_holds_stand_beside_the_graph(bert, tmp_p
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        ({"engine": "onnx", "precision": "int8"}, "name judged lists with --calibration"),
+        ({"engine": "openvino", "precision": "int8"}, "for int8 export with --engine onnx"),
         ({"engine": "onxx"}, "unknown engine to export for 'onxx'; did you mean 'onnx'"),
         ({"engine": "torch"}, "known: onnx, openvino"),
         ({"engine": "onnx", "precision": "fp16"}, "unknown precision 'fp16'"),
@@ -288,3 +289,46 @@ def test_the_command(exported, run, tmp_path):
     code, out, err = run("export", exported("bert"), "--engine", "onnx", "--precision", "bf16")
     assert (code, out) == (2, "")
     assert err.startswith("plackett: the engine onnx computes in fp32 or int8")
+
+
+def judged(folder, label):
+    """A file of two lists in which one document of each has that label."""
+    documents = [f"{word} of a text" for word in ("one", "two", "three", "four")]
+    rows = [{"query": query, "docs": documents, "labels": [0, 0, label, 0]} for query in ("one", "two three")]
+    path = folder / "judged.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def int8(checkpoint, tmp_path, label=1, accept_loss=False):
+    lists = judged(tmp_path, label)
+    return export(
+        str(checkpoint),
+        engine="onnx",
+        precision="int8",
+        output=tmp_path / "alone",
+        calibration=lists,
+        accept_loss=accept_loss,
+    )
+
+
+def test_int8_is_near_and_measured(exported, tmp_path):
+    made = int8(exported("bert"), tmp_path, accept_loss=True).facts
+    assert read_facts(tmp_path / "alone").engines == (made,)
+    assert set(made.measures) == {"nDCG@10", "Kendall's tau"}
+    assert 1e-5 < made.max_difference < 0.5
+    assert made.bytes < (exported("bert") / "onnx" / "model.onnx").stat().st_size
+    assert "Kendall" in (tmp_path / "alone" / "README.md").read_text()
+
+
+def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr("plackett.exporting.MOST_LOST", -2)
+    with pytest.raises(CheckpointError, match=r"nDCG@10 on judged.jsonl.*--accept-loss"):
+        int8(exported("bert"), tmp_path)
+    assert not (tmp_path / "alone").exists()
+
+
+def test_lists_without_positives_measure_nothing(exported, tmp_path):
+    with pytest.raises(DataError, match="has no positives"):
+        int8(exported("bert"), tmp_path, label=0)
+    assert not (tmp_path / "alone").exists()

@@ -164,9 +164,11 @@ def publish(checkpoint: Path, repository: str, private: bool, revision: str, cre
 @commands.command()
 @click.argument("checkpoint")
 @click.option("--engine", required=True, help="onnx or openvino.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8 (onnx).")
 @click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
-def export(checkpoint: str, engine: str, precision: str, output: Path | None) -> None:
+@click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
+@click.option("--accept-loss", is_flag=True, help="Write what loses more than 0.005 nDCG@10 on these lists.")
+def export(checkpoint: str, **settings: Any) -> None:
     """Export CHECKPOINT for an engine that runs without torch.
 
     The graph is compared with torch before it is kept.
@@ -174,11 +176,14 @@ def export(checkpoint: str, engine: str, precision: str, output: Path | None) ->
     \b
     plackett export models/mine --engine onnx
     plackett export models/mine --engine openvino --output models/mine-openvino
+    plackett export models/mine --engine onnx --precision int8 --calibration my-test.jsonl
     """
     exporting = require("plackett.exporting", extra="export")
-    made = exporting.export(checkpoint, engine=engine, precision=precision, output=output)
+    made = exporting.export(checkpoint, **settings)
     click.echo(made.folder / made.facts.file)
     _say(f"{made.facts.bytes / 1e6:.1f} MB, logits at most {made.facts.max_difference:.1e} from torch's")
+    for name, (of_torch, own) in made.facts.measures.items():
+        _say(f"{name} {own:.4f}, torch {of_torch:.4f}")
 
 
 @commands.command()
@@ -330,7 +335,7 @@ def rank(
 def info(checkpoint: str | None, as_json: bool) -> None:
     """Show versions, processor, threads and engines, and what CHECKPOINT holds.
 
-    
+    \b
     plackett info
     plackett info models/mine --json
     """

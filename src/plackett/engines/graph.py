@@ -26,6 +26,7 @@ from plackett.engines.families import Affine, EncoderWeights, LayerWeights
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
 LARGEST = 2**31 - 2**20
+INT8 = 127
 
 # What the heads of the families put between their two linear layers -> operator and attributes.
 _ACTIVATIONS: dict[Callable[[torch.Tensor], torch.Tensor], str] = {
@@ -84,13 +85,13 @@ class _Rows(NamedTuple):
     bias: str
 
 
-def build(weights: EncoderWeights, *, token_types: bool, step: int = 1) -> onnx.ModelProto:
+def build(weights: EncoderWeights, *, token_types: bool, step: int = 1, int8: bool = False) -> onnx.ModelProto:
     """The graph of these weights; `token_types` says whether the model reads those, or takes them to be 0.
 
     The packed rows are filled up to a multiple of `step` by copies of the first, for runtimes that compile and keep
-    code for each number of rows that they meet.
+    code for each number of rows that they meet. With `int8`, words are kept and linear layers computed in 8 bits.
     """
-    return _Builder(weights, token_types, step).model()
+    return (_Int8Builder if int8 else _Builder)(weights, token_types, step).model()
 
 
 class _Builder:
@@ -137,7 +138,7 @@ class _Builder:
             positions = positions + weights.types[0]
         embedded = graph.op(
             "Add",
-            graph.op("Gather", graph.constant(weights.words), self._packed("input_ids", rows)),
+            self._words(self._packed("input_ids", rows)),
             graph.op("Gather", graph.constant(positions), self._packed(self._positions(), rows)),
         )
         if self._token_types and weights.types is not None:
@@ -145,6 +146,9 @@ class _Builder:
             embedded = graph.op("Add", embedded, types)
         embedded = self._norm(embedded, weights.embeddings_norm)
         return self._linear(embedded, weights.project) if weights.project else embedded
+
+    def _words(self, ids: str) -> str:
+        return self._graph.op("Gather", self._graph.constant(self._weights.words), ids)
 
     def _packed(self, padded: str, rows: _Rows) -> str:
         return self._graph.op("Gather", self._graph.op("Reshape", padded, self._graph.integers(-1)), rows.real)
@@ -194,11 +198,13 @@ class _Builder:
 
     def _head(self, first: str) -> str:
         weights = self._weights
-        return self._linear(
-            self._graph.op(_ACTIVATIONS[weights.activation], self._linear(first, weights.dense)), weights.output
-        )
+        dense = self._linear(first, weights.dense)
+        return self._product(self._graph.op(_ACTIVATIONS[weights.activation], dense), weights.output)
 
     def _linear(self, rows: str, affine: Affine) -> str:
+        return self._product(rows, affine)
+
+    def _product(self, rows: str, affine: Affine) -> str:
         graph = self._graph
         product = graph.op("MatMul", rows, graph.constant(affine.weight.T))
         return graph.op("Add", product, graph.constant(affine.bias))
@@ -207,6 +213,41 @@ class _Builder:
         graph = self._graph
         weight, bias = graph.constant(affine.weight), graph.constant(affine.bias)
         return graph.op("LayerNormalization", rows, weight, bias, axis=-1, epsilon=self._weights.epsilon)
+
+
+class _Int8Builder(_Builder):
+    """Weights in symmetric int8 with a scale for each output; activations in 8 bits with a scale for each token.
+
+    No token's scale depends on another's, so that a pair's logit does not depend on the pairs beside it. The last
+    layer of the head, which makes the logit, stays in fp32.
+    """
+
+    def _words(self, ids: str) -> str:
+        graph = self._graph
+        words, scales = _int8(self._weights.words)
+        rows = graph.op("Cast", graph.op("Gather", graph.constant(words), ids), to=TensorProto.FLOAT)
+        return graph.op("Mul", rows, graph.op("Gather", graph.constant(scales), ids))
+
+    def _linear(self, rows: str, affine: Affine) -> str:
+        graph = self._graph
+        weight, of_outputs = _int8(affine.weight)
+        largest = graph.op("ReduceMax", graph.op("Abs", rows), graph.integers(-1), keepdims=1)
+        largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
+        of_tokens = graph.op("Mul", largest, graph.constant(np.float32(1 / INT8)))
+        # Shifted by 128 to unsigned: what VNNI instructions multiply with signed weights.
+        shifted = graph.op("Add", graph.op("Div", rows, of_tokens), graph.constant(np.float32(128)))
+        codes = graph.op("Cast", graph.op("Round", shifted), to=TensorProto.UINT8)
+        product = graph.op("MatMulInteger", codes, graph.constant(weight.T), graph.constant(np.uint8(128)))
+        product = graph.op("Mul", graph.op("Cast", product, to=TensorProto.FLOAT), of_tokens)
+        product = graph.op("Mul", product, graph.constant(of_outputs.T))
+        return graph.op("Add", product, graph.constant(affine.bias))
+
+
+def _int8(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Codes of the shape of a matrix and the scale of each of its rows, (rows, 1)."""
+    values = matrix.detach().numpy().astype(np.float32)
+    scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(INT8)
+    return np.rint(values / scales).astype(np.int8), scales
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
