@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench compat sharded
+.PHONY: demo test check docs bench train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -21,8 +21,30 @@ check: $(INSTALLED)  ## style, types, import order
 docs: $(INSTALLED)  ## run the code that stands in the README
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 45 minutes
+bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
+	$(BIN)/python benchmarks/inference_speed.py --peers $(PEERS)/bin/python --rerankers $(RERANKERS)/bin/python
+
+train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
+	$(BIN)/python benchmarks/train_speed.py --rounds 3 --steps 2
+
+losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
+
+# Environments of what `bench` compares with: exports of sentence-transformers need transformers 4.
+PEERS = $(VENV)-peers
+RERANKERS = $(VENV)-rerankers
+
+peers: $(PEERS)/.installed $(RERANKERS)/.installed
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet 'sentence-transformers[onnx,openvino]==6.2.0' torch==2.13.0 nncf==3.4.0
+	touch $@
+
+$(RERANKERS)/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet flashrank==0.2.10 fastembed==0.8.0
+	touch $@
 
 # The releases of sentence-transformers whose folders must be read, and that must read ours: an environment for each.
 OLD = $(foreach release,4.1.0 5.2.0,$(VENV)-sentence-transformers-$(release))

@@ -172,7 +172,7 @@ def table(results: Mapping[str, object]) -> str:
             f"{row[name]['nDCG@10']:.4f} [{row[name]['ci95'][0]:.3f}, {row[name]['ci95'][1]:.3f}]" for name in names
         ]
         lines.append(f"| {loss} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n\nMade by `make bench`.\n"
+    return "\n".join(lines) + "\n\nMade by `make losses`.\n"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ does nothing else. Results stand in benchmarks/results/train_speed.json.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -146,14 +145,21 @@ def compare(size: int, precision: str, rounds: int, steps: int) -> dict[str, Any
 def peak_memory(name: str, size: int, precision: str) -> int:
     """Resident memory at its highest, of a process that trains three steps."""
     command = [sys.executable, __file__, "--only", name, "--size", str(size), "--precision", precision]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.splitlines()[-1])  # what stands above it is the trainer's own
+
+
+def peak_resident() -> int:
+    """Of this process, in MB. Linux's ru_maxrss would begin with that of the process which started this one."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def train_only(name: str, size: int, precision: str) -> int:
     """Train three steps and tell the peak."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         TRAINERS[name](some_lists(3 * size), arguments(folder, size, precision, 3)).train()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return peak_resident()
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from xet_store import XetStore
+
+XET_TOKEN = "a token of Xet, for an hour"
 TOKEN = "hf_aVerySecretTokenOfMineThatNobodySees"
 
 
@@ -74,6 +77,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.extra_paths: list[str] = []
+        self.xet = XetStore()
         self.url = self.cdn = ""  # two names of this machine: the client follows a redirect to its own host otherwise
 
     def add(self, name: str, files: dict[str, bytes], *, private: bool = False) -> str:
@@ -104,6 +108,11 @@ class Handler(BaseHTTPRequestHandler):
         ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
         ("POST", r"/verify", "verify"),
         ("PUT", r"/objects/(\w+)", "store"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/xet-(read|write)-token/([^/]+)", "xet_token"),
+        ("POST", r"/v1/xorbs/default/(\w+)", "xet_xorb"),
+        ("POST", r"/v1/shards", "xet_shard"),
+        ("GET", r"/v1/reconstructions/(\w+)", "xet_reconstruction"),
+        ("GET", r"/xorbs/(\w+)", "xet_chunks"),
         ("GET", r"/objects/(\w+)", "fetch"),
         ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/?]+)", "tree"),
         ("GET", r"/api/models/([^/]+/[^/]+)/revision/(.+)", "info"),
@@ -216,6 +225,39 @@ class Handler(BaseHTTPRequestHandler):
     def verify(self) -> None:
         self.json(200 if json.loads(self.content)["oid"] in self.hub.objects else 404, {})
 
+    def xet_token(self, name: str, kind: str, revision: str) -> None:
+        if self.repository(name, write=kind == "write") is not None:
+            until = int(time.time()) + 3600
+            values = {"accessToken": XET_TOKEN, "exp": until, "casUrl": self.hub.url}
+            headers = {"Cas-Url": self.hub.url, "Access-Token": XET_TOKEN, "Token-Expiration": str(until)}
+            self.json(200, values, **{f"X-Xet-{key}": value for key, value in headers.items()})
+
+    def xet_allowed(self) -> bool:
+        """Only the short-lived token of Xet goes there; the answer to any other is given here."""
+        allowed = self.headers.get("Authorization") == f"Bearer {XET_TOKEN}"
+        if not allowed:
+            self.answer(401, b"{}")
+        return allowed
+
+    def xet_xorb(self, name: str) -> None:
+        if self.xet_allowed():
+            is_new = name not in self.hub.xet.xorbs
+            self.hub.xet.xorbs[name] = self.content
+            self.json(200, {"was_inserted": is_new})
+
+    def xet_shard(self) -> None:
+        if self.xet_allowed():
+            self.hub.objects |= self.hub.xet.add_shard(self.content)
+            self.json(200, {"result": 1})
+
+    def xet_reconstruction(self, name: str) -> None:
+        if self.xet_allowed():
+            self.json(200, self.hub.xet.reconstruction(name, f"{self.hub.url}/xorbs"))
+
+    def xet_chunks(self, name: str) -> None:
+        """Addresses that carry their own right, as those of the real one do."""
+        self.partial(self.hub.xet.xorbs[name], {})
+
     def commit(self, name: str, revision: str) -> None:
         if (repository := self.repository(name, write=True)) is None:
             return
@@ -276,6 +318,9 @@ class Handler(BaseHTTPRequestHandler):
         if is_large(path):
             oid = hashlib.sha256(content).hexdigest()
             headers |= {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
+            if oid in self.hub.xet.hashes:
+                route = f"{self.hub.url}/api/models/{name}/xet-read-token/{commit}"
+                headers |= {"X-Xet-Hash": self.hub.xet.hashes[oid], "X-Xet-Refresh-Route": route}
             self.answer(302, b"", **headers, Location=f"{self.hub.cdn}/objects/{oid}")
         else:
             self.partial(content, headers)
@@ -285,16 +330,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def partial(self, content: bytes, headers: dict[str, str]) -> None:
         """The content, or the range that was asked for."""
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             self.answer(200, content, **headers)
         else:
-            start = int(wanted[1])
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.answer(206, content[start:], **headers, **{"Content-Range": span})
+            start, end = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
+            span = f"bytes {start}-{end}/{len(content)}"
+            self.answer(206, content[start : end + 1], **headers, **{"Content-Range": span})
 
-    def json(self, status: int, values: object) -> None:
-        self.answer(status, json.dumps(values).encode(), **{"Content-Type": "application/json"})
+    def json(self, status: int, values: object, **headers: str) -> None:
+        self.answer(status, json.dumps(values).encode(), **{"Content-Type": "application/json"}, **headers)
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:
         if self.drop is not None and not body:
@@ -329,12 +374,17 @@ def running_hub() -> Iterator[Hub]:
         server.shutdown()
 
 
-def use_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: object, *, token: str | None = None) -> None:
-    """Point huggingface-hub, in this process, to a hub, a cache and a token: it reads its environment only once."""
+def use_hub(
+    monkeypatch: pytest.MonkeyPatch, url: str, cache: object, *, token: str | None = None, xet: bool = False
+) -> None:
+    """Point huggingface-hub, in this process, to a hub, a cache and a token: it reads its environment only once.
+
+    With `xet` large files go as hf_xet sends them, which is the default of the client; else as LFS, its other way.
+    """
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))

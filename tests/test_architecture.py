@@ -69,9 +69,13 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         ["train", "--help"],
         ["evaluate", "--help"],
         ["rank", "--help"],
+        ["info", "--help"],
         ["demo", "--help"],
         ["card", "--help"],
+        ["export", "--help"],
         ["publish", "--help"],
+        ["calibrate", "--help"],
+        ["verify", "--help"],
     ):
         done = python(run, *arguments)
         assert done.returncode == 0, done.stderr
@@ -108,6 +112,6 @@ def test_a_missing_extra_is_one_line_of_the_command(bert):
 
 def test_importing_plackett_is_light():
     """Half a second of imports for every `--help` is what this keeps away; torch alone is two."""
-    code = f"import sys, plackett; print(sorted({EXTRAS | {'huggingface_hub'}!r} & set(sys.modules)))"
+    code = f"import sys, plackett; print(sorted({EXTRAS | {'httpx2', 'huggingface_hub'}!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr

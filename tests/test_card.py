@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from plackett.card import cell, render
-from plackett.citations import LOSS_PAPERS, NAMED_PAPERS, entries
+from plackett.citations import LOSS_PAPERS, NAMED_PAPERS, entries, papers
 from plackett.facts import (
     CalibrationFacts,
     EngineFacts,
@@ -27,6 +27,7 @@ from plackett.facts import (
     read_facts,
 )
 from plackett.losses import LOSSES
+from plackett.nanobeir import NAMES
 
 REVISION = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
 SAMPLES = tuple(Sample(f"what is {n}?", ("so it is", "not so"), (1.0, 0.0), 2) for n in range(3))
@@ -218,6 +219,16 @@ PLATT = CalibrationFacts(
 )
 
 
+def test_a_collection_at_two_depths_is_two_that_can_be_told_apart():
+    evaluations = (HELD_OUT, replace(HELD_OUT, depth=10), replace(HELD_OUT, collection="other"))
+    card = render(replace(FACTS, evaluations=evaluations))
+    names = ["held out_R50", "held out_R10", "other"]
+    assert table_rows(section(card, "## Evaluation"))[0] == f"| | {' | '.join(names)} |"
+    results = huggingface_hub.ModelCard(card).data.eval_results
+    assert [item.dataset_type for item in results] == [name for name in names for _ in HELD_OUT.measures]
+    assert len({(item.unique_identifier, item.metric_type) for item in results}) == 6
+
+
 def test_intervals_and_marks_of_significance():
     card = render(replace(FACTS, evaluations=(HELD_OUT,)))
     assert "| **nDCG@10** | 0.5058 | 0.7012 | +0.1954\\* | +0.1000 to +0.3000 | 0.0010 |" in card
@@ -258,7 +269,7 @@ def test_engines_and_calibration_are_shown_when_they_were_measured():
         "1,200 pairs of dev",
         '"slope": 0.7',
         "| ECE | 0.2100 | 0.0300 |",
-        "of 0.3500, chosen for",
+        "of 0.35, chosen for",
     ):
         assert shown in calibration
 
@@ -411,4 +422,30 @@ def test_papers_are_cited_by_their_keys():
     assert keys == ["lan2014position", "wang2020minilm", "bajaj2016msmarco", "thakur2021beir"]
     for entry in entries().values():
         assert entry.count("{") == entry.count("}")
-        assert re.search(r"year = \{(19|20)\d\d\}", entry)
+        assert re.search(r"^  author = \{[^,]+, [^,]+.*\},$", entry, re.MULTILINE)
+        assert re.search(r"^  year = \{(19|20)\d\d\},$", entry, re.MULTILINE)
+        assert re.search(r"^  (pages|url|eprint) = ", entry, re.MULTILINE), "where it can be found"
+
+
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [
+        ("microsoft/MiniLM-L12-H384-uncased", "wang2020minilm"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "wang2020minilm"),
+        ("google-bert/bert-base-uncased", "devlin2019bert"),
+        ("FacebookAI/roberta-large", "liu2019roberta"),
+        ("FacebookAI/xlm-roberta-base", "conneau2020unsupervised"),
+        ("google/electra-small-discriminator", "clark2020electra"),
+        ("distilbert/distilbert-base-uncased", "sanh2019distilbert"),
+        ("microsoft/mdeberta-v3-base", "he2023debertav3"),
+        ("answerdotai/ModernBERT-base", "warner2024modernbert"),
+    ],
+)
+def test_a_base_is_cited_by_its_own_paper_only(base, key):
+    assert [re.match(r"@\w+\{(\w+)", entry)[1] for entry in papers("", [base])] == [key]
+
+
+@pytest.mark.parametrize("name", [f"Nano{name}" for name in NAMES])
+def test_every_collection_of_nanobeir_cites_beir(name):
+    assert "thakur2021beir" in "".join(papers("", [name, f"{name}_R100"]))
+    assert papers("", ["nanotechnology.jsonl", "piano-questions.jsonl", "minimal.jsonl"]) == []

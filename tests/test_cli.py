@@ -63,6 +63,60 @@ def test_rank_reads_standard_input(run, bert, monkeypatch):
     assert len(output.splitlines()) == 3
 
 
+def test_rank_explains_what_it_shows(run, bert):
+    texts = ["One apple. Two pears!", "A list of words."]
+    code, output, _ = run("rank", "apple", *texts, "--model", bert, "--explain")
+    expected = CrossEncoder(bert).rank("apple", texts, return_documents=True, explain=True)
+    assert code == 0
+    assert output.splitlines() == [
+        line
+        for item in expected
+        for line in (
+            f"{item['score']:.4f}  {item['text']}",
+            *(f"    {part['contribution']:+.4f}  {part['text'].strip()}" for part in item["explanation"]),
+        )
+    ]
+    code, output, _ = run("rank", "apple", *texts, "--model", bert, "--explain", "--json")
+    assert [json.loads(line) for line in output.splitlines()] == expected
+
+
+def test_rank_reads_long_documents_in_windows(run, bert):
+    texts = ["words and paths " * 60, "a file"]
+    _, output, _ = run("rank", "apple", *texts, "--model", bert, "--long-documents", "windows", "--json")
+    encoder = CrossEncoder(bert, long_documents="windows")
+    expected = encoder.rank("apple", texts, return_documents=True, return_windows=True)
+    assert [json.loads(line) for line in output.splitlines()] == expected
+
+
+def test_evaluate_and_rerank_read_long_documents_in_windows(run, bert, tmp_path):
+    query, texts = "apple", {"a": "words and paths " * 60, "b": "a file"}
+    (tmp_path / "corpus.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in texts.items()))
+    (tmp_path / "queries.tsv").write_text(f"q\t{query}\n")
+    (tmp_path / "first.trec").write_text("q Q0 a 1 2 x\nq Q0 b 2 1 x\n")
+    (tmp_path / "qrels.txt").write_text("q 0 a 1\n")
+    files = [
+        "--queries",
+        tmp_path / "queries.tsv",
+        "--corpus",
+        tmp_path / "corpus.tsv",
+        "--run",
+        tmp_path / "first.trec",
+    ]
+    long = ["--long-documents", "windows"]
+    code, _, errors = run("rerank", *files, "--model", bert, "--output", tmp_path / "out.trec", *long)
+    assert code == 0, errors
+    scores = {line.split()[2]: float(line.split()[4]) for line in (tmp_path / "out.trec").read_text().splitlines()}
+    expected = CrossEncoder(bert, long_documents="windows").score([(query, text) for text in texts.values()])[:, 0]
+    assert [scores[key] for key in texts] == pytest.approx(expected.tolist(), abs=1e-4)
+    judged = ["evaluate", bert, *files, "--qrels", tmp_path / "qrels.txt", "--measures", "RR"]
+    code, output, errors = run(*judged, *long)
+    assert code == 0, errors
+    assert f"{1.0 if expected[0] > expected[1] else 0.5:.4f}" in output
+    for more, message in ((["--card"], "--card"), (["--semantics", "reference"], "reference's semantics")):
+        code, _, errors = run(*judged, *long, *more)
+        assert (code, message in errors) == (2, True), errors
+
+
 def test_evaluate_prints_a_table_and_writes_json(run, bert, lists_file, tmp_path):
     code, output, _ = run(
         "evaluate", bert, "--data", lists_file, "--json", tmp_path / "out.json", "--measures", "nDCG@10 P@1"
@@ -111,6 +165,8 @@ MISTAKES = {
     "an empty query": ("rank ' ' d --model {bert}", "query is empty"),
     "an empty document": ("rank q d ' ' --model {bert}", "document 1 is empty"),
     "no documents": ("rank q --model {bert}", "no documents"),
+    "a document that is too long": ("rank q {long} --model {bert} --long-documents error", "document 0: the document"),
+    "an unknown policy": ("rank q d --model {bert} --long-documents cut", "unknown long_documents 'cut'"),
     "a negative top_k": ("rank q d --model {bert} --top-k -1", "top_k"),
     "a broken line": ("evaluate {bert} --data {tmp}/broken.jsonl", "broken.jsonl:2"),
     "no data there": ("evaluate {bert} --data {tmp}/none", "none"),
@@ -128,7 +184,7 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name
     (tmp_path / "good.jsonl").write_text(good)
     (tmp_path / "broken.jsonl").write_text(good + '{"query": \n')
     words, named = MISTAKES[name]
-    code, output, errors = run(*shlex.split(words.format(bert=bert, tmp=tmp_path)))
+    code, output, errors = run(*shlex.split(words.format(bert=bert, tmp=tmp_path, long=f"'{'word ' * 200}'")))
     assert code == 2
     assert output == ""
     assert named in errors

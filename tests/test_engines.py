@@ -241,7 +241,7 @@ def test_without_onednn_the_scores_are_the_same(tiny, family, monkeypatch):
     model = unsettle(load_model(checkpoint))
     batch = random_batch([4, 9, 4, 70])
     scores = TorchEngine(model, checkpoint).score(batch)
-    monkeypatch.setattr(linear, "_onednn_works", lambda: False)
+    monkeypatch.setattr(linear, "_onednn_works", lambda dtype: False)
     np.testing.assert_allclose(TorchEngine(model, checkpoint).score(batch), scores, atol=1e-4)
 
 
@@ -261,15 +261,16 @@ def test_products_come_in_few_sizes(checkpoint, monkeypatch):
     assert sizes == {32, 64, 96, 128, 160}
 
 
-def test_onednn_is_tried_before_it_is_believed(monkeypatch):
-    works = linear._onednn_works.__wrapped__
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_onednn_is_tried_before_it_is_believed(monkeypatch, dtype):
+    works = functools.partial(linear._onednn_works.__wrapped__, dtype)
     here = torch.backends.cpu.get_cpu_capability()
     assert works() == (here == "AVX512")
     with monkeypatch.context() as patch:
         patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
         assert not works()
     real = linear._onednn
-    monkeypatch.setattr(linear, "_onednn", lambda *operands: real(*operands) * 1.01)
+    monkeypatch.setattr(linear, "_onednn", lambda *operands: real(*operands) * 1.1)
     assert not works()
 
     def gone(*operands):
@@ -277,3 +278,4 @@ def test_onednn_is_tried_before_it_is_believed(monkeypatch):
 
     monkeypatch.setattr(linear, "_onednn", gone)
     assert not works()
+    assert not linear._onednn_works(torch.float16)

@@ -13,6 +13,7 @@ EXPECTED = {
     "DataError": ValueError,
     "CheckpointError": OSError,
     "HubError": errors.CheckpointError,
+    "RemoteError": OSError,
     "ScoreError": ArithmeticError,
     "TrainingError": ArithmeticError,
     "MissingExtraError": ImportError,

@@ -6,7 +6,7 @@ import pytest
 
 from plackett.errors import DataError, HubError, SettingError
 from plackett.nanobeir import NAMES, is_nanobeir, read_nanobeir
-from plackett.records import Qrel, ScoredDoc
+from plackett.records import Origin, Qrel, ScoredDoc
 from plackett.sources import Sources, read_named
 
 CORPUS = [{"_id": str(i), "text": f"document {i}"} for i in range(5)]
@@ -85,6 +85,21 @@ def test_the_hub_is_asked_where_there_is_no_folder(monkeypatch, new, tmp_path):
     assert asked["repository"] == "sentence-transformers/NanoBEIR-en"
     assert asked["repo_type"] == "dataset"
     assert "*/NanoSCIDOCS*" in asked["allow_patterns"]
+
+
+def test_nanobeir_is_known_by_its_repository_and_commit(new, tmp_path, monkeypatch):
+    snapshot = tmp_path / "datasets--sentence-transformers--NanoBEIR-en" / "snapshots" / ("ab" * 20)
+    snapshot.parent.mkdir(parents=True)
+    new.rename(snapshot)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **options: str(snapshot))
+    [collection] = read_named("nanobeir:nq")
+    assert collection.origin == Origin(
+        source="hf://datasets/sentence-transformers/NanoBEIR-en",
+        revision="ab" * 20,
+        first_stage="BM25, as NanoBEIR has it",
+    )
+    [local] = Sources(data=[str(snapshot)]).read(10)[:1]
+    assert local.origin == Origin(first_stage="BM25, as NanoBEIR has it")
 
 
 def test_a_hub_that_does_not_answer_is_one_error():

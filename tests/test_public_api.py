@@ -10,6 +10,8 @@ from typing import get_type_hints
 import pytest
 
 import plackett
+from plackett.cross_encoder import Window
+from plackett.explaining import Contribution
 
 PUBLIC = [
     "CheckpointError",
@@ -17,9 +19,11 @@ PUBLIC = [
     "DataError",
     "HubError",
     "InputError",
+    "LongDocuments",
     "MissingExtraError",
     "PlackettError",
     "RankedDocument",
+    "RemoteError",
     "ScoreError",
     "SettingError",
     "TrainingError",
@@ -50,17 +54,26 @@ def test_the_version_is_that_of_the_package():
 
 def test_the_signatures_that_users_type():
     encoder = plackett.CrossEncoder
-    options = "model engine device precision threads max_length revision local_files_only activation allow_pickle"
+    options = "model engine device precision threads max_length long_documents"
+    options += " revision local_files_only activation allow_pickle"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
-        "predict": "self pairs show_progress",
+        "predict": "self pairs min_score show_progress",
         "score": "self pairs show_progress",
-        "rank": "self query documents top_k return_documents",
-        "rank_many": "self queries documents top_k return_documents show_progress",
+        "rank": "self query documents top_k min_score return_documents return_windows explain",
+        "rank_many": "self queries documents top_k min_score return_documents return_windows explain show_progress",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()
-    assert get_type_hints(plackett.RankedDocument) == {"corpus_id": int, "score": float, "text": str}
+    assert get_type_hints(plackett.RankedDocument) == {
+        "corpus_id": int,
+        "score": float,
+        "text": str,
+        "window": Window,
+        "explanation": list[Contribution],
+    }
+    assert get_type_hints(Window) == {"start": int, "end": int}
+    assert get_type_hints(Contribution) == {"start": int, "end": int, "text": str, "contribution": float}
 
 
 def own(module):

@@ -13,11 +13,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from conftest import DOCUMENTS, PAIRS, QUERY
-from hub_server import TOKEN, Fault, running_hub, use_hub
-from plackett import CheckpointError, CrossEncoder, HubError
+from hub_server import TOKEN, XET_TOKEN, Fault, running_hub, use_hub
+from plackett import CheckpointError, CrossEncoder, HubError, jobs
 from plackett.card import render, write_card
 from plackett.facts import read_facts
+from plackett.nanobeir import read_nanobeir
 from plackett.publish import publish
+from plackett.readers import find_file
 from plackett.recording import described, usage
 
 # What huggingface-hub 2.4 does itself with httpx2.
@@ -57,6 +59,72 @@ def test_what_is_published_comes_back_as_it_was(hub, model, run, monkeypatch, tm
     assert "org/name" not in (model / "README.md").read_text(), "the folder itself is not changed"
     assert len(hub.asked("PUT /objects/")) == 1
     assert len(hub.asked("POST /verify")) == 1
+
+
+@pytest.fixture
+def xet_hub(hub, monkeypatch, tmp_path):
+    """The hub with large files sent by Xet, which the client prefers wherever hf_xet is installed: by default."""
+    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
+    use_hub(monkeypatch, hub.url, tmp_path / "cache", token=TOKEN, xet=True)
+    return hub
+
+
+def test_by_xet_too_what_is_published_comes_back_as_it_was(xet_hub, model, tmp_path):
+    publish(model, "org/name")
+    for name, content in xet_hub.files("org/name").items():
+        assert name in {"README.md", "plackett.json"} or content == (model / name).read_bytes()
+    assert xet_hub.asked("PUT /objects/") == []
+    assert len(xet_hub.asked("POST /v1/shards")) == 1
+    again = CrossEncoder("org/name")
+    assert (again.checkpoint.folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert len(xet_hub.asked("GET /v1/reconstructions/")) == 1
+    assert xet_hub.asked("GET /objects/") == []
+    np.testing.assert_array_equal(again.predict(PAIRS), CrossEncoder(model).predict(PAIRS))
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("POST /v1/xorbs/", 503), Fault("POST /v1/xorbs/", drop=0), Fault("POST /v1/shards", 429)]
+)
+def test_by_xet_what_fails_once_is_tried_again(xet_hub, model, fault):
+    xet_hub.faults.append(fault)
+    publish(model, "org/name")
+    assert len(xet_hub.asked(fault.where)) == 2
+    assert xet_hub.files("org/name")["model.safetensors"] == (model / "model.safetensors").read_bytes()
+
+
+def test_by_xet_an_interrupted_publication_goes_on_with_what_is_missing(xet_hub, model):
+    xet_hub.faults.append(Fault("/commit/", 403, body='{"error": "later"}'))
+    with pytest.raises(HubError):
+        publish(model, "org/name")
+    assert xet_hub.files("org/name") == {}
+    publish(model, "org/name")
+    assert len(xet_hub.asked("POST /v1/xorbs/")) == 1, "the weights went up the first time"
+    assert "model.safetensors" in xet_hub.files("org/name")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault("xet-write-token", 401), "token is missing or not valid: set HF_TOKEN"),
+        (Fault("xet-write-token", 403), "token may not do this"),
+        (Fault("POST /v1/xorbs/", 400), "400 Bad Request"),
+    ],
+)
+def test_by_xet_refusals_are_one_clear_error_without_the_token(xet_hub, model, fault, message, capfd):
+    xet_hub.faults.append(fault)
+    with pytest.raises(HubError, match=message) as caught:
+        publish(model, "org/name")
+    shown = "".join((str(caught.value), *capfd.readouterr()))
+    assert TOKEN not in shown
+    assert XET_TOKEN not in shown
+
+
+def test_by_xet_a_download_whose_connection_drops_is_whole_in_the_end(xet_hub, model):
+    publish(model, "org/name")
+    xet_hub.faults += [Fault("GET /xorbs/", drop=20_000), Fault("GET /v1/reconstructions/", 503)]
+    folder = CrossEncoder("org/name").checkpoint.folder
+    assert (folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert len(xet_hub.asked("GET /xorbs/")) == 2
 
 
 def test_the_same_again_sends_nothing(hub, model):
@@ -112,6 +180,37 @@ def test_what_is_no_part_of_a_checkpoint_stays_here(hub, model):
     assert "openvino/openvino_model.bin" in sent
     assert not {name for name in sent if ".env" in name or "pt" in name.rsplit(".")[-1:] or "checkpoint" in name}
     assert "pytorch_model.bin" not in sent
+
+
+def test_paths_of_this_machine_do_not_leave_it(hub, bert, tmp_path):
+    """The recipe is published with names, as the card has them; the folder's own is left as it is."""
+    home = tmp_path / "home-of-somebody"
+    for folder in ("one", "two", "beir/qrels"):
+        (home / folder).mkdir(parents=True)
+    rows = [{"query": f"apple {n}", "docs": ["the apple", "a pear"], "labels": [1, 0]} for n in range(4)]
+    for name in ("one/lists.jsonl", "two/lists.jsonl", "test.jsonl"):
+        (home / name).write_text("\n".join(map(json.dumps, rows)))
+    (home / "base").symlink_to(bert)
+    values = {
+        "base": f"{home}/base",
+        "train": {f"{home}/one/lists.jsonl": 0.5, f"{home}/two/lists.jsonl": 1},
+        "test": f"{home}/test.jsonl",
+        "output": f"{home}/models/mine",
+        "training": {"max_steps": 1, "bf16": False, "output_dir": f"{home}/work", "hub_token": "hf_mine"},
+    }
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    model = jobs.train(tmp_path / "recipe.json")
+    before = (model / "recipe.json").read_bytes()
+    publish(model, "org/name")
+    for name, content in hub.files("org/name").items():
+        assert str(tmp_path).encode() not in content, name
+        assert b"somebody" not in content, name
+        assert b"hf_mine" not in content, name
+    recipe = json.loads(hub.files("org/name")["recipe.json"])
+    assert (recipe["base"], recipe["output"], recipe["test"]) == ("base", "mine", ["test.jsonl"])
+    assert recipe["train"] == {"lists.jsonl": 0.5, "lists.jsonl (2)": 1.0}
+    assert recipe["training"] == {"max_steps": 1, "bf16": False}
+    assert (model / "recipe.json").read_bytes() == before
 
 
 def broken_facts(model):
@@ -257,7 +356,7 @@ def test_a_download_that_ends_early_and_for_good_leaves_no_half_checkpoint(hub, 
     [
         (Fault("/api/models/org/name", 401, {"X-Error-Code": "RepoNotFound"}), "for a private one set HF_TOKEN"),
         (Fault("/api/models/org/name", 403, {"X-Error-Code": "GatedRepo"}), "is gated: ask for access"),
-        (Fault("/api/models/org/name", 400, body='{"error": "you sent AUTHORIZATION"}'), "cannot be reached"),
+        (Fault("/api/models/org/name", 400, body='{"error": "you sent AUTHORIZATION"}'), r"you sent Bearer \[token\]"),
     ],
 )
 def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, fault, message):
@@ -267,6 +366,26 @@ def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, faul
     with pytest.raises(HubError, match=message) as caught:
         CrossEncoder("org/name")
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "read", [lambda: find_file("hf://datasets/org/name/x.jsonl"), lambda: read_nanobeir("org/name")]
+)
+def test_refused_data_is_one_clear_error_without_the_token(hub, read):
+    hub.faults.append(Fault("datasets/org/name", 400, body='{"error": "you sent AUTHORIZATION"}', times=99))
+    with pytest.raises(HubError, match=r"org/name.*could not be fetched") as caught:
+        read()
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_pause_that_the_hub_asks_for_is_made_for_a_file_and_said_of_a_repository(hub, bert):
+    hub.add("org/name", content_of(bert))
+    hub.faults.append(Fault("GET /api/models/", 429, {"Retry-After": "0"}))  # which the client does not ask again
+    with pytest.raises(HubError, match="asks for a pause"):
+        CrossEncoder("org/name")
+    hub.faults.append(Fault("GET /objects/", 429, {"Retry-After": "0"}))
+    np.testing.assert_array_equal(CrossEncoder("org/name").predict(PAIRS), CrossEncoder(bert).predict(PAIRS))
+    assert len(hub.asked("GET /objects/")) == 2
 
 
 def test_a_slow_hub_is_waited_for_and_one_too_slow_is_an_error(hub, bert, monkeypatch):
@@ -319,7 +438,7 @@ def test_the_command_itself_with_its_own_environment(model, tmp_path):
         command = [sys.executable, "-m", "plackett", "publish", str(model), "org/name", "--private"]
         done = subprocess.run(
             command,
-            env={**os.environ, "HF_HUB_DISABLE_XET": "1", **variables},
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             timeout=300,
@@ -327,6 +446,8 @@ def test_the_command_itself_with_its_own_environment(model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{hub.url}/org/name/commit/{hub.repositories['org/name'].branches['main']}\n"
     assert TOKEN not in done.stdout + done.stderr
+    assert len(hub.asked("POST /v1/shards")) == 1, "by Xet, which nobody turned off"
+    assert hub.asked("/v1/telemetry") == [], "nothing phones home"
 
 
 def test_pickles_are_refused_unless_the_user_says_otherwise(bert, tmp_path):

@@ -168,7 +168,23 @@ def data(tmp_path_factory):
         [LabeledList(item.query, item.documents, tuple(rng.gauss(0, 4) for _ in item.labels)) for item in lists],
     )
     pq.write_table(pa.Table.from_pylist(ms_marco_rows(40)), folder / "train-00000-of-00001.parquet", row_group_size=7)
+    write_nanobeir(folder / "NanoBEIR")
     return folder
+
+
+def write_nanobeir(folder):
+    """The three collections that the reference measures, in the layout of the hub."""
+    documents = [{"_id": str(i), "text": f"passage about sorting {i}"} for i in range(4)]
+    for name in ("NanoMSMARCO", "NanoNFCorpus", "NanoNQ"):
+        parts = {
+            "corpus": documents,
+            "queries": [{"_id": "q", "text": f"sorting {name}"}],
+            "qrels": [{"query-id": "q", "corpus-id": ["2"]}],
+            "bm25": [{"query-id": "q", "corpus-ids": ["0", "2", "3"]}],
+        }
+        for part, rows in parts.items():
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows), folder / part / f"{name}-00000-of-00001.parquet")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -180,13 +196,21 @@ def test_a_recipe_trains(bert, data, tmp_path, path):
         small |= {"eval_steps": 1, "save_steps": 1, "logging_steps": 1}
     changes = {"base": bert, "train": data / Path(name).name, "output": tmp_path / "model", "max_length": 64}
     if recipe.hold_out:
-        changes["hold_out"] = 5
+        changes |= {"hold_out": 5, "dev": data / "NanoBEIR", "test": data / "NanoBEIR"}
     changes |= {f"training.{key}": value for key, value in small.items()}
     output = jobs.train(path, [f"{key}={value}" for key, value in changes.items()])
     assert CrossEncoder(output).predict([("sort words", "words")]).shape == (1,)
     written = json.loads((output / "recipe.json").read_text())
     assert written["loss"]["name"] in (output / "README.md").read_text()
     assert written["training"].keys() >= read_recipe(path).training.keys()
+    if recipe.dev:
+        log = json.loads((output / "plackett.json").read_text())["training"]["log"]
+        measured = [entry for entry in log if "eval_mean_nDCG@10" in entry]
+        assert len(measured) == 3
+        for entry in measured:
+            three = [entry[f"eval_{name}_nDCG@10"] for name in ("NanoMSMARCO", "NanoNFCorpus", "NanoNQ")]
+            assert entry["eval_mean_nDCG@10"] == pytest.approx(sum(three) / 3)
+            assert "eval_held-out_nDCG@10" in entry
 
 
 # The reference.
@@ -194,7 +218,9 @@ def test_a_recipe_trains(bert, data, tmp_path, path):
 
 def test_the_reference_holds_what_the_card_says():
     recipe = read_recipe(REFERENCE)
-    arguments = training_arguments(recipe, [Collection("held-out", {}, {}, (), ())])
+    assert recipe.dev == recipe.test == ("nanobeir:msmarco,nfcorpus,nq",)
+    names = ("NanoMSMARCO", "NanoNFCorpus", "NanoNQ", "held-out")
+    arguments = training_arguments(recipe, [Collection(name, {}, {}, (), ()) for name in names])
     assert recipe.base == "microsoft/MiniLM-L12-H384-uncased"
     assert recipe.hold_out == 1000
     assert (arguments.num_train_epochs, arguments.learning_rate, arguments.warmup_steps) == (1, 2e-5, 0.1)
@@ -203,7 +229,7 @@ def test_the_reference_holds_what_the_card_says():
     assert (arguments.seed, arguments.bf16, arguments.save_total_limit) == (12, True, 2)
     assert arguments.load_best_model_at_end
     assert arguments.eval_on_start
-    assert arguments.metric_for_best_model == "held-out_nDCG@10"
+    assert arguments.metric_for_best_model == "mean_nDCG@10"
 
 
 def test_the_reference_reads_rows_as_the_card_does(data):

@@ -15,6 +15,7 @@ from plackett import CheckpointError, CrossEncoder, jobs
 from plackett.card import render
 from plackett.facts import (
     CalibrationFacts,
+    Development,
     EngineFacts,
     add_engine,
     add_evaluations,
@@ -83,6 +84,8 @@ def test_a_training_leaves_its_facts(trained):
     [data] = training.data
     assert (data.name, data.source, data.size, data.sampled) == ("lists.jsonl", "", 18, 18)
     assert training.held_out.size == 2
+    assert training.development == (Development("test.jsonl", 6),)
+    assert "- test.jsonl: 6 queries\n" in (trained / "README.md").read_text()
     assert len(data.samples) == 3
     assert (facts.model.language, facts.model.license) == (("en",), "apache-2.0")
     assert facts.model.parameters == sum(
@@ -91,6 +94,7 @@ def test_a_training_leaves_its_facts(trained):
     )
     assert {"learning_rate", "max_steps", "per_device_train_batch_size", "hold_out"} <= set(training.changed)
     assert not {"weight_decay", "list_size", "output_dir"} & set(training.changed)
+    assert not {"accelerator_config", "ddp_broadcast_buffers"} & set(training.changed), "which no recipe can change"
     assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4]
     measured = {entry["step"]: entry["eval_test.jsonl_nDCG@10"] for entry in log if "eval_test.jsonl_nDCG@10" in entry}
     assert set(measured) == {0, 2, 4}
@@ -157,6 +161,50 @@ def test_evaluation_adds_to_the_card(model, trained, run):
     assert (model / "README.md").read_text() == render(facts)
     run("evaluate", model, "--data", trained.parent / "lists.jsonl", "--card", "--depth", 2)
     assert read_facts(model) == facts, "the same measurement takes its own place"
+    assert facts.evaluations[1].parameters == {
+        "semantics": "trec_eval",
+        "measures": ["nDCG@10", "RR@10", "AP"],
+        "depth": 2,
+        "always_rerank_positives": False,
+        "first_stage": "the order in the file",
+    }
+
+
+def test_several_collections_stand_on_the_card_with_their_mean(model, trained, run):
+    data = [option for name in ("lists", "test") for option in ("--data", trained.parent / f"{name}.jsonl")]
+    code, _, error = run("evaluate", model, *data, "--card", "--depth", 3, "--json", model.parent / "out.json")
+    assert code == 0, error
+    *_, mean = read_facts(model).evaluations
+    assert (mean.collection, mean.queries) == ("mean", 26)
+    assert mean.parameters["collections"] == ["lists.jsonl", "test.jsonl"]
+    figures = json.loads((model.parent / "out.json").read_text())["collections"]["mean"]["measures"]
+    for name, values in mean.measures.items():
+        assert (values.reranked, list(values.ci95)) == (figures[name]["reranked"], figures[name]["ci95"])
+
+
+def test_the_reference_s_own_evaluation_adds_its_own_table_to_the_card(model, trained, run):
+    data = [option for name in ("lists", "test") for option in ("--data", trained.parent / f"{name}.jsonl")]
+    options = ["--semantics", "reference", "--card", "--depth", 3, "--json", model.parent / "out.json"]
+    code, _, error = run("evaluate", model, *data, *options)
+    assert code == 0, error
+    _, first, _, mean = read_facts(model).evaluations
+    assert (first.collection, first.task) == ("lists.jsonl_R3", "cross-encoder-reranking")
+    assert first.parameters == {
+        "semantics": "reference",
+        "at_k": 10,
+        "always_rerank_positives": True,
+        "first_stage": "the order in the file",
+    }
+    assert (mean.collection, mean.task) == ("NanoBEIR_R3_mean", "cross-encoder-nano-beir")
+    assert (mean.queries, mean.primary) == (26, "ndcg@10")
+    figures = json.loads((model.parent / "out.json").read_text())
+    for item in (first, mean):
+        assert list(item.measures) == ["map", "mrr@10", "ndcg@10"]
+        for name, values in item.measures.items():
+            assert values.reranked == pytest.approx(figures[f"{item.collection}_{name}"], abs=1e-12)
+            assert values.first_stage == pytest.approx(figures[f"{item.collection}_base_{name}"], abs=1e-12)
+    rows = [line for line in (model / "README.md").read_text().splitlines() if line.startswith("| **ndcg@10** |")]
+    assert f"{mean.measures['ndcg@10'].reranked:.4f} ({mean.measures['ndcg@10'].difference:+.4f}) |" in rows[0]
 
 
 def test_export_and_calibration_add_to_the_card(model):
@@ -240,3 +288,24 @@ def test_a_dataset_of_the_hub_is_known_by_its_name_and_revision():
     name = f"hf://datasets/microsoft/ms_marco@{'a1' * 20}/v1.1/train-00000-of-00001.parquet"
     facts = lists_facts(Part(iter([LabeledList("q", ("a",), (1.0,))]), name=name))
     assert (facts.name, facts.source, facts.revision, facts.size) == ("microsoft/ms_marco", name, "a1" * 20, None)
+
+
+def test_files_of_the_hub_stand_on_the_card_with_the_commit_that_was_read(trained, bert, tmp_path, monkeypatch):
+    snapshot = tmp_path / "hub" / "datasets--org--name" / "snapshots" / ("c0" * 20)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "hub" / "datasets--org--name" / "refs").mkdir()
+    (tmp_path / "hub" / "datasets--org--name" / "refs" / "main").write_text(snapshot.name)
+    for name in ("lists", "test"):
+        shutil.copy(trained.parent / f"{name}.jsonl", snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    here = "hf://datasets/org/name"
+    (tmp_path / "recipe.yaml").write_text(
+        f"base: {bert}\ntrain: {here}/lists.jsonl\ntest: {here}@main/test.jsonl\noutput: {tmp_path}/model\n"
+        "training: {max_steps: 1, bf16: false}\n"
+    )
+    facts = read_facts(jobs.train(tmp_path / "recipe.yaml"))
+    [data], [evaluation] = facts.training.data, facts.evaluations
+    assert (data.name, data.source, data.revision) == ("org/name", f"{here}/lists.jsonl", snapshot.name)
+    assert (evaluation.source, evaluation.revision) == (f"{here}@main/test.jsonl", snapshot.name)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.count(f"at revision `{snapshot.name}`") == 2

@@ -1,9 +1,11 @@
 """Recipes are checked, batches keep their lists, training learns, and a kill leaves nothing half-written."""
 
 import json
+import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from plackett.training import (
     train,
     training_arguments,
 )
+from plackett.writers import write_lists
 
 FRUIT = ["apple", "pear", "plum", "fig", "lime"]
 
@@ -449,6 +452,31 @@ def test_tensorboard_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
     losses = [entry["loss"] for entry in facts.log if "loss" in entry]
     assert [event.value for event in told.Scalars("train/loss")] == pytest.approx(losses)
     assert [event.step for event in told.Scalars("eval/fruit_nDCG@10")] == [0, 3]
+
+
+@pytest.mark.filterwarnings("default")  # of trackio's own imports
+def test_trackio_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
+    """In a process of its own, since trackio keeps its folder for the life of one; it asks no network."""
+    pytest.importorskip("trackio")
+    write_lists(tmp_path / "lists.jsonl", fruit_lists(8))
+    recipe = {
+        "base": str(bert),
+        "train": str(tmp_path / "lists.jsonl"),
+        "dev": str(tmp_path / "lists.jsonl"),
+        "output": str(tmp_path / "model"),
+        "training": EVERY_STEP | {"max_steps": 3, "bf16": False, "report_to": "trackio", "project": "fruit"},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
+    command = [sys.executable, "-m", "plackett", "train", str(tmp_path / "recipe.yaml")]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    log = json.loads((tmp_path / "model" / "plackett.json").read_text())["training"]["log"]
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    [database] = (tmp_path / "trackio").glob("fruit*.db")
+    with sqlite3.connect(database) as connection:
+        told = [json.loads(row[0]) for row in connection.execute("SELECT metrics FROM metrics ORDER BY step, id")]
+    assert [row["train/loss"] for row in told if "train/loss" in row] == pytest.approx(losses)
+    assert sum("eval/lists.jsonl_nDCG@10" in row for row in told) == 2
 
 
 def test_a_base_that_has_changed_is_not_resumed_with(bert, tiny, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from plackett import DataError
 from plackett.readers import read_collection, read_lists
 from plackett.records import Collection, LabeledList, Qrel
-from plackett.writers import whole_file, write_beir, write_lists
+from plackett.writers import whole_file, whole_files, write_beir, write_lists
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
 LISTS = st.lists(
@@ -68,6 +68,29 @@ def test_places_that_cannot_be_written(tmp_path):
     for target, message in [(tmp_path, "is a folder"), (tmp_path / "file" / "f.json", "cannot be written")]:
         with pytest.raises(DataError, match=message), whole_file(target):
             pass
+
+
+def test_several_files_take_their_places_together_or_none_does(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("old")
+    (tmp_path / "c").mkdir()
+
+    def write(fault):
+        with whole_files(tmp_path) as new:
+            (new / "a").write_text("new")
+            fault(new)
+
+    for fault in (lambda new: 1 / 0, lambda new: (new / "c").write_text("new")):
+        with pytest.raises((ZeroDivisionError, DataError)):
+            write(fault)
+        assert [(tmp_path / name).read_text() for name in "ab"] == ["old", "old"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+    with whole_files(tmp_path) as new:
+        (new / "a").write_text("new")
+    assert [(tmp_path / name).read_text() for name in "ab"] == ["new", "old"]
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    with pytest.raises(DataError, match="none cannot be written to: No such file"), whole_files(tmp_path / "none"):
+        pass
 
 
 def test_a_link_stays_a_link(tmp_path):

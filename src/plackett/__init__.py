@@ -10,10 +10,12 @@ from plackett.errors import (
     InputError,
     MissingExtraError,
     PlackettError,
+    RemoteError,
     ScoreError,
     SettingError,
     TrainingError,
 )
+from plackett.windows import LongDocuments
 
 __version__ = version("plackett")
 
@@ -23,9 +25,11 @@ __all__ = [
     "DataError",
     "HubError",
     "InputError",
+    "LongDocuments",
     "MissingExtraError",
     "PlackettError",
     "RankedDocument",
+    "RemoteError",
     "ScoreError",
     "SettingError",
     "TrainingError",

@@ -1,6 +1,7 @@
 """The one door to optional dependencies."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from plackett.errors import MissingExtraError
@@ -15,3 +16,11 @@ def require(module: str, *, extra: str) -> ModuleType:
             raise
         message = f"this needs {error.name}, which is not installed: pip install 'plackett[{extra}]'"
         raise MissingExtraError(message) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether a top-level module can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of an import hook that hides modules
+        return False

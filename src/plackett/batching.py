@@ -1,9 +1,45 @@
 """Ragged token sequences, token-budget batches of them, and the way back to input order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Pairs(Protocol):
+    """What a tokenizer hands to its engine, to be cut into batches: `EncodedPairs` or `TextPairs`."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """What each pair costs, (pairs,), in the unit of the engine's `token_budget`."""
+        ...
+
+    def select(self, pairs: NDArray[np.int64]) -> Self:
+        """The given pairs, in the given order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Pairs as they are, for an engine that reads texts. Each costs one, so batches of them keep the input's order."""
+
+    texts: Sequence[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """One for each pair, (pairs,)."""
+        return np.ones(len(self), np.int64)
+
+    def select(self, pairs: NDArray[np.int64]) -> "TextPairs":
+        """The given pairs, in the given order."""
+        return TextPairs([self.texts[pair] for pair in pairs])
 
 
 @dataclass(frozen=True)
@@ -18,6 +54,16 @@ class EncodedPairs:
     type_ids: NDArray[np.int64]
     cu_seqlens: NDArray[np.int64]
 
+    @classmethod
+    def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
+        """The pairs of all parts, in their order."""
+        none = np.empty(0, np.int64)
+        token_ids, type_ids, lengths = (
+            np.concatenate([none, *(getattr(part, name) for part in parts)])
+            for name in ("token_ids", "type_ids", "lengths")
+        )
+        return cls(token_ids, type_ids, np.concatenate([[0], np.cumsum(lengths)]))
+
     def __len__(self) -> int:
         return len(self.cu_seqlens) - 1
 
@@ -30,18 +76,64 @@ class EncodedPairs:
         """The given pairs, in the given order."""
         lengths = self.lengths[pairs]
         cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
-        tokens = np.repeat(self.cu_seqlens[pairs] - cu_seqlens[:-1], lengths) + np.arange(cu_seqlens[-1])
+        tokens = ragged_positions(self.cu_seqlens[pairs], lengths)
         return EncodedPairs(self.token_ids[tokens], self.type_ids[tokens], cu_seqlens)
 
-    def padded(self, pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0."""
+    def padded(self, pad_id: int, step: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0.
+
+        The longest is rounded up to a multiple of `step`.
+        """
         lengths = self.lengths
-        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        longest = int(lengths.max(initial=0))
+        mask = np.arange(longest + -longest % step) < lengths[:, None]
         token_ids = np.full(mask.shape, pad_id, np.int64)
         type_ids = np.zeros(mask.shape, np.int64)
         token_ids[mask] = self.token_ids
         type_ids[mask] = self.type_ids
         return token_ids, type_ids, mask.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class WindowedPairs:
+    """Pairs of which each is one row or, where its document is long, several windows: rows one after the other.
+
+    cu_windows: int64 (pairs + 1,), the first row of each pair, and the end.
+    """
+
+    rows: Pairs
+    cu_windows: NDArray[np.int64]
+
+    @classmethod
+    def whole(cls, rows: Pairs) -> "WindowedPairs":
+        """Pairs of which each is one row."""
+        return cls(rows, np.arange(len(rows) + 1))
+
+    def __len__(self) -> int:
+        return len(self.cu_windows) - 1
+
+    def pair_of(self, row: int) -> int:
+        """The pair that a row is a window of."""
+        return int(np.searchsorted(self.cu_windows, row, side="right")) - 1
+
+    def aggregate(self, logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+        """Logits of the pairs, (pairs, labels), out of those of the rows, (rows, labels)."""
+        starts = self.cu_windows[:-1]
+        if how == "max":
+            return np.maximum.reduceat(logits, starts)
+        if how == "first":
+            return logits[starts]
+        return np.asarray(np.add.reduceat(logits, starts) / np.diff(self.cu_windows)[:, None], np.float32)
+
+    def best(self, logits: NDArray[np.float32], pair: int) -> int:
+        """Which of its windows gives a pair its highest logit; logits: (rows,)."""
+        return int(np.argmax(logits[self.cu_windows[pair] : self.cu_windows[pair + 1]]))
+
+
+def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`start, start + 1, ...` of each run, `length` of them, one run after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
 
 
 def token_batches(

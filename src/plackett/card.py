@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +23,7 @@ FOLDED = 100  # rows of the training log beyond which it is folded away
 
 def render(facts: Facts) -> str:
     """The model card of these facts."""
+    facts = replace(facts, evaluations=_told_apart(facts.evaluations))
     environment = jinja2.Environment(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -114,6 +117,15 @@ def _index_entry(item: Evaluation) -> dict[str, Any]:
             {"type": name, "value": round(values.reranked, 6), "name": name} for name, values in item.measures.items()
         ],
     }
+
+
+def _told_apart(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """A collection that was measured at several depths carries them in its name, as sentence-transformers' do."""
+    times = Counter(item.collection for item in evaluations)
+    return tuple(
+        replace(item, collection=f"{item.collection}_R{item.depth}") if times[item.collection] > 1 else item
+        for item in evaluations
+    )
 
 
 def _groups(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:

@@ -22,16 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from plackett.calibration import Calibration, read_calibration, sigmoid
 from plackett.errors import CheckpointError, SettingError
+from plackett.exports import exports_of
 from plackett.hub import download, inside
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 / (1 + exp(-logits)), without overflow."""
-    scores: NDArray[np.float32] = np.exp(-np.logaddexp(np.float32(0), -logits))
-    return scores
 
 
 def identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,6 +49,9 @@ ACTIVATIONS: dict[str, tuple[str, Activation]] = {
     "softmax": ("torch.nn.modules.activation.Softmax", softmax),
     "tanh": ("torch.nn.modules.activation.Tanh", np.tanh),
 }
+
+# One activation more, where there is a calibration. No configuration names it, as other libraries do not know it.
+CALIBRATED = "calibrated"
 
 # Families whose tokenizers give no token types to the model, whatever their configuration says.
 UNTYPED = {"camembert", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
@@ -76,7 +75,9 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 class Checkpoint:
     """What a folder says of its model.
 
-    `activation` is a name in `ACTIVATIONS`, `max_length` is in tokens per pair, `prompt` stands before every query.
+    `activation` is a name in `ACTIVATIONS`, or `CALIBRATED`, and then `calibration` is what it stands for. `max_length`
+    is in tokens per pair, `prompt` stands before every query. `server` is what a server says of a model that has no
+    folder here; `folder` is only a name then.
     """
 
     folder: Path
@@ -88,6 +89,8 @@ class Checkpoint:
     truncation_side: str
     pad_id: int
     token_types: bool
+    calibration: Calibration | None = None
+    server: str = ""
 
 
 def find_folder(
@@ -112,21 +115,33 @@ def read_checkpoint(
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
     `max_length` and `activation` take the place of what the folder says. `allow_pickle` takes weights that are no
-    safetensors as well.
+    safetensors as well. A calibration is read where it is asked for, so that a damaged one stands in nobody's way.
     """
     config = _config(folder)
     _check_modules(folder)
-    if activation is not None:
-        activation_function(activation)
+    if activation is not None and activation not in (known := [*ACTIVATIONS, CALIBRATED]):
+        raise SettingError.unknown("activation", activation, known)
     labels = _labels(folder, config)
+    if activation == CALIBRATED and labels != 1:
+        raise SettingError(f"calibrated scores need one label, {folder} has {labels}")
     saved = _saved_by_sentence_transformers(folder)
     checkpoint = _checkpoint(folder, config, labels, max_length, allow_pickle)
-    return replace(checkpoint, activation=activation or _activation(config, saved, labels), prompt=_prompt(saved))
+    return replace(
+        checkpoint,
+        activation=activation or _activation(config, saved, labels),
+        prompt=_prompt(saved),
+        calibration=read_calibration(folder) if activation == CALIBRATED else None,
+    )
 
 
 def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
     """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
     return _checkpoint(folder, _config(folder), 1, max_length, allow_pickle)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether there are safetensors, whole or not."""
+    return any(folder.glob("model*.safetensors*"))
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -136,11 +151,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def activation_function(name: str) -> Activation:
-    """The function called `name` in `ACTIVATIONS`."""
-    if name not in ACTIVATIONS:
-        raise SettingError.unknown("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name][1]
+def activation_function(checkpoint: Checkpoint) -> Activation:
+    """What makes scores of raw logits."""
+    return checkpoint.calibration or ACTIVATIONS[checkpoint.activation][1]
 
 
 def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
@@ -272,10 +285,12 @@ def _checkpoint(
 
 
 def _check_weights(folder: Path, allow_pickle: bool) -> None:
-    """Every weight file is there and as long as its header says."""
+    """Every weight file is there and as long as its header says; a folder of exported engines needs none."""
+    if not has_weights(folder) and exports_of(folder):
+        return
     index = folder / "model.safetensors.index.json"
     pickles = [name for name in PICKLES if (folder / name).is_file()]
-    if pickles and not any(folder.glob("model*.safetensors*")):
+    if pickles and not has_weights(folder):
         if allow_pickle:
             return
         raise CheckpointError(

@@ -24,8 +24,17 @@ LOSS_PAPERS = {
 # How the name of a base, a dataset or a collection goes -> the key of its paper.
 NAMED_PAPERS = {
     r"\bminilm": "wang2020minilm",
+    r"\bbert-(base|large)": "devlin2019bert",
+    r"(?<!xlm-)\broberta-(base|large)": "liu2019roberta",
+    r"\bxlm-roberta": "conneau2020unsupervised",
+    r"\belectra-(small|base|large)": "clark2020electra",
+    r"\bdistilbert": "sanh2019distilbert",
+    r"\bm?deberta-v3": "he2023debertav3",
+    r"\bmodernbert": "warner2024modernbert",
     r"\bms[_-]?marco|nanomsmarco": "bajaj2016msmarco",
-    "nano": "thakur2021beir",
+    r"\bnano(beir|climatefever|dbpedia|fever|fiqa|hotpotqa|msmarco|nfcorpus|nq|quora|scidocs|arguana|scifact|touche)": (
+        "thakur2021beir"
+    ),
 }
 
 

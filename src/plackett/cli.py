@@ -1,21 +1,32 @@
 """The `plackett` command. Commands parse and call; results go to standard output, everything else to standard error."""
 
+import dataclasses
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from plackett import __version__
+from plackett import __version__, verification
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, PlackettError, SettingError
+from plackett.info import read_info, render
+from plackett.probes import probes
 from plackett.readers import read_documents
 from plackett.reranking import rerank_file
+from plackett.thresholds import Target
 
 FILE = click.Path(path_type=Path)
+LONG = click.option(
+    "--long-documents",
+    default="longest_first",
+    show_default=True,
+    help="What becomes of pairs that are too long: longest_first, truncate, error or windows.",
+)
 MODEL = click.option("--model", required=True, help="A checkpoint: a folder or a hub id.")
 
 
@@ -51,6 +62,7 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 @click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
+@LONG
 @click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
 @click.option("--json", type=FILE, help="Also write the figures to this file.")
 @click.option("--per-query", is_flag=True, help="With every query's values in the JSON.")
@@ -58,7 +70,13 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
 @click.option("--html", type=FILE, help="Also write a page with pictures, and the queries most helped and hurt.")
 @click.option("--card", is_flag=True, help="Add the figures to the cards of the checkpoints.")
 def evaluate(
-    systems: tuple[str, ...], depth: str, measures: str, semantics: str, only_retrieved: bool, **options: Any
+    systems: tuple[str, ...],
+    depth: str,
+    measures: str,
+    semantics: str,
+    only_retrieved: bool,
+    long_documents: str,
+    **options: Any,
 ) -> None:
     """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
 
@@ -73,12 +91,15 @@ def evaluate(
     outputs = jobs.Outputs(**{name: options.pop(name) for name in ("json", "per_query", "csv", "html", "card")})
     sources = jobs.Sources(**options)
     if semantics == "reference":
+        if long_documents != "longest_first":
+            raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
         positives = not only_retrieved
         click.echo(jobs.evaluate_as_reference(systems, sources, _depths(depth), positives, outputs))
         return
     if semantics != "trec_eval":
         raise SettingError.unknown("semantics", semantics, ["trec_eval", "reference"])
-    click.echo(jobs.evaluate(systems, sources, depths=_depths(depth), measures=measures.split(), outputs=outputs))
+    how = {"depths": _depths(depth), "measures": measures.split(), "long_documents": long_documents}
+    click.echo(jobs.evaluate(systems, sources, **how, outputs=outputs))
 
 
 @commands.command()
@@ -88,7 +109,10 @@ def evaluate(
 @MODEL
 @click.option("--output", required=True, type=FILE, help="The TREC run to write.")
 @click.option("--depth", type=click.IntRange(min=1), help="Rerank the first so many of each query.  [default: all]")
-def rerank(run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None) -> None:
+@LONG
+def rerank(
+    run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None, long_documents: str
+) -> None:
     """Rerank a TREC run into another.
 
     Killed or interrupted, the same command goes on where it stopped.
@@ -96,9 +120,8 @@ def rerank(run: Path, output: Path, queries: Path, corpus: Path, model: str, dep
     \b
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
-    done = rerank_file(
-        CrossEncoder(model), run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True
-    )
+    encoder = CrossEncoder(model, long_documents=long_documents)
+    done = rerank_file(encoder, run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True)
     click.echo(output)
     _say(f"reranked: {done.pairs} pairs of {done.queries} queries")
     if done.done_before:
@@ -139,6 +162,31 @@ def publish(checkpoint: Path, repository: str, private: bool, revision: str, cre
 
 
 @commands.command()
+@click.argument("checkpoint")
+@click.option("--engine", required=True, help="onnx or openvino.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8 (onnx).")
+@click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
+@click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
+@click.option("--accept-loss", is_flag=True, help="Write what loses more than 0.005 nDCG@10 on these lists.")
+def export(checkpoint: str, **settings: Any) -> None:
+    """Export CHECKPOINT for an engine that runs without torch.
+
+    The graph is compared with torch before it is kept.
+
+    \b
+    plackett export models/mine --engine onnx
+    plackett export models/mine --engine openvino --output models/mine-openvino
+    plackett export models/mine --engine onnx --precision int8 --calibration my-test.jsonl
+    """
+    exporting = require("plackett.exporting", extra="export")
+    made = exporting.export(checkpoint, **settings)
+    click.echo(made.folder / made.facts.file)
+    _say(f"{made.facts.bytes / 1e6:.1f} MB, logits at most {made.facts.max_difference:.1e} from torch's")
+    for name, (of_torch, own) in made.facts.measures.items():
+        _say(f"{name} {own:.4f}, torch {of_torch:.4f}")
+
+
+@commands.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The file of lists to write (.jsonl).")
 @click.option("--split", default="train", show_default=True, help="The qrels of a BEIR folder.")
@@ -169,15 +217,101 @@ def mine(data: Path, output: Path, split: str, teacher: str | None, **settings: 
 
 
 @commands.command()
+@click.argument("checkpoint", type=FILE)
+@click.option("--data", required=True, multiple=True, help="A file of lists, a BEIR folder, or nanobeir:msmarco,nq.")
+@click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+@click.option(
+    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates taken of each query."
+)
+@click.option("--relevant-from", default=1, show_default=True, help="Labels from here on are relevant.")
+@click.option("--folds", default=5, show_default=True, help="Parts of the queries, each held out in turn.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Draws the folds.")
+@click.option("--precision-target", "precisions", type=float, multiple=True, help="Recommend a threshold for this one.")
+@click.option("--recall-target", "recalls", type=float, multiple=True, help="The same for a recall.")
+def calibrate(
+    checkpoint: Path, data: tuple[str, ...], split: str, precisions: Any, recalls: Any, **settings: int
+) -> None:
+    """Fit what turns the raw scores of CHECKPOINT into probabilities, from judged candidates, and store it there.
+
+    Temperature, Platt's and isotonic scaling are compared on held-out queries, and the best is kept. Thresholds are
+    recommended for a precision and a recall of 0.9, unless others are wanted.
+
+    \b
+    plackett calibrate models/mine --data my-dev.jsonl --precision-target 0.8
+    plackett rank QUERY DOCUMENT ... --model models/mine --activation calibrated --min-score 0.35
+    """
+    calibrating = require("plackett.calibrating", extra="train")
+    if not precisions and not recalls:
+        precisions, recalls = (0.9,), (0.9,)
+    wanted = {"precision": precisions, "recall": recalls}
+    targets = tuple(Target(measure, value) for measure, values in wanted.items() for value in values)
+    how = calibrating.CalibrationSettings(targets=targets, **settings)
+    found = calibrating.calibrate(checkpoint, calibrating.Sources(data=data, split=split), how)
+    click.echo(require("plackett.reliability", extra="train").table(found))
+    bound = next((f" --min-score {item.value:g}" for item in found.thresholds if item.value is not None), "")
+    _say(f"next: plackett rank QUERY DOCUMENT ... --model {checkpoint} --activation calibrated{bound}")
+
+
+@commands.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--data", help="A BEIR folder, a file of lists, or nanobeir:NAME.  [default: built-in texts]")
+@click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+@click.option(
+    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates of each query, at most."
+)
+@click.option(
+    "--tolerance", default=1e-4, show_default=True, type=click.FloatRange(min=0), help="Largest difference of a logit."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all token ids.")
+@click.pass_context
+def verify(
+    context: click.Context, a: str, b: str, data: str | None, split: str, depth: int, tolerance: float, as_json: bool
+) -> None:
+    """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
+
+    Each is a checkpoint, an export or a server's address; @ENGINE:PRECISION after a checkpoint says how it runs.
+
+    \b
+    plackett verify models/mine models/mine@onnx
+    plackett verify models/mine http://localhost:8080 --data my-test.jsonl
+    """
+    if data is None:
+        collection = probes()
+    else:
+        [collection, *more] = require("plackett.sources", extra="train").Sources(data=[data], split=split).read(depth)
+        if more:
+            raise SettingError(f"{data} is {len(more) + 1} collections; name one, such as nanobeir:nq")
+    done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
+    click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
+    context.exit(0 if done.within else 1)
+
+
+@commands.command()
 @click.argument("query")
 @click.argument("documents", nargs=-1)
 @click.option(
     "--documents", "source", type=click.File(encoding="utf-8"), help="One document a line; - is standard input."
 )
 @MODEL
+@click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show the best so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score and text.")
-def rank(query: str, documents: tuple[str, ...], source: Any, model: str, top_k: int | None, as_json: bool) -> None:
+@click.option("--min-score", type=float, help="Show those with at least this score, as it is printed by --json.")
+@LONG
+@click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit: of the best 5, or --top-k.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score, text and what was asked for."
+)
+def rank(
+    query: str,
+    documents: tuple[str, ...],
+    source: Any,
+    model: str,
+    activation: str | None,
+    long_documents: str,
+    as_json: bool,
+    **which: Any,
+) -> None:
     """Rank DOCUMENTS for QUERY, best first.
 
     \b
@@ -186,8 +320,27 @@ def rank(query: str, documents: tuple[str, ...], source: Any, model: str, top_k:
     texts = [*documents, *(read_documents(source, source.name) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    for item in CrossEncoder(model).rank(query, texts, top_k=top_k, return_documents=True):
+    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)
+    windows = long_documents == "windows"
+    ranked = encoder.rank(query, texts, return_documents=True, return_windows=windows, **which)
+    for item in ranked:
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+    if not ranked and which["min_score"] is not None:
+        _say(f"no document scores {which['min_score']:g} or more")
+
+
+@commands.command()
+@click.argument("checkpoint", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(checkpoint: str | None, as_json: bool) -> None:
+    """Show versions, processor, threads and engines, and what CHECKPOINT holds.
+
+    \b
+    plackett info
+    plackett info models/mine --json
+    """
+    found = read_info(checkpoint)
+    click.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False, indent=2) if as_json else render(found))
 
 
 @commands.command()
@@ -206,6 +359,7 @@ def demo(base: str | None, output: Path, seed: int) -> None:
 
 def main() -> None:
     """Run the command line: exit code 2 and one line for a user's mistake."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         commands(prog_name="plackett")
@@ -225,7 +379,14 @@ def _depths(text: str) -> list[int]:
 
 
 def _line(item: RankedDocument) -> str:
-    return f"{item['score']:.4f}  {' '.join(item['text'].split())}"
+    lines = [f"{item['score']:.4f}  {_one_line(item['text'])}"]
+    for part in item.get("explanation", ()):
+        lines.append(f"    {part['contribution']:+.4f}  {_one_line(part['text'])}")
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _say(message: str) -> None:

@@ -6,6 +6,7 @@ PlackettError
  ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
  ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
  │    └── HubError      a checkpoint that the hub did not deliver
+ ├── RemoteError        a server that is not there, refuses or answers nonsense       (also an OSError)
  ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
  ├── TrainingError      a training that collapsed                                     (also an ArithmeticError)
  └── MissingExtraError  an optional dependency that is not installed                  (also an ImportError)
@@ -45,6 +46,10 @@ class CheckpointError(PlackettError, OSError):
 
 class HubError(CheckpointError):
     """A checkpoint that the hub did not deliver."""
+
+
+class RemoteError(PlackettError, OSError):
+    """A server that is not there, refuses or answers nonsense."""
 
 
 class ScoreError(PlackettError, ArithmeticError):

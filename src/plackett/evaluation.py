@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.errors import DataError, ScoreError, SettingError
 from plackett.readers import read_qrels
-from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.records import NOWHERE, Collection, Origin, Qrel, ScoredDoc
 from plackett.reranking import Candidates, rerank
 from plackett.runs import best_first, by_query, cut, judged_only, read_run
+from plackett.sampling import HELD_OUT
 from plackett.significance import Significance, holm, significance
 
 MEASURES = ("nDCG@10", "RR@10", "AP")
@@ -69,7 +70,8 @@ class Comparison:
     `reranked` is what `system` makes of the first `depth` candidates. `significance` is that of the differences;
     `perfect` what the best order of the same candidates would give, and `recall` the share of the relevant documents
     that stand among them: no reranker gets higher. `per_query` has (first stage, reranked) by measure and query id.
-    `without_candidates` queries count as zero; `unjudged` queries of the first stage do not count.
+    `without_candidates` queries count as zero; `unjudged` queries of the first stage do not count. `origin` is the
+    collection's.
     """
 
     collection: str
@@ -84,6 +86,7 @@ class Comparison:
     per_query: Mapping[str, Mapping[str, tuple[float, float]]]
     without_candidates: int
     unjudged: int
+    origin: Origin = NOWHERE
 
     def difference(self, measure: str) -> float:
         """Reranked less first stage."""
@@ -100,7 +103,7 @@ class Evaluator:
         self._candidates: dict[str, Candidates] = {}
 
     def __call__(self, encoder: CrossEncoder, share: Share = ALONE) -> dict[str, float]:
-        """The means by `COLLECTION_MEASURE`, the same in each of the processes that share the work.
+        """The means by `measured_names`, the same in each of the processes that share the work.
 
         ScoreError where the model answers NaN or infinity, or gives all candidates of a collection one score.
         """
@@ -113,7 +116,24 @@ class Evaluator:
                 raise ScoreError(f"the scores of {collection.name} are all the same")
             for measure, value in means(evaluate_per_query(run, collection.qrels, self._measures)).items():
                 found[f"{collection.name}_{measure}"] = value
+        averaged = _averaged([collection.name for collection in self._collections])
+        for measure in self._measures if averaged else ():
+            found[f"mean_{measure}"] = fmean(found[f"{name}_{measure}"] for name in averaged)
         return found
+
+
+def measured_names(collections: Sequence[str], measures: Sequence[str]) -> list[str]:
+    """What an `Evaluator` finds: `COLLECTION_MEASURE`, and with several collections `mean_MEASURE`.
+
+    The mean is over the collections, each with the same weight; lists that were held out of the training do not count.
+    """
+    means_too = ["mean"] if _averaged(collections) else []
+    return [f"{name}_{measure}" for name in (*collections, *means_too) for measure in measures]
+
+
+def _averaged(collections: Sequence[str]) -> list[str]:
+    names = [name for name in collections if name != HELD_OUT]
+    return names if len(names) > 1 else []
 
 
 def compare(
@@ -167,6 +187,7 @@ def compare_run(
         per_query=per_query,
         without_candidates=len({qrel.query_id for qrel in qrels} - {scored.query_id for scored in first_stage}),
         unjudged=unjudged,
+        origin=judged.origin,
     )
 
 

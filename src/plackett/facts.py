@@ -118,6 +118,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Development:
+    """A collection that was measured while the model learnt; `source` and `revision` as of `Lists`."""
+
+    name: str
+    queries: int
+    source: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True)
 class Training:
     """A training that ended. `settings` is the recipe's, `arguments` the Trainer's, all of both.
 
@@ -138,21 +148,24 @@ class Training:
     seconds: float
     hardware: str
     description: str = ""
+    development: tuple[Development, ...] = ()
 
 
 @dataclass(frozen=True)
 class EngineFacts:
     """An exported engine: its file, and what was measured of it on `hardware`.
 
-    `bytes` is the size of its files, `pairs_per_second` its speed over the pairs of `workload`, `milliseconds` the
-    median time of one such `rank`; `max_difference` is the largest distance of a raw logit from torch's, and
-    `measures` holds (torch, this engine) where its ranking was measured.
+    `precision` is what it computes in, which the file may leave open. `bytes` is the size of its files,
+    `pairs_per_second` its speed over the pairs of `workload`, `milliseconds` the median time of one such `rank`;
+    `max_difference` is the largest distance of a raw logit from torch's, and `measures` holds (torch, this engine)
+    where its ranking was measured, on the lists of `workload`.
     """
 
     engine: str
     file: str
     bytes: int
     hardware: str
+    precision: str = "fp32"
     workload: str = ""
     pairs_per_second: float | None = None
     milliseconds: float | None = None
@@ -229,8 +242,8 @@ def add_evaluations(facts: Facts, evaluations: Sequence[Evaluation]) -> Facts:
 
 
 def add_engine(facts: Facts, engine: EngineFacts) -> Facts:
-    """The facts with one engine more; one of the same file takes the place of the older one."""
-    engines = {item.file: item for item in facts.engines} | {engine.file: engine}
+    """The facts with one engine more; one of the same file and precision takes the place of the older one."""
+    engines = {(item.file, item.precision): item for item in (*facts.engines, engine)}
     return replace(facts, engines=tuple(engines.values()))
 
 

@@ -1,7 +1,9 @@
 """The Hugging Face hub: checkpoints down, and what its refusals mean. No model is known here, only files."""
 
 import os
+import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from plackett.errors import CheckpointError, HubError, PlackettError
 
@@ -34,6 +36,8 @@ def download(name: str, revision: str | None, *, local_files_only: bool, allow_p
     except errors.RevisionNotFoundError as error:
         raise HubError(f"{name} has no revision {revision!r}; name a branch, a tag or a commit") from error
     except errors.LocalEntryNotFoundError as error:
+        if answered(error):
+            raise hub_error(f"{name} could not be fetched from the hub", error) from error
         at = f" at revision {revision!r}" if revision else ""
         raise HubError(
             f"there is no folder {name}, it is not in the hub's cache{at}, and the hub cannot be reached or was not "
@@ -46,14 +50,26 @@ def download(name: str, revision: str | None, *, local_files_only: bool, allow_p
 
 
 def check_inside(folder: Path) -> None:
-    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs."""
+    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs.
+
+    Those are beside the snapshots, and since huggingface-hub 2.4 what came by Xet is shared by all repositories.
+    """
     folder = folder.resolve()
-    root = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    repository = folder.parent.parent
+    roots = [repository, repository.parent / "blobs"] if folder.parent.name == "snapshots" else [folder]
     for path in sorted(folder.rglob("*")):
-        if not path.resolve().is_relative_to(root):
+        if not any(path.resolve().is_relative_to(root) for root in roots):
             raise CheckpointError(
                 f"{path} is a link that leads out of the checkpoint, to {path.readlink()}; put the file in its place"
             )
+
+
+def commit_of(path: Path) -> str:
+    """The commit that a path in the hub's cache belongs to; empty for any other path."""
+    for folder in (path.absolute(), *path.absolute().parents):
+        if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+            return folder.name
+    return ""
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -66,9 +82,10 @@ def inside(folder: Path, name: str) -> Path:
 
 def hub_error(what: str, error: Exception) -> PlackettError:
     """The HubError for what the client raised. Says what to do next, and never a token."""
-    cause: BaseException | None = error
-    while cause is not None and not hasattr(cause, "response"):  # the client wraps what an upload met
-        cause = cause.__cause__
+    answer = answered(error)
+    # Uploads by Xet are made of Rust, which leaves a status in words only.
+    words = re.search(r"HTTP status \w+ error \((\d{3}) ", str(error))
+    status = answer.response.status_code if answer else int(words[1]) if words else 0
     reason = {
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
         403: "the token may not do this: give it write access to the repository or its organisation",
@@ -77,8 +94,16 @@ def hub_error(what: str, error: Exception) -> PlackettError:
         412: "somebody else changed the repository at the same time: try again",
         413: "the hub takes no file of that size",
         429: "the hub asks for a pause (too many requests): try again in some minutes",
-    }.get(getattr(getattr(cause, "response", None), "status_code", 0), without_tokens(str(cause or error)))
+    }.get(status, without_tokens(str(answer or error)))
     return HubError(f"{what}: {reason}")
+
+
+def answered(error: BaseException) -> Any:
+    """The error that holds the hub's answer, among those that the client wrapped it in; None where there was none."""
+    cause: BaseException | None = error
+    while cause is not None and getattr(cause, "response", None) is None:
+        cause = cause.__cause__
+    return cause
 
 
 def without_tokens(text: str) -> str:

@@ -12,17 +12,18 @@ from plackett.card import write_card
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError, SettingError
 from plackett.evaluation import MEASURES, Comparison, check_measures, compare, compare_run, mean_of, with_holm
-from plackett.facts import FILE, Facts, add_evaluations, read_facts
+from plackett.facts import Facts, add_evaluations, read_facts
 from plackett.html_report import page
+from plackett.hub import commit_of
 from plackett.readers import ListFile, find_file, lists_as_collection
 from plackett.recipes import read_recipe
-from plackett.recording import described, evaluation_facts, trained, usage
+from plackett.recording import described, evaluation_facts, known_facts, reference_facts, trained, usage
 from plackett.records import Collection, LabeledList, ScoredDoc
 from plackett.reference_semantics import evaluate_reference, reference_table, with_names, write_reference_csv
 from plackett.reports import csv_text, figures, table
 from plackett.reranking import rerank
 from plackett.runs import judged_only, read_run
-from plackett.sampling import Part, hold_out
+from plackett.sampling import HELD_OUT, Part, hold_out
 from plackett.sources import Sources, first_stage, read_named
 from plackett.training import TrainingFacts
 from plackett.training import train as run_training
@@ -38,17 +39,18 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
         for names in (recipe.dev, recipe.test)
     )
     held_out: list[LabeledList] = []
+    named = dev
     if recipe.hold_out:
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
-        dev = [*dev, lists_as_collection("held-out", held_out)]
+        dev = [*dev, lists_as_collection(HELD_OUT, held_out)]
 
     def publish(folder: Path, facts: TrainingFacts) -> None:
         encoder = CrossEncoder(folder)
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        known = trained(folder, facts, parts, held_out)
+        known = trained(folder, facts, parts, held_out=held_out, dev=named)
         example = next(item for part in parts for item in part.lists)
         known = replace(known, usage=usage(encoder, example.query, example.documents))
-        write_card(folder, add_evaluations(known, [evaluation_facts(item) for item in results]))
+        write_card(folder, add_evaluations(known, evaluation_facts(results)))
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
     return Path(recipe.output)
@@ -74,12 +76,19 @@ def evaluate(
     *,
     depths: Sequence[int],
     measures: Sequence[str] = MEASURES,
+    long_documents: str = "longest_first",
     outputs: Outputs = Outputs(),
 ) -> str:
     """Measure checkpoints and runs (those that are files) on collections, all depths in one scoring pass: a table."""
     check_measures(measures)
+    if outputs.card and long_documents != "longest_first":
+        raise SettingError("a card shows what its checkpoint does by default; leave out --long-documents or --card")
     collections = sources.read(max(depths))
-    encoders = {name: CrossEncoder(name, activation="identity") for name in systems if not Path(name).is_file()}
+    encoders = {
+        name: CrossEncoder(name, activation="identity", long_documents=long_documents)
+        for name in systems
+        if not Path(name).is_file()
+    }
     on_cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
     names = _short_names(systems)
     comparisons, runs = [], {}
@@ -106,9 +115,12 @@ def evaluate(
 def evaluate_as_reference(
     systems: Sequence[str], sources: Sources, depths: Sequence[int], always_rerank_positives: bool, outputs: Outputs
 ) -> str:
-    """Measure one checkpoint as sentence-transformers' evaluators do: a table, and their files where asked for."""
+    """Measure one checkpoint as sentence-transformers' evaluators do: a table, and files and card where asked for."""
     if len(systems) > 1 or len(depths) > 1 or Path(systems[0]).is_file() or outputs.per_query or outputs.html:
-        raise SettingError("the reference's semantics measure one checkpoint at one depth: a table, --json and --csv")
+        raise SettingError(
+            "the reference's semantics measure one checkpoint at one depth: a table, --json, --csv and --card"
+        )
+    known = read_facts(Path(systems[0])) if outputs.card else None
     collections, [depth] = sources.read(depths[0]), depths
     encoder = CrossEncoder(systems[0])
     metrics = {
@@ -122,6 +134,9 @@ def evaluate_as_reference(
         _write_json(outputs.json, named)
     if outputs.csv is not None:
         write_reference_csv(outputs.csv, metrics, depth=depth)
+    if known is not None:
+        found = reference_facts(collections, metrics, depth, always_rerank_positives)
+        write_card(Path(systems[0]), add_evaluations(known, found))
     return reference_table(named)
 
 
@@ -169,7 +184,7 @@ def _write_outputs(
 def _add_to_card(folder: Path, known: Facts, comparisons: Sequence[Comparison]) -> None:
     """The figures at the greatest depth."""
     depth = max(item.depth for item in comparisons)
-    write_card(folder, add_evaluations(known, [evaluation_facts(item) for item in comparisons if item.depth == depth]))
+    write_card(folder, add_evaluations(known, evaluation_facts([item for item in comparisons if item.depth == depth])))
 
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
@@ -185,7 +200,7 @@ def card(folder: Path) -> Path:
     scores on the card are computed again.
     """
     now = described(folder)
-    known = read_facts(folder) if (folder / FILE).is_file() else now
+    known = known_facts(folder)
     if (known.model.activation, known.model.max_length) != (now.model.activation, now.model.max_length):
         model = replace(known.model, activation=now.model.activation, max_length=now.model.max_length)
         shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)
@@ -198,6 +213,7 @@ def card(folder: Path) -> Path:
 def _part(name: str, share: float, *, streaming: bool) -> Part:
     file = ListFile(find_file(name))
     lists = file if streaming else list(file)
+    revision = commit_of(file.path) if name.startswith("hf://") else ""
     if not any(True for _ in lists):
         raise DataError(f"{name} holds no lists")
-    return Part(lists, share, name)
+    return Part(lists, share, name, revision)

@@ -12,6 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,13 @@ def bm25_run(queries: Mapping[str, str], corpus: Mapping[str, str], *, depth: in
 
 def with_bm25(collection: Collection, *, depth: int) -> Collection:
     """The collection with BM25's run in place of its own."""
-    return replace(collection, run=bm25_run(collection.queries, collection.corpus, depth=depth))
+    run = bm25_run(collection.queries, collection.corpus, depth=depth)
+    return replace(collection, run=run, origin=replace(collection.origin, first_stage=_bm25_in_words()))
+
+
+def _bm25_in_words() -> str:
+    how = bm25s.BM25()
+    return f"BM25 (bm25s {version('bm25s')}, {how.method}, k1 {how.k1}, b {how.b}, English stop words, no stemming)"
 
 
 @dataclass(frozen=True, kw_only=True)

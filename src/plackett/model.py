@@ -14,8 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from plackett._extras import require
 from plackett.batching import EncodedPairs
-from plackett.checkpoint import Checkpoint
+from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import CheckpointError, SettingError
+from plackett.exports import exports_of
 
 Reranker = PreTrainedModel
 
@@ -25,6 +26,7 @@ FIRST_TOKEN = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
 
 def load_model(checkpoint: Checkpoint) -> Reranker:
     """The checkpoint's classifier in fp32. Weights missing from the file are an error, never random numbers."""
+    _check_weights(checkpoint)
     with quiet():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -132,6 +134,14 @@ def without_lora(model: Reranker) -> Reranker:
     adapted: Any = copy.deepcopy(model)
     merged: Reranker = adapted.merge_and_unload()
     return merged
+
+
+def _check_weights(checkpoint: Checkpoint) -> None:
+    exports = sorted({engine for engine, _ in exports_of(checkpoint.folder)})
+    if exports and not has_weights(checkpoint.folder) and not any(checkpoint.folder.glob("pytorch_model*.bin*")):
+        raise CheckpointError(
+            f"{checkpoint.folder} holds no weights for torch, only exports; name their engine: {', '.join(exports)}"
+        )
 
 
 def _cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:

@@ -5,12 +5,14 @@ repository for each collection, with `corpus`, `queries` and `relevance`. Each i
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from plackett.errors import DataError, HubError, SettingError
+from plackett.hub import commit_of, without_tokens
 from plackett.readers import read_rows, read_texts
-from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.records import Collection, Origin, Qrel, ScoredDoc
 
 REPOSITORY = "sentence-transformers/NanoBEIR-en"
 NAMES = (
@@ -30,13 +32,14 @@ def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) ->
     A copy in the older layout holds one. SettingError for an unknown name; HubError where the hub did not deliver.
     """
     full = [_name(name) for name in names]
-    folder = Path(source)
+    folder, origin = Path(source), Origin(first_stage="BM25, as NanoBEIR has it")
     if not folder.is_dir():
         folder = _from_hub(str(source), full)
+        origin = replace(origin, source=f"hf://datasets/{source}", revision=commit_of(folder))
     if (folder / "relevance").is_dir():
-        return [_read_one_of_thirteen(folder)]
+        return [replace(_read_one_of_thirteen(folder), origin=origin)]
     present = [name for name in NAMES if _files(folder, "corpus", f"Nano{name}")]
-    collections = [_read_part(folder, f"Nano{name}") for name in full or present]
+    collections = [replace(_read_part(folder, f"Nano{name}"), origin=origin) for name in full or present]
     if not collections:
         raise DataError(f"{folder} holds no collection of NanoBEIR")
     return collections
@@ -60,7 +63,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path:
         folder = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=patterns))
     except Exception as error:  # whatever the client makes of answers that are not the hub's
         raise HubError(
-            f"{repository} is no folder here and could not be fetched from the hub: {error}; "
+            f"{repository} is no folder here and could not be fetched from the hub: {without_tokens(str(error))}; "
             "name a local copy, or try again with a network"
         ) from error
     if not is_nanobeir(folder):

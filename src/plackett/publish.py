@@ -1,6 +1,7 @@
 """A checkpoint to the hub, through huggingface-hub: checked first, then sent whole in one commit."""
 
 import fnmatch
+import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -8,14 +9,17 @@ from pathlib import Path
 import numpy as np
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
+from plackett.calibration import parameters_of, read_calibration
 from plackett.card import render
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, HubError, SettingError
 from plackett.facts import FILE, Facts, dump_facts, is_hub_id, read_facts
 from plackett.hub import check_inside, hub_error
+from plackett.recipes import without_paths
 
 # What a folder of weights may hold beside a checkpoint: hidden files, half of a training, pickles.
 LEFT_OUT = (".*", "checkpoint-*", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "pytorch_model*.bin", "*.lock")
+RECIPE = "recipe.json"
 TOLERANCE = 1e-3  # of a score: engines, libraries and machines differ by less, other weights by more
 
 
@@ -48,7 +52,8 @@ def publish(
 
     The repository is made where there is none, `private` or not, and so is the branch `revision`. What the hub has
     already is not sent again, so the same call goes on after an interruption. In the published card and facts the
-    repository stands in the place of the folder. `dry_run` checks everything and asks nobody.
+    repository stands in the place of the folder, and the recipe names files without their paths. `dry_run`
+    checks everything and asks nobody.
 
     Raises CheckpointError for a folder that does not load, or whose card is not what its facts give; HubError where the
     hub refuses or cannot be reached.
@@ -91,8 +96,11 @@ def check(folder: Path) -> Facts:
     card = folder / "README.md"
     if not card.is_file() or card.read_text(encoding="utf-8") != render(facts):
         raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
-    if "](training.png)" in card.read_text(encoding="utf-8") and not (folder / "training.png").is_file():
-        raise CheckpointError(f"{card} shows training.png, which is not there; {again}")
+    for picture in ("training.png", "calibration.png"):
+        if f"]({picture})" in card.read_text(encoding="utf-8") and not (folder / picture).is_file():
+            raise CheckpointError(f"{card} shows {picture}, which is not there; {again}")
+    if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
+        raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
     _ = ModelCard.load(card).data
     if facts.usage:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
@@ -105,11 +113,22 @@ def check(folder: Path) -> Facts:
 
 
 def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
-    """One for each file, the card and the facts as they are to be read in the repository."""
+    """One for each file; the card, the facts and the recipe as they are to be read in the repository."""
     own = {"README.md": render(facts).encode(), FILE: dump_facts(facts).encode()}
+    if (folder / RECIPE).is_file():
+        own[RECIPE] = _recipe(folder / RECIPE, facts.model.base)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     kept = [name for name in names if not any(_left_out(part) for part in name.split("/"))]
     return [CommitOperationAdd(name, own.get(name) or str((folder / name).resolve())) for name in kept]
+
+
+def _recipe(path: Path, base: str) -> bytes:
+    """The recipe without the paths of this machine."""
+    try:
+        values = without_paths(json.loads(path.read_text(encoding="utf-8")), base=base)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not as `plackett train` writes it; delete it: {error!r}") from error
+    return (json.dumps(values, indent=2) + "\n").encode()
 
 
 def _left_out(name: str) -> bool:

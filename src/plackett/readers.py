@@ -17,7 +17,8 @@ from typing import Any, TextIO
 
 from plackett._extras import require
 from plackett.errors import DataError, HubError
-from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
+from plackett.hub import answered, hub_error
+from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
 
@@ -40,13 +41,15 @@ def find_file(name: str) -> Path:
         return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
     except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
+            if answered(error):
+                raise hub_error(f"{name} could not be fetched from the hub", error) from error
             raise HubError(
                 f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
                 "name a file, or try again with a network"
             ) from error
         raise HubError(f"the hub has no {name} that you may read") from error
     except Exception as error:  # as in `checkpoint`: whatever the client makes of answers that are not the hub's
-        raise HubError(f"{name} could not be fetched from the hub: {error}") from error
+        raise hub_error(f"{name} could not be fetched from the hub", error) from error
 
 
 def read_lists(path: Path) -> Iterator[LabeledList]:
@@ -125,13 +128,14 @@ def _collection(name: str, lists: Iterable[tuple[str, Mapping[str, Any], Labeled
             run.append(ScoredDoc(query_id, doc_id, -float(rank)))
     if not queries:
         raise DataError(f"{name} holds no lists")
-    return Collection(name, queries, corpus, qrels, run)
+    return Collection(name, queries, corpus, qrels, run, Origin(first_stage="the order in the file"))
 
 
 def _read_beir(folder: Path, split: str) -> Collection:
     corpus = read_texts(_either(folder / "corpus.jsonl"))
     queries = read_texts(_either(folder / "queries.jsonl"))
-    qrels = list(read_qrels(_either(folder / "qrels" / f"{split}.tsv")))
+    judged_in = _either(folder / "qrels" / f"{split}.tsv")
+    qrels = list(read_qrels(judged_in))
     if not qrels:
         raise DataError(f"{folder}: the qrels of the split {split!r} hold no judgement")
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
@@ -141,7 +145,7 @@ def _read_beir(folder: Path, split: str) -> Collection:
         )
     judged = {qrel.query_id for qrel in qrels}
     kept = {query_id: text for query_id, text in queries.items() if query_id in judged}
-    return Collection(folder.name, kept, corpus, qrels, ())
+    return Collection(folder.name, kept, corpus, qrels, (), Origin(files={"qrels": judged_in.name}))
 
 
 def read_texts(path: Path, keep: Container[str] | None = None) -> dict[str, str]:

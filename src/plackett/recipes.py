@@ -17,6 +17,10 @@ from plackett.losses import LOSSES
 
 ON_THE_CARD = ("description", "language", "license")  # what is said of the model and changes nothing of it
 
+# Training arguments that say something of this machine only, or are a secret.
+OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
+_PATH = re.compile(r"(~|\.{0,2})[/\\]|[A-Za-z]:[/\\]")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -127,6 +131,36 @@ def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
     except TypeError as error:
         raise SettingError(f"the loss {name} does not take these options: {error}") from error
     return loss
+
+
+def without_paths(values: Mapping[str, Any], *, base: str) -> dict[str, Any]:
+    """The values of a recipe as others may read them: files by name, as on the card, and `base` as the card has it."""
+    files = [_file_name(file) for file in values["train"]]
+    again = [files[:place].count(name) + 1 for place, name in enumerate(files)]
+    names = [name if time == 1 else f"{name} ({time})" for name, time in zip(files, again, strict=True)]
+    arguments = {key: value for key, value in values["training"].items() if key not in OF_THE_MACHINE}
+    return {
+        **values,
+        "base": base or _file_name(values["base"]),
+        "train": dict(zip(names, values["train"].values(), strict=True)),
+        "output": _file_name(values["output"]),
+        "dev": [_file_name(name) for name in values["dev"]],
+        "test": [_file_name(name) for name in values["test"]],
+        "training": short_paths(arguments),
+    }
+
+
+def short_paths(value: Any) -> Any:
+    """A setting in which every path that begins at a root, a home or a dot is a name only."""
+    if isinstance(value, Mapping):
+        return {key: short_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [short_paths(item) for item in value]
+    return re.split(r"[/\\]", value)[-1] if isinstance(value, str) and _PATH.match(value) else value
+
+
+def _file_name(name: str) -> str:
+    return name if name.startswith("hf://") else Path(name).name
 
 
 class _Loader(yaml.SafeLoader):

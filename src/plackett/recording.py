@@ -18,10 +18,15 @@ import torch
 from safetensors import safe_open
 from transformers import TrainingArguments
 
+from plackett.calibration import method_of, parameters_of
+from plackett.calibrators import Calibrated
 from plackett.checkpoint import find_folder, read_checkpoint
 from plackett.cross_encoder import CrossEncoder
-from plackett.evaluation import Comparison
+from plackett.evaluation import Comparison, mean_of
 from plackett.facts import (
+    FILE,
+    CalibrationFacts,
+    Development,
     Evaluation,
     Facts,
     Lists,
@@ -32,12 +37,16 @@ from plackett.facts import (
     Training,
     Usage,
     is_hub_id,
+    read_facts,
 )
+from plackett.hub import commit_of
 from plackett.losses import LOSSES
-from plackett.recipes import Recipe
-from plackett.records import LabeledList
-from plackett.sampling import Part
-from plackett.training import TrainingFacts
+from plackett.recipes import OF_THE_MACHINE, Recipe, short_paths
+from plackett.records import NOWHERE, Collection, LabeledList, Origin
+from plackett.reference_semantics import CUTOFF, Metrics
+from plackett.runs import judged_only
+from plackett.sampling import HELD_OUT, Part
+from plackett.training import FIXED, TrainingFacts
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
 SAMPLED_LISTS = 1000
@@ -46,21 +55,30 @@ SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 1000
 USAGE_CHARACTERS = 300
 
-# Recipe keys that have sections of their own on the card, and arguments that say something of this machine only.
+# Recipe keys that have sections of their own on the card.
 _ELSEWHERE = {"base", "description", "dev", "language", "license", "loss", "output", "test", "train", "training"}
-_OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
 _LOGGED = {"epoch", "learning_rate", "loss", "step"}
 
 
-def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out: Sequence[LabeledList]) -> Facts:
-    """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out."""
+def trained(
+    folder: Path,
+    facts: TrainingFacts,
+    parts: Sequence[Part],
+    *,
+    held_out: Sequence[LabeledList] = (),
+    dev: Sequence[Collection] = (),
+) -> Facts:
+    """The facts of the checkpoint in `folder`, just trained on `parts`, from which lists were held out.
+
+    `dev` was measured on the way, beside what was held out.
+    """
     recipe = facts.recipe
     settings = {key: value for key, value in asdict(recipe).items() if key not in _ELSEWHERE}
-    arguments = {key: value for key, value in facts.arguments.items() if key not in _OF_THE_MACHINE}
+    arguments = {key: short_paths(value) for key, value in facts.arguments.items() if key not in OF_THE_MACHINE}
     loss, parameters = _loss(recipe.loss)
     training = Training(
         data=tuple(lists_facts(part) for part in parts),
-        held_out=lists_facts(Part(held_out, name="held-out")) if held_out else None,
+        held_out=lists_facts(Part(held_out, name=HELD_OUT)) if held_out else None,
         loss=loss,
         loss_parameters=parameters,
         settings=settings,
@@ -72,6 +90,9 @@ def trained(folder: Path, facts: TrainingFacts, parts: Sequence[Part], held_out:
         seconds=facts.seconds,
         hardware=_hardware(facts.arguments),
         description=recipe.description,
+        development=tuple(
+            Development(item.name, len(item.queries), item.origin.source, item.origin.revision) for item in dev
+        ),
     )
     base, revision = _base(recipe.base)
     known = described(folder)
@@ -103,6 +124,11 @@ def described(folder: Path) -> Facts:
     )
 
 
+def known_facts(folder: Path) -> Facts:
+    """The facts of a checkpoint; where it has none, what it says of itself."""
+    return read_facts(folder) if (folder / FILE).is_file() else described(folder)
+
+
 def lists_facts(part: Part) -> Lists:
     """What the first lists of a file are like. A local file is known by its name only, not by its path."""
     first = list(islice(part.lists, SAMPLED_LISTS))
@@ -110,7 +136,7 @@ def lists_facts(part: Part) -> Lists:
     return Lists(
         name=hub[1] if hub else Path(part.name).name,
         source=part.name if hub else "",
-        revision=(hub[2] or "") if hub else "",
+        revision=part.revision or (hub[2] or "" if hub else ""),
         size=len(part.lists) if isinstance(part.lists, Sequence) else None,
         share=part.share,
         sampled=len(first),
@@ -130,8 +156,63 @@ def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:
     return Usage(query, shown, tuple(encoder.predict(pairs).tolist()), tuple(encoder.score(pairs)[:, 0].tolist()))
 
 
-def evaluation_facts(comparison: Comparison) -> Evaluation:
-    """A comparison as a card shows it; its first measure is the one that counts."""
+def evaluation_facts(comparisons: Sequence[Comparison]) -> list[Evaluation]:
+    """Comparisons as a card shows them, and their mean where there are several.
+
+    The first measure is the one that counts.
+    """
+    facts = [_evaluation(item, origin=item.origin) for item in comparisons]
+    if len(comparisons) > 1:
+        facts.append(_evaluation(mean_of(comparisons), collections=[item.collection for item in comparisons]))
+    return facts
+
+
+def reference_facts(
+    collections: Sequence[Collection], metrics: Mapping[str, Metrics], depth: int, always_rerank_positives: bool
+) -> list[Evaluation]:
+    """What `evaluate_reference` found of each collection, under the names and parameters of the reference's cards."""
+    how = {"at_k": CUTOFF, "always_rerank_positives": always_rerank_positives}
+    facts = [
+        Evaluation(
+            collection=f"{item.name}_R{depth}",
+            queries=len({scored.query_id for scored in judged_only(item)[0].run}),
+            depth=depth,
+            measures=_reference_measures(metrics[item.name]),
+            primary=f"ndcg@{CUTOFF}",
+            parameters={"semantics": "reference", **how, **_parts(item.origin)},
+            source=item.origin.source,
+            revision=item.origin.revision,
+        )
+        for item in collections
+    ]
+    if len(facts) == 1:
+        return facts
+    mean = {key: fmean(of_one[key] for of_one in metrics.values()) for key in metrics[collections[0].name]}
+    names = {"dataset_names": [item.name for item in collections], "rerank_k": depth}
+    return [
+        *facts,
+        Evaluation(
+            collection=f"NanoBEIR_R{depth}_mean",
+            queries=sum(item.queries for item in facts),
+            depth=depth,
+            measures=_reference_measures(mean),
+            primary=f"ndcg@{CUTOFF}",
+            parameters={"semantics": "reference", **names, **how},
+            task="cross-encoder-nano-beir",
+        ),
+    ]
+
+
+def _reference_measures(metrics: Metrics) -> dict[str, Measured]:
+    before = {name: metrics[f"base_{name}"] for name in metrics if not name.startswith("base_")}
+    return {name: Measured(base, metrics[name], metrics[name] - base) for name, base in before.items()}
+
+
+def _parts(origin: Origin) -> dict[str, str]:
+    return {**({"first_stage": origin.first_stage} if origin.first_stage else {}), **origin.files}
+
+
+def _evaluation(comparison: Comparison, origin: Origin = NOWHERE, **more: object) -> Evaluation:
     return Evaluation(
         collection=comparison.collection,
         queries=comparison.queries,
@@ -147,6 +228,32 @@ def evaluation_facts(comparison: Comparison) -> Evaluation:
             for name, value in comparison.reranked.items()
         },
         primary=next(iter(comparison.reranked)),
+        parameters={
+            "semantics": "trec_eval",
+            "measures": list(comparison.reranked),
+            "depth": comparison.depth,
+            "always_rerank_positives": False,
+            **_parts(origin),
+            **more,
+        },
+        source=origin.source,
+        revision=origin.revision,
+    )
+
+
+def calibration_facts(calibrated: Calibrated, collection: str) -> CalibrationFacts:
+    """A calibration as a card shows it, with the first of its thresholds that can be reached."""
+    before, after = calibrated.before, calibrated.best
+    reached = [item for item in calibrated.thresholds if item.value is not None and item.kept]
+    rule = "{0.target}; on held-out folds it reached a precision of {0.precision:.4f} with a recall of {0.recall:.4f}"
+    return CalibrationFacts(
+        method=method_of(calibrated.calibration),
+        collection=collection,
+        pairs=len(after.probabilities),
+        parameters=parameters_of(calibrated.calibration),
+        measures={"log-loss": (before.log_loss, after.log_loss), "ECE": (before.error, after.error)},
+        threshold=reached[0].value if reached else None,
+        threshold_rule=rule.format(reached[0]) if reached else "",
     )
 
 
@@ -169,13 +276,16 @@ def _changed(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple
     ours = {item.name: item.default for item in fields(Recipe) if item.default is not MISSING}
     theirs = TrainingArguments(output_dir="", use_cpu=True).to_dict()  # type: ignore[no-untyped-call]
     changed = [name for name, value in settings.items() if value != ours.get(name)]
-    changed += [name for name, value in arguments.items() if name != "use_cpu" and value != theirs.get(name)]
+    changed += [
+        name for name, value in arguments.items() if name not in {"use_cpu", *FIXED} and value != theirs.get(name)
+    ]
     return tuple(changed)
 
 
 def _hardware(arguments: Mapping[str, Any]) -> str:
     if arguments["use_cpu"]:
-        return f"CPU, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else str(torch.accelerator.current_accelerator())
     return f"{os.environ.get('WORLD_SIZE', '1')} x {name}"
 
@@ -190,7 +300,7 @@ def _base(name: str) -> tuple[str, str]:
     if Path(name).is_dir() or not is_hub_id(name):
         return Path(name).name, ""
     snapshot = find_folder(name, revision=None, local_files_only=True)
-    return name, snapshot.name if snapshot.parent.name == "snapshots" else ""
+    return name, commit_of(snapshot)
 
 
 def _parameters(folder: Path) -> int:

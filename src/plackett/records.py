@@ -1,7 +1,7 @@
 """Frozen records that stages hand to each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -31,6 +31,23 @@ class LabeledList:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a collection can be had again, and what made its run.
+
+    `source` is of the form `hf://datasets/…`, empty for what is on this machine only, `revision` its commit.
+    `first_stage` says in words what ranked; `files` holds the names of files that are parts of it: qrels, for one.
+    """
+
+    source: str = ""
+    revision: str = ""
+    first_stage: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+NOWHERE = Origin()  # of what is made in a program
+
+
+@dataclass(frozen=True)
 class Collection:
     """Queries and documents by id, judgements, and the run of a first stage: what a reranker is measured on."""
 
@@ -39,3 +56,4 @@ class Collection:
     corpus: Mapping[str, str]
     qrels: Sequence[Qrel]
     run: Sequence[ScoredDoc]
+    origin: Origin = field(default=NOWHERE, compare=False)

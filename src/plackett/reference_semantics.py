@@ -21,6 +21,8 @@ from plackett.runs import best_first, by_query, check_known, judged_only
 Metrics = Mapping[str, float]  # "map", "mrr@10", "ndcg@10", and each with "base_"
 Array = NDArray[np.float64]
 
+CUTOFF = 10  # of reciprocal rank and nDCG
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -65,7 +67,9 @@ def samples(collection: Collection, *, depth: int = 100, always_rerank_positives
     return found
 
 
-def reference_metrics(scores: Sequence[NDArray[np.float32]], queries: Sequence[Sample], *, cutoff: int = 10) -> Metrics:
+def reference_metrics(
+    scores: Sequence[NDArray[np.float32]], queries: Sequence[Sample], *, cutoff: int = CUTOFF
+) -> Metrics:
     """Means over the queries of the scores of their documents, and of the first stage's order (`base_`)."""
     reranked = [_metrics(sample.relevant, of_query, cutoff) for sample, of_query in zip(queries, scores, strict=True)]
     base = [_metrics(sample.first_stage, np.arange(len(sample.first_stage), 0, -1), cutoff) for sample in queries]
@@ -79,7 +83,7 @@ def evaluate_reference(
     collection: Collection,
     *,
     depth: int = 100,
-    cutoff: int = 10,
+    cutoff: int = CUTOFF,
     always_rerank_positives: bool = True,
     show_progress: bool = False,
 ) -> Metrics:
@@ -121,7 +125,7 @@ def reference_table(named: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def write_reference_csv(folder: Path, metrics: Mapping[str, Metrics], *, depth: int, cutoff: int = 10) -> None:
+def write_reference_csv(folder: Path, metrics: Mapping[str, Metrics], *, depth: int, cutoff: int = CUTOFF) -> None:
     """Append a line to the files that the reference's evaluators write, with their names and columns."""
     columns = ("map", f"mrr@{cutoff}", f"ndcg@{cutoff}")
     files = {

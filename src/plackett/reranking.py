@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett.batching import EncodedPairs
+from plackett.batching import WindowedPairs
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.errors import DataError, SettingError
 from plackett.partial import file_fact, partial_file
@@ -35,7 +35,7 @@ class Candidates:
 
     keys: Sequence[tuple[str, str]]
     filled: NDArray[np.int64]
-    encoded: EncodedPairs
+    encoded: WindowedPairs
 
     @classmethod
     def of(cls, encoder: CrossEncoder, collection: Collection, depth: int) -> "Candidates":
@@ -53,7 +53,10 @@ class Candidates:
 
     def rerank(self, encoder: CrossEncoder, *, share: Share = ALONE, show_progress: bool = False) -> list[ScoredDoc]:
         """The run by raw logits: an activation could make ties of them."""
-        logits = encoder.score_encoded(self.encoded, share=share, show_progress=show_progress)[:, 0]
+        return self.run(encoder.score_encoded(self.encoded, share=share, show_progress=show_progress)[:, 0])
+
+    def run(self, logits: NDArray[np.float32]) -> list[ScoredDoc]:
+        """The run of the logits of all `encoded`, (filled,)."""
         scores = np.full(len(self.keys), logits.min(initial=0) - 1, np.float32)
         scores[self.filled] = logits
         return [ScoredDoc(*key, float(score)) for key, score in zip(self.keys, scores, strict=True)]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from plackett.errors import DataError
@@ -77,7 +78,7 @@ def judged_only(collection: Collection) -> tuple[Collection, int]:
     if not unjudged:
         return collection, 0
     run = [scored for scored in collection.run if scored.query_id in judged]
-    return Collection(collection.name, collection.queries, collection.corpus, collection.qrels, run), len(unjudged)
+    return replace(collection, run=run), len(unjudged)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, ScoredDoc]]:

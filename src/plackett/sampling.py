@@ -13,18 +13,21 @@ from plackett.losses import Loss
 from plackett.records import LabeledList
 
 CHECKED_LISTS = 1000
+HELD_OUT = "held-out"  # what the lists that `hold_out` draws are called
 
 
 @dataclass(frozen=True)
 class Part:
-    """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice). `name` is a file's.
+    """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice).
 
-    Lists to be streamed need only be iterable, again and again.
+    `name` is a file's, `revision` the commit of one that came from the hub. Lists to be
+    streamed need only be iterable, again and again.
     """
 
     lists: Sequence[LabeledList] | Iterable[LabeledList]
     share: float = 1.0
     name: str = ""
+    revision: str = ""
 
 
 class SampledLists(Dataset[LabeledList]):

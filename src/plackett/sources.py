@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plackett.errors import SettingError
+from plackett.hub import commit_of
 from plackett.mining import with_bm25
 from plackett.nanobeir import is_nanobeir, read_nanobeir
 from plackett.readers import find_file, read_collection, read_qrels, read_texts
@@ -42,12 +43,16 @@ class Sources:
         return [first_stage(self._with_files(item), depth) for item in collections]
 
     def _with_files(self, collection: Collection) -> Collection:
+        files = {"qrels": self.qrels, "queries": self.queries, "corpus": self.corpus}
+        names = {part: path.name for part, path in files.items() if path}
+        origin = replace(collection.origin, files={**collection.origin.files, **names})
         return replace(
             collection,
             run=read_run(self.run) if self.run else collection.run,
             qrels=list(read_qrels(self.qrels)) if self.qrels else collection.qrels,
             queries=read_texts(self.queries) if self.queries else collection.queries,
             corpus=read_texts(self.corpus) if self.corpus else collection.corpus,
+            origin=replace(origin, first_stage=self.run.name) if self.run else origin,
         )
 
 
@@ -57,7 +62,12 @@ def read_named(name: str, *, split: str = "test") -> list[Collection]:
     if head == "nanobeir":
         return read_nanobeir(names=[item for item in names.split(",") if item])
     path = find_file(name)
-    return read_nanobeir(path) if is_nanobeir(path) else [read_collection(path, split=split)]
+    if is_nanobeir(path):
+        return read_nanobeir(path)
+    collection = read_collection(path, split=split)
+    if not name.startswith("hf://"):
+        return [collection]
+    return [replace(collection, origin=replace(collection.origin, source=name, revision=commit_of(path)))]
 
 
 def first_stage(collection: Collection, depth: int) -> Collection:

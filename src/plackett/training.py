@@ -37,7 +37,7 @@ from plackett.collator import ListCollator
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
-from plackett.evaluation import Evaluator
+from plackett.evaluation import Evaluator, measured_names
 from plackett.gradient_cache import cached_scores
 from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
@@ -57,6 +57,16 @@ _FULL = (
     "unexpected pos",
 )
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
+
+# Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
+# its own part of a stream instead of being sent it, and no two wait for each other before every micro-batch.
+FIXED = {
+    "ddp_broadcast_buffers": False,
+    "ddp_find_unused_parameters": False,
+    "remove_unused_columns": False,
+    "disable_tqdm": True,
+    "accelerator_config": {"dispatch_batches": False},
+}
 
 
 @dataclass(frozen=True)
@@ -138,24 +148,15 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "report_to": "none",
         "eval_on_start": bool(dev),
     }
-    # Batches of lists differ in shape and in micro-batches: each process reads its own part of a stream instead of
-    # being sent it, and no two wait for each other before every micro-batch.
-    fixed = {
-        "ddp_broadcast_buffers": False,
-        "ddp_find_unused_parameters": False,
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-        "accelerator_config": {"dispatch_batches": False},
-    }
     _check_training(recipe.training)
     try:
-        arguments = TrainingArguments(**{**defaults, **recipe.training, **fixed})
+        arguments = TrainingArguments(**{**defaults, **recipe.training, **FIXED})
     except (TypeError, ValueError) as error:
         raise SettingError(f"the training arguments do not fit: {error}") from error
     if recipe.streaming and arguments.max_steps <= 0:
         raise SettingError("a stream has no end that could be known: set training.max_steps")
     best = arguments.metric_for_best_model
-    names = [f"{collection.name}_{measure}" for collection in dev for measure in recipe.measures]
+    names = measured_names([collection.name for collection in dev], recipe.measures)
     if best is not None and best.removeprefix("eval_") not in names:
         raise SettingError.unknown("metric_for_best_model", best, names or ["(name collections in dev)"])
     if recipe.early_stopping and arguments.eval_strategy == "no":

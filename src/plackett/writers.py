@@ -3,11 +3,12 @@
 import contextlib
 import json
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from plackett.errors import DataError
+from plackett.errors import DataError, PlackettError
 from plackett.records import Collection, LabeledList
 
 
@@ -29,6 +30,27 @@ def whole_file(target: Path) -> Iterator[TextIO]:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_files(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder` whose files take their places there when the block ends well; else nothing changes.
+
+    A link in the place of a file is replaced, and what it leads to is left alone.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+            yield Path(beside)
+            paths = sorted(Path(beside).iterdir())
+            for path in paths:
+                if (folder / path.name).is_dir():
+                    raise DataError(f"{folder / path.name} is a folder in the place of a file; move it away")
+            for path in paths:
+                path.replace(folder / path.name)
+    except OSError as error:
+        if isinstance(error, PlackettError):
+            raise
+        raise DataError(f"{folder} cannot be written to: {error.strerror or error}") from error
 
 
 def write_lists(path: Path, lists: Iterable[LabeledList]) -> None:

@@ -5,19 +5,26 @@ module with a `load(checkpoint, settings)` and give it a line there, with the ex
 """
 
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett._extras import require
-from plackett.batching import EncodedPairs
-from plackett.checkpoint import Checkpoint
+from plackett._extras import is_installed, require
+from plackett.batching import EncodedPairs, WindowedPairs
+from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
+from plackett.exports import STORED_AS, exports_of
 
-ENGINES = {"torch": ("plackett.engines.torch", "train")}
+# Name -> (module, extra that installs what it needs). onnxruntime comes with the bare install.
+ENGINES = {
+    "torch": ("plackett.engines.torch", "train"),
+    "onnx": ("plackett.engines.onnx", "train"),
+    "openvino": ("plackett.engines.openvino", "openvino"),
+}
 
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -27,8 +34,8 @@ PRECISIONS = ("fp32", "bf16", "int8")
 class EngineSettings:
     """How an engine should run. `device` is torch's name of one, None for the best that is there.
 
-    `precision` is one of `PRECISIONS`, None for what the checkpoint was saved or exported in. `threads` is a number of
-    processor threads, None for all that this process may use.
+    `precision` is one of `PRECISIONS`, None for fp32, or what an export was made in. `threads` is a number of processor
+    threads, None for all that this process may use; torch has one such number for the whole process.
     """
 
     device: str | None = None
@@ -45,14 +52,38 @@ class EngineSettings:
 
 
 class Engine(Protocol):
-    """Scores one batch of token ids; safe to call from several threads."""
+    """Scores one batch of what the tokenizer beside it makes; safe to call from several threads."""
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
 
-    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
-        """Raw logits of the pairs, in their order: float32 (pairs, labels)."""
+    def score(self, batch: Any) -> NDArray[np.float32]:
+        """Raw logits of the pairs, in their order: float32 (pairs, labels).
+
+        `batch` is `EncodedPairs`, or `TextPairs` where the engine reads texts.
+        """
         ...
+
+
+class Tokenizer(Protocol):
+    """Makes of pairs of texts what the engine beside it scores."""
+
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str], /) -> WindowedPairs:
+        """All pairs, in input order. `name` gives what an error calls a pair."""
+        ...
+
+    def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a CrossEncoder is made of."""
+
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    engine: Engine
 
 
 class FakeEngine:
@@ -73,6 +104,34 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
     """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
-    module, extra = ENGINES["torch" if name == "auto" else name]
+    module, extra = ENGINES[automatic(checkpoint, settings) if name == "auto" else name]
     engine: Engine = require(module, extra=extra).load(checkpoint, settings)
     return engine
+
+
+def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
+    """What "auto" stands for: torch for weights where it is installed, else the fastest engine that has an export."""
+    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and is_installed("torch")):
+        return "torch"
+    stored = STORED_AS[settings.precision] if settings.precision else None
+    there = {engine for engine, precision in exports_of(checkpoint.folder) if stored in (None, precision)}
+    if "openvino" in there and is_installed("openvino"):
+        return "openvino"
+    return min(there, default="torch")
+
+
+def is_url(model: str | os.PathLike[str]) -> bool:
+    """Whether a name is a server's address, in place of a folder or a hub id."""
+    return str(model).startswith(("http://", "https://"))
+
+
+def open_remote(url: str, *, activation: str | None, settings: Mapping[str, object]) -> Parts:
+    """A server that reranks, as an engine. SettingError for `settings` that were given: they are the server's own."""
+    given = [name for name, value in settings.items() if value not in (None, False, "auto")]
+    if given:
+        raise SettingError(
+            f"{', '.join(given)} cannot be chosen for {url}: a server runs as it was started; leave it out"
+        )
+    from plackett.engines import remote  # here, because the HTTP client is a third of `import plackett`
+
+    return remote.connect(url, activation)

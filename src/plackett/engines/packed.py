@@ -1,11 +1,9 @@
 """The forward pass of the BERT family without padding.
 
 The tokens of a batch stand one after the other in one matrix, (tokens, hidden), shortest pair first. Only attention
-looks at pairs: those of equal length go through it together. The last layer is computed for the first token of each
-pair, which is all that the head reads.
+looks at pairs. The last layer is computed for the first token of each pair, which is all that the head reads. In bf16
+the products of weights are; what is added up, normed and read by the head stays in fp32.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plackett.batching import EncodedPairs
+from plackett.engines.attention import ForFirstTokens, Pairs, between_tokens
 from plackett.engines.families import Affine, EncoderWeights, LayerWeights
 from plackett.engines.linear import Linear
 
@@ -22,34 +21,30 @@ _STEP = 32
 rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes."""
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Where the pairs of a batch are: row of the first token of each, and (pairs, tokens of each) by length."""
-
-    first: Tensor
-    groups: list[tuple[int, int]]
-
-
 class PackedEncoder:
     """Runs the given weights, in parts copied: they must not change while it is used."""
 
-    def __init__(self, weights: EncoderWeights, *, token_types: bool) -> None:
+    def __init__(self, weights: EncoderWeights, *, token_types: bool, dtype: torch.dtype = torch.float32) -> None:
         self._weights = weights
         self._token_types = token_types
-        self._project = Linear(*weights.project) if weights.project else None
-        self._layers = [_Layer(layer, weights.heads, weights.epsilon) for layer in weights.layers]
+        self._project = Linear(*weights.project, dtype=torch.float32) if weights.project else None
+        self._layers = [_Layer(layer, weights, dtype) for layer in weights.layers[:-1]]
+        self._last = _LastLayer(weights.layers[-1], weights, dtype)
 
     def __call__(self, batch: EncodedPairs) -> Tensor:
         """Logits of the pairs in their order, (pairs, labels)."""
         order = np.argsort(batch.lengths, kind="stable")
         batch = batch.select(order)
         lengths, counts = np.unique(batch.lengths, return_counts=True)
-        pairs = _Pairs(self._rows(batch.cu_seqlens[:-1]), list(zip(counts.tolist(), lengths.tolist(), strict=True)))
+        pairs = Pairs(
+            first=self._rows(batch.cu_seqlens[:-1]),
+            groups=list(zip(counts.tolist(), lengths.tolist(), strict=True)),
+            cu_seqlens=torch.from_numpy(batch.cu_seqlens.astype(np.int32)).to(self._weights.words.device),
+        )
         hidden = self._embed(batch)
-        for layer in self._layers[:-1]:
+        for layer in self._layers:
             hidden = layer(hidden, pairs)
-        logits = self._head(self._layers[-1](hidden, pairs, first_only=True))
-        return logits[np.argsort(order)]
+        return self._head(self._last(hidden, pairs))[np.argsort(order)]
 
     def _embed(self, batch: EncodedPairs) -> Tensor:
         weights = self._weights
@@ -71,38 +66,43 @@ class PackedEncoder:
 class _Layer:
     """Self-attention and feed-forward, each added to its input and normed."""
 
-    def __init__(self, weights: LayerWeights, heads: int, epsilon: float) -> None:
-        self._heads, self._epsilon = heads, epsilon
-        self._query = Linear(*weights.query)
-        self._key_value = Linear(*map(torch.cat, zip(weights.key, weights.value, strict=True)))
-        self._attention, self._attention_norm = Linear(*weights.attention), weights.attention_norm
-        self._up, self._down = Linear(*weights.up, gelu=True), Linear(*weights.down)
-        self._output_norm = weights.output_norm
+    def __init__(self, layer: LayerWeights, weights: EncoderWeights, dtype: torch.dtype) -> None:
+        self._heads = weights.heads
+        of_inputs = zip(layer.query, layer.key, layer.value, strict=True)
+        self._query_key_value = Linear(*map(torch.cat, of_inputs), dtype=dtype)
+        self._rest = _AfterAttention(layer, weights.epsilon, dtype)
 
-    def __call__(self, hidden: Tensor, pairs: _Pairs, *, first_only: bool = False) -> Tensor:
-        """(tokens, hidden) -> (tokens, hidden), or (pairs, hidden) for the first tokens only."""
-        rows = hidden[pairs.first] if first_only else hidden
-        attended = self._attend(self._query(rows), self._key_value(hidden), pairs, first_only)
+    def __call__(self, hidden: Tensor, pairs: Pairs) -> Tensor:
+        """(tokens, hidden) -> (tokens, hidden)."""
+        return self._rest(between_tokens(self._query_key_value(hidden), pairs, self._heads), hidden)
+
+
+class _LastLayer:
+    """The same for the first tokens only."""
+
+    def __init__(self, layer: LayerWeights, weights: EncoderWeights, dtype: torch.dtype) -> None:
+        self._query = Linear(*layer.query, dtype=dtype)
+        self._attend = ForFirstTokens(layer.key, layer.value, weights.heads)
+        self._rest = _AfterAttention(layer, weights.epsilon, dtype)
+
+    def __call__(self, hidden: Tensor, pairs: Pairs) -> Tensor:
+        """(tokens, hidden) -> (pairs, hidden)."""
+        first = hidden[pairs.first]
+        return self._rest(self._attend(self._query(first), hidden, pairs), first)
+
+
+class _AfterAttention:
+    """From what attention gathered to the output of the layer."""
+
+    def __init__(self, layer: LayerWeights, epsilon: float, dtype: torch.dtype) -> None:
+        self._attention, self._attention_norm = Linear(*layer.attention, dtype=dtype), layer.attention_norm
+        self._up, self._down = Linear(*layer.up, dtype=dtype, gelu=True), Linear(*layer.down, dtype=dtype)
+        self._output_norm, self._epsilon = layer.output_norm, epsilon
+
+    def __call__(self, attended: Tensor, rows: Tensor) -> Tensor:
+        """Both (rows, hidden), `rows` the input of the layer."""
         rows = _norm(self._attention(attended, residual=rows), self._attention_norm, self._epsilon)
         return _norm(self._down(self._up(rows), residual=rows), self._output_norm, self._epsilon)
-
-    def _attend(self, query: Tensor, key_value: Tensor, pairs: _Pairs, first_only: bool) -> Tensor:
-        """Every query row attends to the tokens of its own pair."""
-        of_heads = (self._heads, query.shape[1] // self._heads)
-        *queries, filling = _split(query, [count if first_only else count * length for count, length in pairs.groups])
-        *keys_values, _ = _split(key_value, [count * length for count, length in pairs.groups])
-        attended = []
-        for (count, length), q, kv in zip(pairs.groups, queries, keys_values, strict=True):
-            key, value = kv.view(count, length, 2, *of_heads).permute(2, 0, 3, 1, 4)
-            out = F.scaled_dot_product_attention(q.view(count, -1, *of_heads).transpose(1, 2), key, value)
-            attended.append(out.transpose(1, 2).reshape(q.shape))
-        return torch.cat([*attended, filling])
-
-
-def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
-    """The rows of each group, and those that fill up behind them."""
-    parts: tuple[Tensor, ...] = torch.split(rows, [*sizes, len(rows) - sum(sizes)])
-    return parts
 
 
 def _norm(rows: Tensor, affine: Affine, epsilon: float) -> Tensor:

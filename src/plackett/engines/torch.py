@@ -1,6 +1,8 @@
 """The torch engine: the BERT family without padding, any other sequence classifier in padded batches."""
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,18 +13,25 @@ from plackett.checkpoint import Checkpoint
 from plackett.engines import EngineSettings
 from plackett.engines.families import read_weights
 from plackett.engines.packed import PackedEncoder
+from plackett.engines.processor import BF16, instructions
+from plackett.engines.threads import usable_threads
 from plackett.errors import SettingError
 from plackett.model import load_model, padded_inputs
 
 
 class TorchEngine:
-    """Runs a transformers model in fp32, as it is now: for a model that has learned on, make a new engine."""
+    """Runs a transformers model, as it is now: for a model that has learned on, make a new engine.
+
+    `dtype` is what it computes in, by default what the model is in; logits are float32 anyway.
+    """
 
     token_budget = 2048
 
-    def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None) -> None:
         self._labels = checkpoint.labels
-        self._forward = packed_forward(model, checkpoint) or padded_forward(model, checkpoint)
+        self._forward = packed_forward(model, checkpoint, dtype=dtype) or padded_forward(
+            model if dtype is None else _converted(model, dtype), checkpoint
+        )
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
@@ -36,10 +45,14 @@ class TorchEngine:
 Forward = Callable[[EncodedPairs], torch.Tensor]
 
 
-def packed_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward | None:
+def packed_forward(
+    model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None
+) -> Forward | None:
     """Plackett's own forward pass, for plain members of the BERT family."""
     weights = read_weights(model)
-    return PackedEncoder(weights, token_types=checkpoint.token_types) if weights else None
+    if weights is None:
+        return None
+    return PackedEncoder(weights, token_types=checkpoint.token_types, dtype=dtype or torch.float32)
 
 
 def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
@@ -55,9 +68,49 @@ def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
     return forward
 
 
+def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy with the encoder in `dtype` and the head as it is: bf16 logits have 8 bits, and would make many ties."""
+    converted: Any = copy.deepcopy(model)
+    converted.base_model.to(dtype)
+    for name, head in converted.named_children():
+        if name != converted.base_model_prefix:
+            head.register_forward_pre_hook(lambda _, inputs: tuple(tensor.float() for tensor in inputs))
+    return converted  # type: ignore[no-any-return]
+
+
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
-    """The checkpoint's weights in fp32 on a device: by default CUDA or MPS where there is one, else the CPU."""
-    return TorchEngine(_moved(load_model(checkpoint), settings.device or _default_device()), checkpoint)
+    """The checkpoint's weights on a device: by default CUDA or MPS where there is one, else the CPU; in fp32 or bf16.
+
+    `settings.threads` is set for the whole process, as torch has one number for all of its models: the engine that was
+    loaded last decides. None leaves torch's own number, unless this process may use fewer.
+    """
+    device = settings.device or _default_device()
+    dtype = _dtype(settings.precision, device)
+    model = _moved(load_model(checkpoint), device)
+    _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
+    return TorchEngine(model, checkpoint, dtype=dtype)
+
+
+def _dtype(precision: str | None, device: str) -> torch.dtype | None:
+    """None for fp32, which the model is loaded in. SettingError for what this engine or this processor cannot do."""
+    if precision == "int8":
+        raise SettingError(
+            "the torch engine has no int8; export the checkpoint: plackett export CHECKPOINT --engine openvino "
+            "--precision int8 --output FOLDER, and name FOLDER as the model"
+        )
+    if precision != "bf16":
+        return None
+    if torch.device(device).type == "cpu" and instructions().isdisjoint(BF16):
+        raise SettingError(
+            f"this processor has no bf16 instructions ({' or '.join(BF16)}), without which bf16 is slower than fp32; "
+            "leave precision out, or export to int8: plackett export CHECKPOINT --precision int8 --output FOLDER"
+        )
+    return torch.bfloat16
+
+
+def _use_threads(threads: int) -> None:
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
 
 
 def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:

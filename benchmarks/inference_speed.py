@@ -1,0 +1,360 @@
+"""How fast reranking is, beside the libraries that people use for it, on the same pairs, checkpoint and cores.
+
+    make bench          or, with what is installed:
+    python benchmarks/inference_speed.py [--rounds 5] [--queries 2] [--layers 6 --layers 12] [--only NAME ...]
+        [--peers PYTHON] [--rerankers PYTHON] [--work FOLDER]
+
+Each way is a process of its own that answers one query with its documents at a time; a round asks each of them all
+queries, in turn. `--peers` is a Python with sentence-transformers and its exports, `--rerankers` one with FlashRank and
+fastembed: a peer whose environment or export is not there is left out, with a note. The workloads are those of
+PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same rounds. "share" is the work that
+the model takes without padding and with the last layer for the first token only, over seconds and ceiling; "share,
+whole" counts the last layer for all tokens. Results: benchmarks/results/inference_speed.json, .png.
+"""
+
+import argparse
+import dataclasses
+import gzip
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import numpy as np
+import torch
+from gemm_ceiling import ceiling
+from scipy.stats import kendalltau
+
+from plackett.checkpoint import read_checkpoint
+from plackett.engines import processor
+from plackett.engines.threads import usable_threads
+from plackett.pydocs import read_objects
+from plackett.tokenization import PairTokenizer
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "inference_speed.json"
+DEFAULT = "sentence_transformers:torch:fp32"
+OURS = [
+    *(f"plackett:torch:{precision}" for precision in ("fp32", "bf16")),
+    *(f"plackett:onnx:{precision}" for precision in ("fp32", "int8")),
+    *(f"plackett:openvino:{precision}" for precision in ("fp32", "bf16", "int8")),
+]
+THEIRS = [
+    DEFAULT,
+    "sentence_transformers:torch:bf16",
+    "sentence_transformers:onnx:fp32",
+    "sentence_transformers:onnx:int8",
+    "sentence_transformers:openvino:fp32",
+    "sentence_transformers:openvino:int8",
+    "flashrank:onnx:fp32",
+    "fastembed:onnx:fp32",
+]
+
+Request = dict[str, Any]
+
+
+class Way:
+    """One way of reranking: a process, and what it took."""
+
+    def __init__(self, name: str, python: str, folder: Path) -> None:
+        self.name, self.seconds, self.scores, self.peak = name, list[list[float]](), list[list[float]](), 0.0
+        self._log = (folder / f"{name.replace(':', '-')}.log").open("w")
+        self._process = subprocess.Popen(
+            [python, HERE / "inference_peers.py", name, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environment(),
+        )
+
+    def ask(self, request: Request) -> dict[str, Any]:
+        """One query. RuntimeError with the last line of its log where the process has ended."""
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            lines = Path(self._log.name).read_text().strip().splitlines()
+            raise RuntimeError(lines[-1] if lines else "ended without a word")
+        answer: dict[str, Any] = json.loads(line)
+        self.peak = answer["peak MB"]
+        return answer
+
+    def round(self, requests: Sequence[Request]) -> None:
+        """All queries once."""
+        answers = [self.ask(request) for request in requests]
+        self.seconds.append([answer["seconds"] for answer in answers])
+        self.scores = [answer["scores"] for answer in answers]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """The ways that answer, seconds to their first scores, and why others do not."""
+
+    ways: list[Way]
+    cold: dict[str, float]
+    notes: dict[str, str]
+
+
+def environment() -> dict[str, str]:
+    """Of every process: no network, and threads as many as this process may use."""
+    threads = str(usable_threads())
+    offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return os.environ | offline | {"OMP_NUM_THREADS": threads}
+
+
+def workload(kind: str, queries: int) -> list[Request]:
+    """`short` or `long` documents: 100 short ones, or 20 long ones, a query."""
+    data = Path(os.environ.get("PLACKETT_DATA", "/nowhere")) / "workload" / f"{kind}.jsonl.gz"
+    documents = 100 if kind == "short" else 20
+    if data.is_file():
+        with gzip.open(data, "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for _, line in zip(range(queries), lines, strict=False)]
+        return [{"query": row["query"], "documents": row["docs"][:documents]} for row in rows]
+    objects = read_objects()
+    texts = [item.document for item in objects]
+    if kind == "long":
+        texts = [" ".join(texts[start : start + 6]) for start in range(0, len(texts), 6)]
+    starts = range(0, queries * documents, documents)
+    return [{"query": objects[start].query, "documents": texts[start % len(texts) :][:documents]} for start in starts]
+
+
+def work(folder: Path, requests: Sequence[Request]) -> tuple[dict[str, float], dict[str, int]]:
+    """GFLOP of all requests, needed and with a whole last layer; and counts of pairs and tokens."""
+    config = json.loads((folder / "config.json").read_text())
+    hidden, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    pairs = [(request["query"], document) for request in requests for document in request["documents"]]
+    lengths = PairTokenizer.from_checkpoint(read_checkpoint(folder)).encode(pairs).lengths.astype(float)
+    products = 2 * hidden * (4 * hidden + 2 * inner)  # of a token in a layer
+    layer = lengths * (products + 4 * hidden * lengths)
+    last = products + 2 * hidden * config["num_attention_heads"] * 2 * lengths  # of the first token
+    flop = {"needed": ((layers - 1) * layer + last).sum(), "whole": (layers * layer).sum()}
+    return {name: value / 1e9 for name, value in flop.items()}, {"pairs": len(pairs), "tokens": int(lengths.sum())}
+
+
+def start(names: Sequence[str], pythons: Mapping[str, str], folder: Path, requests: Sequence[Request]) -> Started:
+    """Start each way, and take the time from there to its first score."""
+    ways, cold, notes = list[Way](), dict[str, float](), dict[str, str]()
+    first = {"query": requests[0]["query"], "documents": requests[0]["documents"][:1]}
+    for name in names:
+        python = pythons.get(name, "")
+        place = folder / ("ours" if name.startswith("plackett") else "theirs")
+        if not python:
+            notes[name] = "its environment is not there: make peers"
+            continue
+        if missing := prepare(name, python, place):
+            notes[name] = missing
+            continue
+        began = time.perf_counter()
+        way = Way(name, python, place)
+        try:
+            way.ask(first)
+        except RuntimeError as error:
+            notes[name] = str(error)
+            way.close()
+            continue
+        cold[name] = time.perf_counter() - began
+        ways.append(way)
+    return Started(ways, cold, notes)
+
+
+def prepare(name: str, python: str, folder: Path) -> str:
+    """Have the export of a way made, where it needs one. What stood in the way, else an empty text."""
+    library, engine, _ = name.split(":")
+    if engine == "torch" or library in ("flashrank", "fastembed"):
+        return ""
+    command = [python, HERE / "inference_peers.py", name, folder, "prepare"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def calibration(folder: Path) -> None:
+    """Lists and texts to calibrate int8 on: Python's documentation, nothing of the workload."""
+    place = folder / "calibration"
+    place.mkdir(parents=True, exist_ok=True)
+    objects = read_objects()[:400]
+    texts = [json.dumps({"text": item.document}) for item in objects]
+    (place / "train.jsonl").write_text("\n".join(texts) + "\n")
+
+
+def report(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
+    """One row of the results."""
+    flat = [value for one in way.seconds for value in one]
+    total = statistics.median(sum(one) for one in way.seconds)
+    precision = way.name.rpartition(":")[2]
+    rate = facts["ceiling"].get(precision)
+    differences = [np.abs(np.subtract(*both)).max() for both in zip(way.scores, reference, strict=True)]
+    return {
+        "name": way.name,
+        "pairs/s": round(facts["pairs"] / total, 1),
+        "ms for 100 documents": round(100_000 * total / facts["pairs"], 1),
+        "p50 ms": round(1000 * float(np.quantile(flat, 0.5)), 1),
+        "p95 ms": round(1000 * float(np.quantile(flat, 0.95)), 1),
+        "peak MB": round(way.peak),
+        "cold start s": round(started.cold[way.name], 2),
+        "max difference": float(f"{max(differences):.2g}"),
+        "tau": round(float(np.mean([kendalltau(a, b)[0] for a, b in zip(way.scores, reference, strict=True)])), 4),
+        "top 10": round(float(np.mean([_overlap(*both) for both in zip(way.scores, reference, strict=True)])), 3),
+        "share": round(facts["GFLOP"]["needed"] / total / rate, 3) if rate else None,
+        "share, whole": round(facts["GFLOP"]["whole"] / total / rate, 3) if rate else None,
+    }
+
+
+def _overlap(scores: Sequence[float], reference: Sequence[float]) -> float:
+    best = [set(np.argsort(-np.array(values), kind="stable")[:10].tolist()) for values in (scores, reference)]
+    return len(best[0] & best[1]) / len(best[1])
+
+
+def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -> Request:
+    """One checkpoint on one workload."""
+    for place in ("ours", "theirs"):
+        checkpoints.save(folder / place, layers=layers)
+        calibration(folder / place)
+    requests = workload(kind, options.queries if kind == "short" else 1)
+    gflop, counts = work(folder / "ours", requests)
+    names = [name for name in [*THEIRS, *OURS] if name == DEFAULT or not options.only or name in options.only]
+    started = start(names, pythons(options), folder, requests)
+    ceilings = []
+    try:
+        for way in started.ways:
+            way.round(requests)  # warm
+            way.seconds.clear()
+        for number in range(options.rounds):
+            ceilings.append(ceiling(384, 1536))
+            for way in started.ways:
+                way.round(requests)
+            print(f"{layers} layers, {kind}: round {number + 1} of {options.rounds}", file=sys.stderr)
+    finally:
+        for way in started.ways:
+            way.close()
+    rates = {name: round(statistics.median(one[name] for one in ceilings), 1) for name in ceilings[0]}
+    facts = {**counts, "GFLOP": {name: round(value, 1) for name, value in gflop.items()}, "ceiling": rates}
+    reference = next(way.scores for way in started.ways if way.name == DEFAULT)
+    rows = [report(way, started, reference, facts) for way in started.ways]
+    slowest = next(row["pairs/s"] for row in rows if row["name"] == DEFAULT)
+    rows = [row | {"ratio": round(row["pairs/s"] / slowest, 2)} for row in rows]
+    return {"layers": layers, "workload": kind, "queries": len(requests), **facts, "ways": rows, "notes": started.notes}
+
+
+def pythons(options: argparse.Namespace) -> dict[str, str]:
+    """The interpreter of each way; ways that run here run in this one."""
+    of_library = {"flashrank": options.rerankers, "fastembed": options.rerankers, "plackett": sys.executable}
+    here = {DEFAULT, "sentence_transformers:torch:bf16"}
+    found = {
+        name: sys.executable if name in here else of_library.get(name.split(":")[0], options.peers) for name in THEIRS
+    }
+    found |= dict.fromkeys(OURS, sys.executable)
+    return {name: str(python) for name, python in found.items() if python and Path(python).exists()}
+
+
+COLUMNS = (
+    "ratio",
+    "pairs/s",
+    "p50 ms",
+    "p95 ms",
+    "peak MB",
+    "cold start s",
+    "max difference",
+    "tau",
+    "top 10",
+    "share",
+)
+
+
+def table(result: Request) -> str:
+    """For people."""
+    columns = [
+        "ratio",
+        "pairs/s",
+        "p50 ms",
+        "p95 ms",
+        "peak MB",
+        "cold start s",
+        "max difference",
+        "tau",
+        "top 10",
+        "share",
+    ]
+    lines = [f"{result['layers']} layers, {result['workload']}: {result['pairs']} pairs, {result['tokens']} tokens"]
+    lines.append(f"ceiling {result['ceiling']} GFLOP/s")
+    lines.append(" " * 40 + "".join(f"{column:>15}" for column in COLUMNS))
+    for row in sorted(result["ways"], key=lambda row: row["ratio"]):
+        lines.append(
+            f"{row['name']:40}" + "".join(f"{row[column] if row[column] is not None else '':>15}" for column in columns)
+        )
+    lines += [f"left out: {name}: {note}" for name, note in result["notes"].items()]
+    return "\n".join(lines)
+
+
+def plot(results: Sequence[Request], path: Path) -> None:
+    """Ratios to sentence-transformers' default, a panel for each checkpoint and workload."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(6 * len(results), 5), squeeze=False, layout="constrained")
+    for axis, result in zip(axes[0], results, strict=True):
+        rows = sorted(result["ways"], key=lambda row: row["ratio"])
+        colours = ["#c44" if row["name"].startswith("plackett") else "#999" for row in rows]
+        names = [row["name"].replace("_", "-").replace(":", " ") for row in rows]
+        bars = axis.barh(names, [row["ratio"] for row in rows], color=colours)
+        axis.bar_label(bars, [f"{row['ratio']:.2f}" for row in rows], padding=3)
+        axis.set_title(f"{result['layers']} layers, {result['workload']} documents")
+        axis.set_xlabel("pairs/s, ratio to sentence-transformers' default")
+        axis.margins(x=0.15)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    """All checkpoints and workloads."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--queries", type=int, default=2)
+    parser.add_argument("--layers", type=int, action="append")
+    parser.add_argument("--workload", action="append", choices=["short", "long"])
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--peers")
+    parser.add_argument("--rerankers")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/plackett-speed"))
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    torch.set_num_threads(usable_threads())
+    results = []
+    for layers in options.layers or [6, 12]:
+        for kind in options.workload or ["short", "long"]:
+            results.append(measure(options.work / f"{layers}-layers", layers, kind, options))
+            print(table(results[-1]), flush=True)
+    document = {
+        "processor": processor.name(),
+        "instructions": [name for name in processor.RELEVANT if name in processor.instructions()],
+        "threads": usable_threads(),
+        "rounds": options.rounds,
+        "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
+        "results": results,
+    }
+    options.output.parent.mkdir(exist_ok=True)
+    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    plot(results, options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Raw logit -> probability, and `calibration.json`, the file of a checkpoint that holds it. Applying needs numpy only.
+
+The file is `{"version": 1, "method": NAME, ...}` with the fields of the method's record here. Every calibration is a
+function of the logit that never falls, so it changes no order; an isotonic one may make ties.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.errors import CheckpointError, SettingError
+
+FILE = "calibration.json"
+VERSION = 1
+LIMIT = 1e30  # of every number in a calibration: far beyond any that was fitted, and no logit can make NaN of it
+
+Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-logits)), without overflow."""
+    scores: Floats = np.exp(-np.logaddexp(np.zeros_like(logits), -logits))
+    return scores
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """sigmoid(logit / temperature): Guo et al. 2017, On Calibration of Modern Neural Networks."""
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        _check({"temperature": self.temperature}, positive="temperature")
+
+    def __call__(self, logits: Floats) -> Floats:
+        """Probabilities, in the shape and type of the logits."""
+        return _as(logits, sigmoid(np.asarray(logits, np.float64) / self.temperature))
+
+
+@dataclass(frozen=True)
+class Platt:
+    """sigmoid(slope * logit + intercept): Platt 1999, Probabilistic Outputs for Support Vector Machines."""
+
+    slope: float
+    intercept: float
+
+    def __post_init__(self) -> None:
+        _check({"slope": self.slope, "intercept": self.intercept}, positive="slope")
+
+    def __call__(self, logits: Floats) -> Floats:
+        """Probabilities, in the shape and type of the logits."""
+        return _as(logits, sigmoid(self.slope * np.asarray(logits, np.float64) + self.intercept))
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """A line through knots, level beyond the ends: Zadrozny and Elkan 2002, Transforming Classifier Scores."""
+
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name, values in (("logits", self.logits), ("probabilities", self.probabilities)):
+            if not isinstance(values, Sequence) or isinstance(values, str):
+                raise ValueError(f"{name} is no list of numbers")
+            _check({f"{name}[{index}]": value for index, value in enumerate(values)})
+            object.__setattr__(self, name, tuple(values))
+        if not self.logits or len(self.logits) != len(self.probabilities):
+            raise ValueError(f"{len(self.logits)} logits but {len(self.probabilities)} probabilities")
+        if any(left >= right for left, right in pairwise(self.logits)):
+            raise ValueError("the logits do not rise")
+        if any(left > right for left, right in pairwise((0, *self.probabilities, 1))):
+            raise ValueError("the probabilities fall, or leave the range from 0 to 1")
+
+    def __call__(self, logits: Floats) -> Floats:
+        """Probabilities, in the shape and type of the logits."""
+        return _as(logits, np.interp(np.asarray(logits, np.float64), self.logits, self.probabilities))
+
+
+Calibration = Temperature | Platt | Isotonic
+METHODS: dict[str, Callable[..., Calibration]] = {"temperature": Temperature, "platt": Platt, "isotonic": Isotonic}
+
+
+def method_of(calibration: Calibration) -> str:
+    """The name of its method in `METHODS`."""
+    return next(name for name, record in METHODS.items() if record is type(calibration))
+
+
+def parameters_of(calibration: Calibration) -> dict[str, float]:
+    """What there is to say of a calibration in a line; of an isotonic one, the number of its knots and its ends."""
+    if isinstance(calibration, Isotonic):
+        lowest, highest = calibration.probabilities[0], calibration.probabilities[-1]
+        return {"knots": len(calibration.logits), "lowest": lowest, "highest": highest}
+    return asdict(calibration)
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """The calibration of a checkpoint: SettingError where it has none, CheckpointError where it cannot be read."""
+    path = folder / FILE
+    again = f"plackett calibrate {folder} --data LISTS"
+    if not path.is_file():
+        raise SettingError(f"{folder} has no {FILE}, so its scores are not calibrated; fit one: {again}")
+    try:
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        version = values.pop("version")
+        if version == VERSION:
+            return METHODS[values.pop("method")](**values)
+        if not isinstance(version, int) or version < VERSION:
+            raise ValueError(f"there is no version {version!r}")
+    except (AttributeError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error!r}); calibrate again: {again}") from error
+    raise CheckpointError(f"{path} is of version {version}, this Plackett knows {VERSION}: install a newer one")
+
+
+def dump_calibration(calibration: Calibration) -> str:
+    """The content of `calibration.json`; the same calibration gives the same bytes."""
+    return json.dumps({"version": VERSION, "method": method_of(calibration), **asdict(calibration)}, indent=2) + "\n"
+
+
+def _as(logits: Floats, probabilities: NDArray[np.float64]) -> Floats:
+    found: Floats = probabilities.clip(0, 1).astype(logits.dtype)
+    return found
+
+
+def _check(numbers: dict[str, Any], *, positive: str = "") -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} is {value!r}, no number")
+        if abs(value) > LIMIT or (name == positive and value < 1 / LIMIT):
+            raise ValueError(f"{name} is {value!r}, out of range")

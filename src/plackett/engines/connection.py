@@ -1,0 +1,205 @@
+"""One server over HTTP: connections used again, patience that ends, and errors that say what to type next."""
+
+import json
+import os
+import re
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx2
+
+from plackett.errors import RemoteError, SettingError
+
+KEY = "PLACKETT_API_KEY"
+
+CONNECT, ANSWER = 5.0, 60.0  # seconds until a server is not there, and until it has not answered
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # before each further attempt, where the server asks for no longer ones
+PATIENCE = 60.0  # seconds of pauses for one request
+TRY_AGAIN = {429, 502, 503, 504}
+DROPPED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
+LARGEST = 64_000_000  # bytes of an answer
+SHOWN = 200  # characters of what a server says
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a URL names: `host` in messages, `base` with paths hung on it, `paths` to ask at, `model` after the `#`."""
+
+    host: str
+    base: str
+    query: str
+    paths: tuple[str, ...]
+    model: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """SettingError for what is no address. A path that ends in `rerank` is taken as it is."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+            httpx2.URL(url)
+        except (ValueError, httpx2.InvalidURL):
+            host = port = None
+        if not host:
+            raise SettingError(f"{url} is not an address such as http://localhost:8080")
+        if parts.username is not None or parts.password is not None:
+            raise SettingError(f"the address of {host} holds a password; leave it out and set {KEY} to it")
+        before, _, last = parts.path.rstrip("/").rpartition("/")
+        whole = last.startswith("rerank")
+        path = before if whole else parts.path.rstrip("/")
+        versions = () if whole or re.fullmatch(r"v\d+", last) else ("/v2/rerank", "/v1/rerank")
+        paths = (*versions, f"/{last}" if whole else "/rerank")
+        name = f"[{host}]" if ":" in host else host
+        name = f"{name}:{port}" if port else name
+        return cls(name, f"{parts.scheme}://{name}{path}", parts.query, paths, parts.fragment or None)
+
+    def url(self, path: str) -> str:
+        """Where `path` is asked for."""
+        return f"{self.base}{path}" + (f"?{self.query}" if self.query else "")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: `body` is its JSON, None where it is none; `says` the server's words where it is an error."""
+
+    status: int
+    body: object
+    says: str
+    server: str
+    location: str
+    wait: float
+
+    @property
+    def good(self) -> bool:
+        """Whether it is an answer to the question."""
+        return self.status == 200
+
+
+class Connection:
+    """Asks one server. Safe in threads.
+
+    A busy server (429, 502, 503, 504) and a dropped connection are tried again after a pause, that of `Retry-After`
+    where it asks for one, until `PATIENCE` is spent. Redirects are not followed: the key of the environment variable
+    `KEY` goes to the address that was named and nowhere else.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._key = os.environ.get(KEY, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise SettingError(f"{KEY} holds characters that no key has; set it again")
+        headers = {"User-Agent": f"plackett/{version('plackett')}"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        timeout = httpx2.Timeout(ANSWER, connect=CONNECT, pool=None)
+        self._client = httpx2.Client(headers=headers, timeout=timeout, follow_redirects=False)
+        weakref.finalize(self, self._client.close)
+
+    def get(self, path: str) -> Reply:
+        """The answer at `path`, whatever its status. RemoteError where there is none."""
+        return self._send("GET", path, None)
+
+    def post(self, path: str, question: Mapping[str, object]) -> Reply:
+        """The answer to a question in JSON, whatever its status. RemoteError where there is none."""
+        return self._send("POST", path, question)
+
+    def refusal(self, reply: Reply) -> RemoteError:
+        """The error for an answer that is not good."""
+        host = self.address.host
+        key = f"does not take the key in {KEY}" if self._key else f"wants a key: set {KEY}"
+        nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: name the whole address"
+        text = {
+            401: f"{host} {key}",
+            403: f"{host} {key}",
+            404: nothing,
+            405: nothing,
+            413: f"{host} takes no request of that size: shorten the documents",
+            429: f"{host} is overloaded, and stayed so or asks for more than {PATIENCE:.0f} s; try again later",
+        }.get(reply.status, f"{host} did not answer the question (status {reply.status})")
+        if 300 <= reply.status < 400:
+            text = f"{host} sends on to {reply.location}; where you trust that, name it as the address"
+        elif not self.address.model and "model" in reply.says.lower():
+            text += "; where it wants the name of a model, put it at the end of the address: #NAME"
+        return RemoteError(f"{text} (it says: {reply.says})" if reply.says else text)
+
+    def _send(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:
+        waited = 0.0
+        for pause in (*PAUSES, None):
+            try:
+                reply = self._once(method, path, question)
+                wait = max(pause or 0.0, reply.wait)
+                if reply.status not in TRY_AGAIN or pause is None or waited + wait > PATIENCE:
+                    return reply
+            except DROPPED as error:
+                if pause is None:
+                    raise RemoteError(
+                        f"{self.address.host} drops the connection: {self._without_key(error)}"
+                    ) from error
+                wait = pause
+            time.sleep(wait)
+            waited += wait
+        raise AssertionError("the last attempt returns or raises")
+
+    def _once(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:
+        host = self.address.host
+        try:
+            with self._client.stream(method, self.address.url(path), json=question) as response:
+                return self._read(response)
+        except DROPPED:
+            raise
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise RemoteError(f"{host} cannot be reached ({self._without_key(error)}); is the server up?") from error
+        except httpx2.TimeoutException as error:
+            raise RemoteError(f"{host} did not answer within {ANSWER:.0f} s") from error
+        except httpx2.RequestError as error:
+            raise RemoteError(f"{host} could not be asked: {self._without_key(error)}") from error
+
+    def _read(self, response: httpx2.Response) -> Reply:
+        """A server that sends a little now and then, or never ends, is given up too."""
+        end, content = time.monotonic() + ANSWER, bytearray()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if time.monotonic() > end:
+                raise RemoteError(f"{self.address.host} did not finish its answer within {ANSWER:.0f} s")
+            if len(content) > LARGEST:
+                raise RemoteError(f"{self.address.host} answers more than {LARGEST:,} bytes, which are no scores")
+        text = content.decode(errors="replace")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        status, headers = response.status_code, response.headers
+        says = "" if status == 200 else self._without_key(_message(body, text))
+        location = urlsplit(headers.get("Location", ""))._replace(query="", fragment="").geturl()
+        return Reply(status, body, says, headers.get("Server", ""), location, _pause(headers.get("Retry-After", "")))
+
+    def _without_key(self, text: object) -> str:
+        return str(text).replace(self._key, "[key]") if self._key else str(text)
+
+
+def _message(body: object, text: str) -> str:
+    """The server's own words: TEI and llama.cpp say `error`, Cohere `message`, Jina `detail`."""
+    while isinstance(body, dict):
+        body = next((body[name] for name in ("message", "error", "detail") if body.get(name)), None)
+    words = " ".join((text if body is None else str(body)).split())
+    return words if len(words) <= SHOWN else words[:SHOWN] + "…"
+
+
+def _pause(header: str) -> float:
+    """Seconds of a Retry-After, which are a number or a date."""
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,59 @@
+"""The openvino engine: an exported graph in OpenVINO, without torch."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from plackett.batching import EncodedPairs
+from plackett.checkpoint import Checkpoint
+from plackett.engines import EngineSettings
+from plackett.engines.exported import cannot_be_read, find_export, on_cpu, padded_feed
+from plackett.engines.threads import usable_threads
+from plackett.errors import SettingError
+
+STEP = 8
+"""Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
+
+
+class OpenvinoEngine:
+    """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids."""
+
+    token_budget = 1024
+
+    def __init__(self, compiled: Any, checkpoint: Checkpoint) -> None:
+        self._request = compiled.create_infer_request()
+        self._checkpoint = checkpoint
+        self._inputs = [item.any_name for item in compiled.inputs]
+        self._lock = threading.Lock()  # one request uses all threads; a second one at a time would only take memory
+
+    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs, labels)."""
+        if not len(batch):
+            return np.empty((0, self._checkpoint.labels), np.float32)
+        feed = padded_feed(batch, self._checkpoint, self._inputs, STEP)
+        with self._lock:
+            scores: NDArray[np.float32] = self._request.infer(feed)["logits"].copy()
+        return scores
+
+
+def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
+    """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
+    on_cpu("openvino", settings)
+    path, _ = find_export(checkpoint, "openvino", settings.precision)
+    core = openvino.Core()
+    if settings.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
+    options = {
+        # Left to itself, OpenVINO computes in bf16 wherever the processor can.
+        "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
+        "NUM_STREAMS": 1,
+    }
+    try:
+        compiled = core.compile_model(core.read_model(path), "CPU", options)
+    except Exception as error:  # OpenVINO raises bare RuntimeErrors
+        raise cannot_be_read(path, error) from error
+    return OpenvinoEngine(compiled, checkpoint)

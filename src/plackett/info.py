@@ -1,0 +1,166 @@
+"""What this machine and a checkpoint offer: versions, instructions, threads, engines, precisions.
+
+Nothing heavy is imported for it: engines count as installed where their packages are found.
+"""
+
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safetensors import safe_open
+
+from plackett._extras import is_installed
+from plackett.checkpoint import Checkpoint, find_folder, read_checkpoint
+from plackett.engines import ENGINES, EngineSettings, automatic, processor
+from plackett.engines.threads import usable_threads
+from plackett.exports import EXPORTS, exports_of
+
+PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
+
+# What an engine imports, to see whether it is installed. Those that are not here need nothing more.
+NEEDED = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine: whether it is installed, and what to type if not."""
+
+    name: str
+    installed: bool
+    install: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """A graph in the folder: its engine, the precision in which it is stored, its file."""
+
+    engine: str
+    precision: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the folder of a checkpoint holds. `weights` are safetensors' names of their types, empty without any."""
+
+    folder: str
+    model_type: str
+    parameters: int
+    weights: tuple[str, ...]
+    labels: int
+    max_length: int
+    activation: str
+    exports: tuple[Export, ...]
+    facts: bool
+
+
+@dataclass(frozen=True)
+class Info:
+    """This machine. `automatic` is what engine="auto" picks, for the checkpoint where one is named."""
+
+    versions: dict[str, str]
+    system: str
+    processor: str
+    instructions: tuple[str, ...]
+    threads: int
+    bf16: bool
+    engines: tuple[EngineInfo, ...]
+    automatic: str | None
+    checkpoint: Contents | None = None
+
+
+def read_info(name: str | None = None) -> Info:
+    """Of this machine, and of the checkpoint `name`, a folder or what the hub's cache holds. Raises as CrossEncoder."""
+    checkpoint = read_checkpoint(find_folder(name, revision=None, local_files_only=True)) if name is not None else None
+    engines = tuple(_engine(engine, extra) for engine, (_, extra) in ENGINES.items())
+    first = next((engine.name for engine in engines if engine.installed), None)
+    return Info(
+        versions=dict(_versions()),
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor.name(),
+        instructions=tuple(name for name in processor.RELEVANT if name in processor.instructions()),
+        threads=usable_threads(),
+        bf16=not processor.instructions().isdisjoint(processor.BF16),
+        engines=engines,
+        automatic=automatic(checkpoint, EngineSettings()) if checkpoint else first,
+        checkpoint=_contents(checkpoint) if checkpoint else None,
+    )
+
+
+def render(info: Info) -> str:
+    """For people: a line for each thing."""
+    packages = ", ".join(f"{name} {number}" for name, number in info.versions.items())
+    rows = [
+        ("versions", packages),
+        ("system", info.system),
+        ("processor", info.processor),
+        ("instructions", " ".join(info.instructions) or "not known"),
+        ("threads", str(info.threads)),
+        ("bf16", "yes" if info.bf16 else "no: this processor has no instructions for it"),
+        *((f"engine {engine.name}", "installed" if engine.installed else engine.install) for engine in info.engines),
+        ("engine auto", info.automatic or "none is installed"),
+        *(_rows(info.checkpoint) if info.checkpoint else ()),
+    ]
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:{width}}{value}" for name, value in rows)
+
+
+def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
+    yield "checkpoint", contents.folder
+    yield "model", f"{contents.model_type}, {contents.parameters:,} parameters in {' and '.join(contents.weights)}"
+    yield "labels", str(contents.labels)
+    yield "max_length", f"{contents.max_length} tokens"
+    yield "activation", contents.activation
+    for export in contents.exports:
+        yield f"export {export.engine}", f"{export.precision}, {export.file}"
+    if not contents.exports:
+        yield "exports", "none"
+    yield "facts", "plackett.json" if contents.facts else "none: plackett card CHECKPOINT writes them"
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "plackett", version("plackett")
+    yield "python", ".".join(map(str, sys.version_info[:3]))
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue
+
+
+def _engine(name: str, extra: str) -> EngineInfo:
+    installed = all(is_installed(package) for package in NEEDED.get(name, ()))
+    return EngineInfo(name, installed, f"not installed: pip install 'plackett[{extra}]'")
+
+
+def _contents(checkpoint: Checkpoint) -> Contents:
+    parameters, types = _weights(checkpoint.folder)
+    return Contents(
+        folder=str(checkpoint.folder),
+        model_type=checkpoint.model_type,
+        parameters=parameters,
+        weights=types,
+        labels=checkpoint.labels,
+        max_length=checkpoint.max_length,
+        activation=checkpoint.activation,
+        exports=tuple(Export(*key, EXPORTS[key][0]) for key in exports_of(checkpoint.folder)),
+        facts=(checkpoint.folder / "plackett.json").is_file(),
+    )
+
+
+def _weights(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """How many numbers the weights are, and of which types: only the heads of the files are read."""
+    count, types = 0, set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                part = tensors.get_slice(name)
+                size = 1
+                for length in part.get_shape():
+                    size *= length
+                count += size
+                types.add(part.get_dtype())
+    return count, tuple(sorted(types))
