@@ -248,7 +248,8 @@ def test_limits_are_those_that_the_numbers_show():
 
 def test_engines_and_calibration_are_shown_when_they_were_measured():
     engine = EngineFacts(
-        engine="onnx-int8",
+        engine="onnx",
+        precision="int8",
         file="onnx/model_int8.onnx",
         bytes=23_456_789,
         hardware="2 cores",
@@ -260,7 +261,7 @@ def test_engines_and_calibration_are_shown_when_they_were_measured():
     )
     card = render(replace(FACTS, engines=(engine,), calibration=PLATT))
     assert (
-        "| onnx-int8 | onnx/model_int8.onnx | 23.5 MB | 1,234.6 | 81.0 | 1.2e-02 | nDCG@10 0.5058, 0.5041 | "
+        "| onnx | int8 | onnx/model_int8.onnx | 23.5 MB | 1,234.6 | 81.0 | 1.2e-02 | nDCG@10 0.5058, 0.5041 | "
         "2 cores, 100 documents |"
     ) in card
     calibration = section(card, "## Calibration")

