@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench train-speed losses peers compat
+.PHONY: demo test check docs bench train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -55,6 +55,15 @@ compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases o
 $(VENV)-sentence-transformers-%/.installed:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet sentence-transformers==$* 'transformers<5' torch==2.13.0
+	touch $@
+
+sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with FSDP and DeepSpeed, on a CPU; needs a C++ compiler
+	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(BIN)/python -m pytest tests/test_sharding.py
+
+$(VENV)-deepspeed/.installed: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet setuptools wheel
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(@D) \
+		deepspeed==0.19.8 einops==0.8.2 hjson==3.1.0 msgpack ninja py-cpuinfo
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt

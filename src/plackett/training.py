@@ -34,7 +34,7 @@ from plackett.callbacks import (
 )
 from plackett.checkpoint import Checkpoint, check_target, find_folder, read_base, whole_folder
 from plackett.collator import ListCollator
-from plackett.cross_encoder import CrossEncoder, Share
+from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation import Evaluator, measured_names
@@ -44,6 +44,7 @@ from plackett.model import first_token_only, new_model, quiet, with_lora, withou
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
 from plackett.records import Collection
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
+from plackett.sharding import ShardedEngine, check_sharding, in_step, is_sharded, own_scores, whole_weights
 from plackett.tokenization import PairTokenizer
 
 # What safetensors and torch.save say of a disk that is full; neither carries an errno.
@@ -95,9 +96,8 @@ def train(
     """Train on `parts` and write the checkpoint to `recipe.output`, whole or not at all.
 
     The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
-    after the last step. `resume` goes on from the
-    last whole checkpoint of an earlier run of the same recipe. `publish(folder, facts)` adds to the folder before it
-    takes its place: the card, usually.
+    after the last step. `resume` goes on from the last whole checkpoint of an earlier run of the same recipe.
+    `publish(folder, facts)` adds to the folder before it takes its place: the card, usually.
 
     Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a
     training that collapsed.
@@ -108,6 +108,7 @@ def train(
     folder = find_folder(recipe.base, revision=None, local_files_only=False, allow_pickle=pickle)
     base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
     arguments = training_arguments(recipe, dev)
+    check_sharding(recipe, arguments)
     trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
     with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
@@ -210,6 +211,7 @@ class ListTrainer(Trainer):
         self._base = base
         self._evaluator = Evaluator(dev, depth=recipe.depth, measures=recipe.measures)
         self._loss = loss_function(recipe.loss)
+        self.is_sharded = is_sharded(self.accelerator)
         self._early_stop = EarlyStop(recipe.early_stopping) if recipe.early_stopping else None
         self.remove_callback(PrinterCallback)
         self.progress = ProgressBar()
@@ -236,9 +238,11 @@ class ListTrainer(Trainer):
             logits: torch.Tensor = model(**batch).logits
             return logits[:, 0].float()
 
-        batches = inputs["micro_batches"]
+        batches = in_step(inputs["micro_batches"]) if self.is_sharded else inputs["micro_batches"]
         cached = self._recipe.cached_gradients and torch.is_grad_enabled()
         in_batches = cached_scores(score, batches, model) if cached else torch.cat([score(batch) for batch in batches])
+        if self.is_sharded:
+            in_batches = own_scores(in_batches, len(inputs["order"]))
         scores = torch.empty_like(in_batches).index_copy(0, inputs["order"], in_batches)
         matrix, mask = to_matrix(scores, inputs["lengths"])
         labels, _ = to_matrix(inputs["list_labels"], inputs["lengths"])
@@ -250,13 +254,11 @@ class ListTrainer(Trainer):
     ) -> dict[str, float]:
         """Rerank the development collections with the model as it stands: `eval_COLLECTION_MEASURE`.
 
-        They are tokenised once; several processes share the work, in the batches of one.
+        They are tokenised once; several processes share the work, in the batches of one. With weights in shards each
+        does all of it, in step with the others.
         """
-        model = without_lora(self.accelerator.unwrap_model(self.model))
-        encoder = CrossEncoder.from_parts(self._base, TorchEngine(model, self._base))
-        share = Share(self.args.process_index, self.args.world_size, self._total)
         try:
-            found = self._evaluator(encoder, share)
+            found = self._evaluator(*self._encoder_and_share())
         except ScoreError as error:
             raise TrainingError(
                 f"the training collapsed: at step {self.state.global_step} {error}; "
@@ -266,6 +268,13 @@ class ListTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _encoder_and_share(self) -> tuple[CrossEncoder, Share]:
+        if self.is_sharded:
+            return CrossEncoder.from_parts(self._base, ShardedEngine(self.model_wrapped, self._base)), ALONE
+        model = without_lora(self.accelerator.unwrap_model(self.model))
+        share = Share(self.args.process_index, self.args.world_size, self._total)
+        return CrossEncoder.from_parts(self._base, TorchEngine(model, self._base)), share
 
     def _total(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         tensor = torch.from_numpy(array).to(self.args.device)
@@ -310,7 +319,8 @@ def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
                 f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
                 f"train without --resume, or delete {folder}"
             )
-        _check_fits(checkpoint, trainer.model)
+        if not trainer.is_sharded:  # no process has the whole shapes
+            _check_fits(checkpoint, trainer.model)
         return checkpoint
     return None
 
@@ -378,12 +388,13 @@ def _disk_is_not_full(folder: Path) -> Iterator[None]:
 def _write(
     trainer: ListTrainer, facts: TrainingFacts, base: Checkpoint, publish: Callable[[Path, TrainingFacts], None]
 ) -> None:
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
+    weights = whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
     if not trainer.is_world_process_zero():
         return
     with whole_folder(Path(facts.recipe.output)) as folder:
-        without_lora(trainer.accelerator.unwrap_model(trainer.model)).save_pretrained(folder, state_dict=weights)
+        model = without_lora(trainer.accelerator.unwrap_model(trainer.model))
+        # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
+        model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
         make_usable(folder, base, facts.recipe)
         plot_training(facts.log, folder / "training.png")
         publish(folder, facts)
