@@ -161,6 +161,8 @@ def test_what_a_folder_of_its_own_holds(exported, tmp_path):
     assert (facts.engine, facts.precision, facts.file) == ("onnx", "fp32", "onnx/model.onnx")
     assert facts.bytes == (tmp_path / "alone" / "onnx" / "model.onnx").stat().st_size
     assert facts.max_difference < 1e-4
+    assert facts.milliseconds == pytest.approx(100 * 1000 / facts.pairs_per_second)  # a hundred documents
+    assert f"{facts.pairs_per_second:,.1f}" in (tmp_path / "alone" / "README.md").read_text()
 
 
 def test_exports_beside_the_weights_stand_on_the_card(bert, tmp_path):

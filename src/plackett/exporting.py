@@ -3,9 +3,11 @@
 import contextlib
 import shutil
 import tempfile
+import timeit
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from plackett.checkpoint import Checkpoint, copy_tokenizer, find_folder, read_ch
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines import PRECISIONS, processor
 from plackett.engines.families import FAMILIES, EncoderWeights, read_weights
+from plackett.engines.threads import usable_threads
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.exports import EXPORTS, STORED_AS
@@ -49,6 +52,7 @@ DOCUMENTS = (
     "A parser for command line options, with help and defaults. " * 3,
     "Return a new list that holds the items of the given one from the smallest to the largest. " * 40,
 )
+WORKLOAD = [(QUERY, document) for document in DOCUMENTS * 20]  # what the speed on the card is that of
 
 
 @dataclass(frozen=True)
@@ -166,9 +170,13 @@ def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) 
             f"the {engine} graph of {reference.checkpoint.folder} gives logits {difference:.1e} from torch's, more "
             f"than {TOLERANCE:.0e}: it was not written"
         )
+    seconds = _seconds(encoder)
     return EngineFacts(
         engine=engine,
         precision=precision,
+        workload=f"{len(WORKLOAD)} documents of 1 to 680 words, {usable_threads()} threads",
+        pairs_per_second=len(WORKLOAD) / seconds,
+        milliseconds=seconds * 1000,
         file=names[0],
         bytes=sum(path.stat().st_size for path in (work / names[0]).parent.iterdir()),
         hardware=processor.name(),
@@ -219,6 +227,12 @@ def _check_loss(made: EngineFacts, accept_loss: bool) -> None:
             f"{made.engine} in {made.precision} loses {before - after:.4f} {MEASURE} on {made.workload} ({before:.4f} "
             f"to {after:.4f}), more than {MOST_LOST}: it was not written; --accept-loss writes it all the same"
         )
+
+
+def _seconds(encoder: CrossEncoder) -> float:
+    """To score WORKLOAD: the median of three, after one that does not count."""
+    times = timeit.repeat(lambda: encoder.score(WORKLOAD), number=1, repeat=4)
+    return median(times[1:])
 
 
 def _pairs(folder: Path) -> list[tuple[str, str]]:
