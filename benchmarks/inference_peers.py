@@ -11,13 +11,14 @@ file runs in the environments of the peers too, and so imports nothing but what 
 import json
 import math
 import os
-import resource
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from process import peak_resident
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
@@ -160,7 +161,7 @@ def main() -> None:
         start = time.perf_counter()
         scores = score(request["query"], request["documents"])
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        peak = peak_resident()
         print(json.dumps({"scores": list(scores), "seconds": seconds, "peak MB": peak}), file=answers, flush=True)
 
 

@@ -281,24 +281,12 @@ COLUMNS = (
 
 def table(result: Request) -> str:
     """For people."""
-    columns = [
-        "ratio",
-        "pairs/s",
-        "p50 ms",
-        "p95 ms",
-        "peak MB",
-        "cold start s",
-        "max difference",
-        "tau",
-        "top 10",
-        "share",
-    ]
     lines = [f"{result['layers']} layers, {result['workload']}: {result['pairs']} pairs, {result['tokens']} tokens"]
     lines.append(f"ceiling {result['ceiling']} GFLOP/s")
     lines.append(" " * 40 + "".join(f"{column:>15}" for column in COLUMNS))
     for row in sorted(result["ways"], key=lambda row: row["ratio"]):
         lines.append(
-            f"{row['name']:40}" + "".join(f"{row[column] if row[column] is not None else '':>15}" for column in columns)
+            f"{row['name']:40}" + "".join(f"{row[column] if row[column] is not None else '':>15}" for column in COLUMNS)
         )
     lines += [f"left out: {name}: {note}" for name, note in result["notes"].items()]
     return "\n".join(lines)

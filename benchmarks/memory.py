@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from process import peak_resident
 from tqdm import tqdm
 
 from plackett.recipes import make_recipe
@@ -24,12 +25,6 @@ from plackett.training import train
 RESULT = Path(__file__).parent / "results" / "memory.json"
 WORDS = 600  # more than 512 tokens
 CACHED, PLAIN = (10, 100, 1000), (10, 40, 160)
-
-
-def peak_resident() -> int:
-    """Of this process, in MB. Linux's ru_maxrss would begin with that of the process which started this one."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def step(documents: int, words: int, cached: bool) -> int:

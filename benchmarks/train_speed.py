@@ -22,6 +22,7 @@ from typing import Any
 
 import datasets
 import torch
+from process import peak_resident
 from sentence_transformers.cross_encoder import (
     CrossEncoder,
     CrossEncoderTrainer,
@@ -147,12 +148,6 @@ def peak_memory(name: str, size: int, precision: str) -> int:
     command = [sys.executable, __file__, "--only", name, "--size", str(size), "--precision", precision]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.splitlines()[-1])  # what stands above it is the trainer's own
-
-
-def peak_resident() -> int:
-    """Of this process, in MB. Linux's ru_maxrss would begin with that of the process which started this one."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def train_only(name: str, size: int, precision: str) -> int:

@@ -279,9 +279,7 @@ def verify(
     if data is None:
         collection = probes()
     else:
-        [collection, *more] = require("plackett.sources", extra="train").Sources(data=[data], split=split).read(depth)
-        if more:
-            raise SettingError(f"{data} is {len(more) + 1} collections; name one, such as nanobeir:nq")
+        collection = require("plackett.sources", extra="train").read_one(data, depth, split=split)
     done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
     click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
     context.exit(0 if done.within else 1)

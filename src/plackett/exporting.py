@@ -21,12 +21,14 @@ from plackett.engines.families import FAMILIES, EncoderWeights, read_weights
 from plackett.engines.threads import usable_threads
 from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, DataError, SettingError
+from plackett.evaluation import evaluate
 from plackett.exports import EXPORTS, STORED_AS
 from plackett.facts import FILE, EngineFacts, Facts, add_engine, read_facts
 from plackett.model import Reranker, load_model
 from plackett.recording import described, usage
 from plackett.records import Collection
 from plackett.reranking import Candidates
+from plackett.sources import read_one
 
 TOLERANCE = 1e-4
 """Of a raw logit in fp32; of its share of the largest, where that is above 1."""
@@ -185,10 +187,7 @@ def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) 
 
 
 def _lists(name: str) -> Collection:
-    collection: Collection
-    [collection, *more] = require("plackett.sources", extra="train").Sources(data=[name]).read(DEPTH)
-    if more:
-        raise SettingError(f"{name} is {len(more) + 1} collections; name one, such as nanobeir:nq")
+    collection = read_one(name, DEPTH)
     if not any(qrel.relevance > 0 for qrel in collection.qrels):
         raise DataError(f"{name} has no positives: a loss of nDCG@10 cannot be measured; name lists with labels")
     return collection
@@ -198,7 +197,6 @@ def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Colle
     """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
     if reference.checkpoint.labels != 1:
         raise SettingError(f"a model of {reference.checkpoint.labels} labels does not rank; leave out --calibration")
-    evaluate = require("plackett.evaluation", extra="train").evaluate
     candidates = Candidates.of(reference, lists, DEPTH)
     encoder = CrossEncoder(work, engine=made.engine, precision=made.precision)
     expected, found = (side.score_encoded(candidates.encoded) for side in (reference, encoder))

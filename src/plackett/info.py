@@ -3,6 +3,7 @@
 Nothing heavy is imported for it: engines count as installed where their packages are found.
 """
 
+import math
 import platform
 import sys
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ def _engine(name: str, extra: str) -> EngineInfo:
 
 
 def _contents(checkpoint: Checkpoint) -> Contents:
-    parameters, types = _weights(checkpoint.folder)
+    parameters, types = weights_of(checkpoint.folder)
     return Contents(
         folder=str(checkpoint.folder),
         model_type=checkpoint.model_type,
@@ -151,16 +152,13 @@ def _contents(checkpoint: Checkpoint) -> Contents:
     )
 
 
-def _weights(folder: Path) -> tuple[int, tuple[str, ...]]:
+def weights_of(folder: Path) -> tuple[int, tuple[str, ...]]:
     """How many numbers the weights are, and of which types: only the heads of the files are read."""
     count, types = 0, set()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(path, framework="numpy") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - no mapping
                 part = tensors.get_slice(name)
-                size = 1
-                for length in part.get_shape():
-                    size *= length
-                count += size
+                count += math.prod(part.get_shape())
                 types.add(part.get_dtype())
     return count, tuple(sorted(types))

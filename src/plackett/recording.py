@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from transformers import TrainingArguments
 
 from plackett.calibration import method_of, parameters_of
@@ -40,6 +39,7 @@ from plackett.facts import (
     read_facts,
 )
 from plackett.hub import commit_of
+from plackett.info import weights_of
 from plackett.losses import LOSSES
 from plackett.recipes import OF_THE_MACHINE, Recipe, short_paths
 from plackett.records import NOWHERE, Collection, LabeledList, Origin
@@ -115,7 +115,7 @@ def described(folder: Path) -> Facts:
             name=folder.resolve().name,
             base="",
             architecture=json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0],
-            parameters=_parameters(folder),
+            parameters=weights_of(folder)[0],
             max_length=checkpoint.max_length,
             labels=checkpoint.labels,
             activation=checkpoint.activation,
@@ -301,15 +301,6 @@ def _base(name: str) -> tuple[str, str]:
         return Path(name).name, ""
     snapshot = find_folder(name, revision=None, local_files_only=True)
     return name, commit_of(snapshot)
-
-
-def _parameters(folder: Path) -> int:
-    """The number of weights, from the heads of the files."""
-    count = 0
-    for path in sorted(folder.glob("model*.safetensors")):
-        with safe_open(path, framework="numpy") as weights:
-            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return count
 
 
 def _spread(values: Iterable[float]) -> Spread:

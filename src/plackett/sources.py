@@ -70,6 +70,14 @@ def read_named(name: str, *, split: str = "test") -> list[Collection]:
     return [replace(collection, origin=replace(collection.origin, source=name, revision=commit_of(path)))]
 
 
+def read_one(name: str, depth: int, *, split: str = "test") -> Collection:
+    """The one collection of this name, with a first stage; SettingError where the name stands for several."""
+    [collection, *more] = Sources(data=[name], split=split).read(depth)
+    if more:
+        raise SettingError(f"{name} is {len(more) + 1} collections; name one, such as nanobeir:nq")
+    return collection
+
+
 def first_stage(collection: Collection, depth: int) -> Collection:
     """The collection with a run: its own, else BM25's."""
     return collection if collection.run else with_bm25(collection, depth=depth)

@@ -42,7 +42,7 @@ class OpenvinoEngine:
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
     on_cpu("openvino", settings)
-    path, _ = find_export(checkpoint, "openvino", settings.precision)
+    path = find_export(checkpoint, "openvino", settings.precision)
     core = openvino.Core()
     if settings.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
