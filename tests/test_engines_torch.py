@@ -1,5 +1,6 @@
 """The torch engine's bf16, threads and devices."""
 
+import re
 import subprocess
 import sys
 
@@ -16,7 +17,9 @@ from plackett.engines.attention import ForFirstTokens, Pairs, between_tokens
 from plackett.engines.families import Affine
 from plackett.engines.torch import TorchEngine, padded_forward
 from plackett.model import load_model
+from plackett.records import LabeledList
 from plackett.tokenization import PairTokenizer
+from plackett.writers import write_lists
 
 HEADS, LENGTHS = 4, [3, 3, 5, 11]
 
@@ -123,6 +126,19 @@ def test_a_processor_without_bf16(bert, monkeypatch):
 def test_int8_is_for_exports(bert):
     with pytest.raises(SettingError, match=r"the torch engine has no int8; .* plackett export CHECKPOINT .*int8"):
         CrossEncoder(bert, engine="torch", precision="int8")
+
+
+def test_what_is_advised_for_int8_works(run, bert, tmp_path, monkeypatch):
+    with pytest.raises(SettingError) as caught:
+        CrossEncoder(bert, engine="torch", precision="int8")
+    [command] = re.findall(r"plackett (export .* --output FOLDER)", str(caught.value))
+    lists = [LabeledList("sort words", ("the words", "a list", "sorted words"), (0.0, 0.0, 1.0))]
+    write_lists(tmp_path / "lists.jsonl", lists)
+    places = {"CHECKPOINT": bert, "LISTS": tmp_path / "lists.jsonl", "FOLDER": tmp_path / "int8"}
+    monkeypatch.setattr("plackett.exporting.MOST_LOST", 2)  # random weights may rank anything
+    code, _, errors = run(*(places.get(word, word) for word in command.split()))
+    assert code == 0, errors
+    assert CrossEncoder(tmp_path / "int8", precision="int8").predict(PAIRS).shape == (len(PAIRS),)
 
 
 def test_threads_are_those_of_the_process(bert):

@@ -320,7 +320,12 @@ def test_int8_is_near_and_measured(exported, tmp_path):
     assert set(made.measures) == {"nDCG@10", "Kendall's tau"}
     assert 1e-5 < made.max_difference < 0.5
     assert made.bytes < (exported("bert") / "onnx" / "model.onnx").stat().st_size
-    assert "Kendall" in (tmp_path / "alone" / "README.md").read_text()
+    card = (tmp_path / "alone" / "README.md").read_text()
+    assert made.workload.startswith("100 documents")  # what the speed is that of
+    assert made.lists.startswith("judged.jsonl, ")  # what the ranking was measured on
+    [row] = [line for line in card.splitlines() if "Kendall" in line]
+    assert f" on {made.lists} | " in row
+    assert row.endswith(f", {made.workload} |")
 
 
 def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Colle
     }
     return replace(
         made,
-        workload=f"{lists.name}, {agreed.queries} queries",
+        lists=f"{lists.name}, {agreed.queries} queries",
         max_difference=max(agreed.largest, made.max_difference or 0.0),
         measures={name: (of_torch, own) for name, (of_torch, own) in measures.items() if own is not None},
     )
@@ -222,7 +222,7 @@ def _check_loss(made: EngineFacts, accept_loss: bool) -> None:
     before, after = made.measures[MEASURE]
     if before - after > MOST_LOST and not accept_loss:
         raise CheckpointError(
-            f"{made.engine} in {made.precision} loses {before - after:.4f} {MEASURE} on {made.workload} ({before:.4f} "
+            f"{made.engine} in {made.precision} loses {before - after:.4f} {MEASURE} on {made.lists} ({before:.4f} "
             f"to {after:.4f}), more than {MOST_LOST}: it was not written; --accept-loss writes it all the same"
         )
 

@@ -158,7 +158,7 @@ class EngineFacts:
     `precision` is what it computes in, which the file may leave open. `bytes` is the size of its files,
     `pairs_per_second` its speed over the pairs of `workload`, `milliseconds` the median time of one such `rank`;
     `max_difference` is the largest distance of a raw logit from torch's, and `measures` holds (torch, this engine)
-    where its ranking was measured, on the lists of `workload`.
+    where its ranking was measured, on `lists`.
     """
 
     engine: str
@@ -171,6 +171,7 @@ class EngineFacts:
     milliseconds: float | None = None
     max_difference: float | None = None
     measures: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lists: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from plackett.engines.threads import usable_threads
 from plackett.errors import SettingError
 from plackett.model import load_model, padded_inputs
 
+_TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibration LISTS --output FOLDER"
+
 
 class TorchEngine:
     """Runs a transformers model, as it is now: for a model that has learned on, make a new engine.
@@ -95,15 +97,14 @@ def _dtype(precision: str | None, device: str) -> torch.dtype | None:
     """None for fp32, which the model is loaded in. SettingError for what this engine or this processor cannot do."""
     if precision == "int8":
         raise SettingError(
-            "the torch engine has no int8; export the checkpoint: plackett export CHECKPOINT --engine openvino "
-            "--precision int8 --output FOLDER, and name FOLDER as the model"
+            f"the torch engine has no int8; export the checkpoint: {_TO_INT8}, and name FOLDER as the model"
         )
     if precision != "bf16":
         return None
     if torch.device(device).type == "cpu" and instructions().isdisjoint(BF16):
         raise SettingError(
             f"this processor has no bf16 instructions ({' or '.join(BF16)}), without which bf16 is slower than fp32; "
-            "leave precision out, or export to int8: plackett export CHECKPOINT --precision int8 --output FOLDER"
+            f"leave precision out, or export to int8: {_TO_INT8}"
         )
     return torch.bfloat16
 
