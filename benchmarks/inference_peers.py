@@ -3,9 +3,9 @@
     python inference_peers.py NAME FOLDER            serve
     python inference_peers.py NAME FOLDER prepare    export what NAME needs, into FOLDER
 
-A line in is {"query": str, "documents": [str]}, a line out {"scores": [float], "seconds": float, "peak MB": float}:
-raw logits, the seconds of the call, the largest memory of the process so far. NAME is LIBRARY:ENGINE:PRECISION. This
-file runs in the environments of the peers too, and so imports nothing but what NAME needs.
+A line in is {"query": str, "documents": [str]}; a line out has "scores" (raw logits), "seconds" (of the call),
+"peak MB" (the largest memory of the process so far) and "version" (of the library). NAME is
+LIBRARY:ENGINE:PRECISION. This file runs in the environments of the peers too, and so imports nothing but what NAME needs.
 """
 
 import json
@@ -17,6 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
@@ -161,7 +162,8 @@ def main() -> None:
         scores = score(request["query"], request["documents"])
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        print(json.dumps({"scores": list(scores), "seconds": seconds, "peak MB": peak}), file=answers, flush=True)
+        answer = {"scores": list(scores), "seconds": seconds, "peak MB": peak, "version": version(library)}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
