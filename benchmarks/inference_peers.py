@@ -5,7 +5,8 @@
 
 A line in is {"query": str, "documents": [str]}; a line out has "scores" (raw logits), "seconds" (of the call),
 "peak MB" (the largest memory of the process so far) and "version" (of the library). NAME is
-LIBRARY:ENGINE:PRECISION. This file runs in the environments of the peers too, and so imports nothing but what NAME needs.
+LIBRARY:ENGINE:PRECISION. This file runs in the environments of the peers too, and so imports nothing but what NAME
+needs.
 """
 
 import json

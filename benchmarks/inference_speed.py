@@ -10,8 +10,8 @@ with FlashRank and fastembed, which run sentence-transformers' ONNX graph. What 
 out, with a note. ONNX is 5.2's: its exporter wants transformers 4, and sentence-transformers 6 wants 5.
 
 The workloads are those of PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same
-rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over seconds
-and ceiling; "share, whole" counts the last layer for all tokens.
+rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over
+seconds and ceiling; "share, whole" counts the last layer for all tokens.
 Results: benchmarks/results/inference_speed.json and .png.
 """
 
