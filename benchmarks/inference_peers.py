@@ -127,8 +127,8 @@ def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
     if library == "plackett":
         import checkpoints
 
-        missing = checkpoints.export(folder, engine, precision, [folder / CALIBRATION / "lists.jsonl"])
-        sys.exit(missing)
+        lists = folder / "calibration.jsonl"
+        sys.exit(checkpoints.export(folder, engine, precision, lists if precision == "int8" else None))
     import sentence_transformers as library_
 
     directory = folder / engine

@@ -192,11 +192,19 @@ def prepare(name: str, python: str, folder: Path) -> str:
 
 def calibration(folder: Path) -> None:
     """Lists and texts to calibrate int8 on: Python's documentation, nothing of the workload."""
-    place = folder / "calibration"
-    place.mkdir(parents=True, exist_ok=True)
     objects = read_objects()[:400]
-    texts = [json.dumps({"text": item.document}) for item in objects]
-    (place / "train.jsonl").write_text("\n".join(texts) + "\n")
+    texts = [item.document for item in objects]
+    lists = [
+        {"query": item.query, "docs": texts[start : start + 10], "labels": [1] + 9 * [0]}
+        for start, item in enumerate(objects[:100])
+    ]
+    (folder / "calibration").mkdir(parents=True, exist_ok=True)
+    _write_lines(folder / "calibration" / "train.jsonl", [{"text": text} for text in texts])
+    _write_lines(folder / "calibration.jsonl", lists)
+
+
+def _write_lines(path: Path, rows: Sequence[Request]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def report(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
