@@ -22,7 +22,7 @@ docs: $(INSTALLED)  ## run the code that stands in the README
 	$(BIN)/python -m pytest tests/test_docs.py
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
-	$(BIN)/python benchmarks/inference_speed.py --peers $(PEERS)/bin/python --rerankers $(RERANKERS)/bin/python
+	$(BIN)/python benchmarks/inference_speed.py $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python benchmarks/train_speed.py --rounds 3 --steps 2
@@ -30,20 +30,17 @@ train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, ab
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
 
-# Environments of what `bench` compares with: exports of sentence-transformers need transformers 4.
-PEERS = $(VENV)-peers
-RERANKERS = $(VENV)-rerankers
+# Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
+PEERS = onnx openvino rerankers
+onnx = 'sentence-transformers[onnx]==5.2.0' torch==2.13.0
+openvino = 'sentence-transformers[openvino]==6.2.0' torch==2.13.0 datasets
+rerankers = flashrank==0.2.10 fastembed==0.8.0
 
-peers: $(PEERS)/.installed $(RERANKERS)/.installed
+peers: $(PEERS:%=$(VENV)-%/.installed)
 
-$(PEERS)/.installed:
+$(PEERS:%=$(VENV)-%/.installed): $(VENV)-%/.installed:
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet 'sentence-transformers[onnx,openvino]==6.2.0' torch==2.13.0 nncf==3.4.0
-	touch $@
-
-$(RERANKERS)/.installed:
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet flashrank==0.2.10 fastembed==0.8.0
+	$(@D)/bin/python -m pip install --quiet $($*)
 	touch $@
 
 # The releases of sentence-transformers whose folders must be read, and that must read ours: an environment for each.

@@ -1,8 +1,6 @@
 """The checkpoints that the benchmarks of engines share: a public encoder under a new head, and exports of it."""
 
 import importlib.util
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,21 +30,16 @@ def save(folder: Path, *, layers: int) -> Path:
     return folder
 
 
-def export(folder: Path, engine: str, precision: str, calibration: Sequence[Path] = ()) -> str:
+def export(folder: Path, engine: str, precision: str, calibration: Path | None = None) -> str:
     """Export into the folder itself, where `plackett export` is there. What stood in the way, else an empty text."""
     if importlib.util.find_spec("plackett.exporting") is None:
         return "plackett export is not there yet"
     from plackett import PlackettError
     from plackett.exporting import export as run
 
-    options = {"calibration": calibration[0]} if calibration else {}
+    options = {"calibration": calibration} if calibration else {}
     try:
         run(str(folder), engine=engine, precision=precision, **options)
     except (PlackettError, TypeError) as error:
         return str(error)
     return ""
-
-
-def remove(folder: Path) -> None:
-    """Make room for another."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -3,9 +3,10 @@
     python inference_peers.py NAME FOLDER            serve
     python inference_peers.py NAME FOLDER prepare    export what NAME needs, into FOLDER
 
-A line in is {"query": str, "documents": [str]}, a line out {"scores": [float], "seconds": float, "peak MB": float}:
-raw logits, the seconds of the call, the largest memory of the process so far. NAME is LIBRARY:ENGINE:PRECISION. This
-file runs in the environments of the peers too, and so imports nothing but what NAME needs.
+A line in is {"query": str, "documents": [str]}; a line out has "scores" (raw logits), "seconds" (of the call),
+"peak MB" (the largest memory of the process so far) and "version" (of the library). NAME is
+LIBRARY:ENGINE:PRECISION. This file runs in the environments of the peers too, and so imports nothing but what NAME
+needs.
 """
 
 import json
@@ -16,6 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from process import peak_resident
@@ -126,8 +128,8 @@ def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
     if library == "plackett":
         import checkpoints
 
-        missing = checkpoints.export(folder, engine, precision, [folder / CALIBRATION / "lists.jsonl"])
-        sys.exit(missing)
+        lists = folder / "calibration.jsonl"
+        sys.exit(checkpoints.export(folder, engine, precision, lists if precision == "int8" else None))
     import sentence_transformers as library_
 
     directory = folder / engine
@@ -161,8 +163,13 @@ def main() -> None:
         start = time.perf_counter()
         scores = score(request["query"], request["documents"])
         seconds = time.perf_counter() - start
-        peak = peak_resident()
-        print(json.dumps({"scores": list(scores), "seconds": seconds, "peak MB": peak}), file=answers, flush=True)
+        answer = {
+            "scores": list(scores),
+            "seconds": seconds,
+            "peak MB": peak_resident(),
+            "version": version(library),
+        }
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
     make bench          or, with what is installed:
     python benchmarks/inference_speed.py [--rounds 5] [--queries 2] [--layers 6 --layers 12] [--only NAME ...]
-        [--peers PYTHON] [--rerankers PYTHON] [--work FOLDER]
+        [--onnx PYTHON] [--openvino PYTHON] [--rerankers PYTHON] [--work FOLDER]
 
 Each way is a process of its own that answers one query with its documents at a time; a round asks each of them all
-queries, in turn. `--peers` is a Python with sentence-transformers and its exports, `--rerankers` one with FlashRank and
-fastembed: a peer whose environment or export is not there is left out, with a note. The workloads are those of
-PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same rounds. "share" is the work that
-the model takes without padding and with the last layer for the first token only, over seconds and ceiling; "share,
-whole" counts the last layer for all tokens. Results: benchmarks/results/inference_speed.json, .png.
+queries, in turn. `--onnx` and `--openvino` are Pythons with sentence-transformers and those exports, `--rerankers` one
+with FlashRank and fastembed, which run sentence-transformers' ONNX graph. What has no environment or no export is left
+out, with a note. ONNX is 5.2's: its exporter wants transformers 4, and sentence-transformers 6 wants 5.
+
+The workloads are those of PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same
+rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over
+seconds and ceiling; "share, whole" counts the last layer for all tokens.
+Results: benchmarks/results/inference_speed.json and .png.
 """
 
 import argparse
@@ -65,6 +68,7 @@ class Way:
 
     def __init__(self, name: str, python: str, folder: Path) -> None:
         self.name, self.seconds, self.scores, self.peak = name, list[list[float]](), list[list[float]](), 0.0
+        self.version = ""
         self._log = (folder / f"{name.replace(':', '-')}.log").open("w")
         self._process = subprocess.Popen(
             [python, HERE / "inference_peers.py", name, folder],
@@ -89,7 +93,7 @@ class Way:
             lines = Path(self._log.name).read_text().strip().splitlines()
             raise RuntimeError(lines[-1] if lines else "ended without a word")
         answer: dict[str, Any] = json.loads(line)
-        self.peak = answer["peak MB"]
+        self.peak, self.version = answer["peak MB"], answer["version"]
         return answer
 
     def round(self, requests: Sequence[Request]) -> None:
@@ -188,11 +192,19 @@ def prepare(name: str, python: str, folder: Path) -> str:
 
 def calibration(folder: Path) -> None:
     """Lists and texts to calibrate int8 on: Python's documentation, nothing of the workload."""
-    place = folder / "calibration"
-    place.mkdir(parents=True, exist_ok=True)
     objects = read_objects()[:400]
-    texts = [json.dumps({"text": item.document}) for item in objects]
-    (place / "train.jsonl").write_text("\n".join(texts) + "\n")
+    texts = [item.document for item in objects]
+    lists = [
+        {"query": item.query, "docs": texts[start : start + 10], "labels": [1] + 9 * [0]}
+        for start, item in enumerate(objects[:100])
+    ]
+    (folder / "calibration").mkdir(parents=True, exist_ok=True)
+    _write_lines(folder / "calibration" / "train.jsonl", [{"text": text} for text in texts])
+    _write_lines(folder / "calibration.jsonl", lists)
+
+
+def _write_lines(path: Path, rows: Sequence[Request]) -> None:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def report(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
@@ -204,6 +216,7 @@ def report(way: Way, started: Started, reference: Sequence[Sequence[float]], fac
     differences = [np.abs(np.subtract(*both)).max() for both in zip(way.scores, reference, strict=True)]
     return {
         "name": way.name,
+        "version": way.version,
         "pairs/s": round(facts["pairs"] / total, 1),
         "ms for 100 documents": round(100_000 * total / facts["pairs"], 1),
         "p50 ms": round(1000 * float(np.quantile(flat, 0.5)), 1),
@@ -256,11 +269,13 @@ def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -
 
 def pythons(options: argparse.Namespace) -> dict[str, str]:
     """The interpreter of each way; ways that run here run in this one."""
+    of_engine = {"onnx": options.onnx, "openvino": options.openvino}
     of_library = {"flashrank": options.rerankers, "fastembed": options.rerankers, "plackett": sys.executable}
     here = {DEFAULT, "sentence_transformers:torch:bf16"}
-    found = {
-        name: sys.executable if name in here else of_library.get(name.split(":")[0], options.peers) for name in THEIRS
-    }
+    found = {}
+    for name in THEIRS:
+        library, engine, _ = name.split(":")
+        found[name] = sys.executable if name in here else of_library.get(library, of_engine.get(engine))
     found |= dict.fromkeys(OURS, sys.executable)
     return {name: str(python) for name, python in found.items() if python and Path(python).exists()}
 
@@ -320,7 +335,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, action="append")
     parser.add_argument("--workload", action="append", choices=["short", "long"])
     parser.add_argument("--only", action="append")
-    parser.add_argument("--peers")
+    parser.add_argument("--onnx")
+    parser.add_argument("--openvino")
     parser.add_argument("--rerankers")
     parser.add_argument("--work", type=Path, default=Path("/tmp/plackett-speed"))
     parser.add_argument("--output", type=Path, default=RESULT)
