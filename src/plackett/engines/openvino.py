@@ -17,6 +17,9 @@ from plackett.errors import SettingError
 STEP = 8
 """Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
 
+INT8_GROUP = 64
+"""Values of an activation that share a scale, in int8: made for each token by itself, whatever stands beside it."""
+
 
 class OpenvinoEngine:
     """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids."""
@@ -42,7 +45,7 @@ class OpenvinoEngine:
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
     on_cpu("openvino", settings)
-    path, _ = find_export(checkpoint, "openvino", settings.precision)
+    path, stored = find_export(checkpoint, "openvino", settings.precision)
     core = openvino.Core()
     if settings.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
@@ -51,6 +54,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
         "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
         "NUM_STREAMS": 1,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if stored == "int8" else 0,
     }
     try:
         compiled = core.compile_model(core.read_model(path), "CPU", options)
