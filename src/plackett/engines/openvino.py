@@ -50,11 +50,10 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if settings.precision == "bf16" and not has_bf16:
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
+    in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # what int8 leaves over
     options = {
-        # Left to itself, OpenVINO computes fp32 in bf16 wherever the processor can. In int8 the rest may be in bf16.
-        "INFERENCE_PRECISION_HINT": "bf16"
-        if settings.precision == "bf16" or (stored == "int8" and has_bf16)
-        else "f32",
+        # Left to itself, OpenVINO computes fp32 in bf16, too, wherever the processor can.
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
         "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
         "NUM_STREAMS": 1,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if stored == "int8" else 0,
