@@ -267,7 +267,7 @@ def test_weights_beyond_what_a_protobuf_holds_stand_beside_the_graph(bert, tmp_p
     ("options", "problem"),
     [
         ({"engine": "onnx", "precision": "int8"}, "name judged lists with --calibration"),
-        ({"engine": "openvino", "precision": "int8"}, "for int8 export with --engine onnx"),
+        ({"engine": "openvino", "precision": "int8"}, "name judged lists with --calibration"),
         ({"engine": "onxx"}, "unknown engine to export for 'onxx'; did you mean 'onnx'"),
         ({"engine": "torch"}, "known: onnx, openvino"),
         ({"engine": "onnx", "precision": "fp16"}, "unknown precision 'fp16'"),
@@ -302,11 +302,11 @@ def judged(folder, label):
     return str(path)
 
 
-def int8(checkpoint, tmp_path, label=1, accept_loss=False):
+def int8(checkpoint, tmp_path, label=1, accept_loss=False, engine="onnx"):
     lists = judged(tmp_path, label)
     return export(
         str(checkpoint),
-        engine="onnx",
+        engine=engine,
         precision="int8",
         output=tmp_path / "alone",
         calibration=lists,
@@ -314,18 +314,28 @@ def int8(checkpoint, tmp_path, label=1, accept_loss=False):
     )
 
 
-def test_int8_is_near_and_measured(exported, tmp_path):
-    made = int8(exported("bert"), tmp_path, accept_loss=True).facts
+@pytest.mark.parametrize("engine", ENGINES)
+def test_int8_is_near_and_measured(exported, tmp_path, engine):
+    made = int8(exported("bert"), tmp_path, accept_loss=True, engine=engine).facts
     assert read_facts(tmp_path / "alone").engines == (made,)
     assert set(made.measures) == {"nDCG@10", "Kendall's tau"}
     assert 1e-5 < made.max_difference < 0.5
-    assert made.bytes < (exported("bert") / "onnx" / "model.onnx").stat().st_size
+    assert (made.engine, made.precision, "int8" in made.file) == (engine, "int8", True)
+    assert made.bytes < sum(path.stat().st_size for path in (exported("bert") / engine).iterdir())
     card = (tmp_path / "alone" / "README.md").read_text()
     assert made.workload.startswith("100 documents")  # what the speed is that of
     assert made.lists.startswith("judged.jsonl, ")  # what the ranking was measured on
     [row] = [line for line in card.splitlines() if "Kendall" in line]
     assert f" on {made.lists} | " in row
     assert row.endswith(f", {made.workload} |")
+
+
+@pytest.mark.parametrize(("engine", "tolerance"), [("onnx", 1e-4), ("openvino", 0.05)])  # beside int8 in bf16
+def test_in_int8_no_pair_changes_the_score_of_another(exported, tmp_path, engine, tolerance):
+    int8(exported("bert"), tmp_path, accept_loss=True, engine=engine)
+    encoder = CrossEncoder(tmp_path / "alone", engine=engine, precision="int8")
+    alone = np.concatenate([encoder.score([pair]) for pair in PAIRS])
+    np.testing.assert_allclose(encoder.score(PAIRS), alone, atol=tolerance)
 
 
 def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def publish(checkpoint: Path, repository: str, private: bool, revision: str, cre
 @commands.command()
 @click.argument("checkpoint")
 @click.option("--engine", required=True, help="onnx or openvino.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8 (onnx).")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
 @click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
 @click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
 @click.option("--accept-loss", is_flag=True, help="Write what loses more than 0.005 nDCG@10 on these lists.")

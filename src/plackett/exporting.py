@@ -78,7 +78,7 @@ def export(
 
     `output` holds what the engine needs and no weights for torch. The graph is loaded again and compared with torch.
     `calibration` names judged lists, a file or a BEIR folder, on which its ranking is measured too; int8 needs them.
-    Nothing is fitted on them: int8 scales are those of each token.
+    Nothing is fitted on them: int8 scales are made as the engine runs.
 
     Raises SettingError for an engine or precision that there is not, DataError for lists without positives,
     CheckpointError for a checkpoint whose family cannot be exported, where the graph gives other logits than torch,
@@ -114,13 +114,13 @@ def _check(engine: str, precision: str, calibration: str | None) -> None:
         raise SettingError.unknown("precision", precision, PRECISIONS)
     if (engine, precision) == ("onnx", "bf16"):
         raise SettingError("the engine onnx computes in fp32 or int8; for bf16 export with --engine openvino")
-    if (engine, precision) == ("openvino", "int8"):
-        raise SettingError("the engine openvino computes in fp32 or bf16; for int8 export with --engine onnx")
     if precision == "int8" and calibration is None:
         raise SettingError("int8 is kept only where its ranking was measured: name judged lists with --calibration")
     require("onnx", extra="export")
     if engine == "openvino":
         require("openvino", extra="openvino")
+        if precision == "int8":
+            require("nncf", extra="export")
 
 
 def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
@@ -154,10 +154,11 @@ def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeight
     graph = require("plackett.engines.graph", extra="export")
     path = work / EXPORTS[engine, STORED_AS[precision]][0]
     path.parent.mkdir()
+    types, int8 = checkpoint.token_types, precision == "int8"
     if engine == "onnx":
-        graph.write(graph.build(weights, token_types=checkpoint.token_types, int8=precision == "int8"), path)
+        graph.write(graph.build(weights, token_types=types, int8=int8), path)
     else:
-        graph.write_openvino(graph.build(weights, token_types=checkpoint.token_types, step=OPENVINO_ROWS), path)
+        graph.write_openvino(graph.build(weights, token_types=types, step=OPENVINO_ROWS), path, int8=int8)
 
 
 def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) -> EngineFacts:

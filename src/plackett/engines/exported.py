@@ -15,8 +15,8 @@ from plackett.exports import EXPORTS, STORED_AS, exports_of
 Feed = dict[str, NDArray[np.int64]]
 
 
-def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> Path:
-    """The file of an engine; without a precision the fp32 one, else what is there."""
+def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> tuple[Path, str]:
+    """The file of an engine and what it holds; without a precision the fp32 one, else what is there."""
     if engine == "onnx" and precision == "bf16":
         raise SettingError("the engine onnx computes in fp32 or int8; bf16 needs the engine openvino or torch")
     there = [stored for name, stored in exports_of(checkpoint.folder) if name == engine]
@@ -26,7 +26,7 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> P
             f"{checkpoint.folder} holds no {EXPORTS[engine, wanted][0]}; make it: "
             f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}"
         )
-    return checkpoint.folder / EXPORTS[engine, wanted][0]
+    return checkpoint.folder / EXPORTS[engine, wanted][0], wanted
 
 
 def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:

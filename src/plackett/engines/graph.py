@@ -8,6 +8,9 @@ Inside, the real tokens stand one after the other in one matrix, (tokens, hidden
 attention looks at padded rows. The last layer is computed for the first token of each row, all that the head reads.
 """
 
+import contextlib
+import logging
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -256,9 +259,20 @@ def write(model: onnx.ModelProto, path: Path) -> None:
     onnx.save_model(model, path, save_as_external_data=apart, location=f"{path.name}_data" if apart else None)
 
 
-def write_openvino(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph as OpenVINO's own `.xml` and `.bin`, in fp32."""
+def write_openvino(model: onnx.ModelProto, path: Path, *, int8: bool = False) -> None:
+    """Write the fp32 graph as OpenVINO's own `.xml` and `.bin`; with `int8`, the weights in 8 bits.
+
+    Those have a scale for each output. The engine makes the codes of the activations as it runs.
+    """
     openvino: Any = require("openvino", extra="openvino")
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:
         write(model, Path(folder) / "model.onnx")
-        openvino.save_model(openvino.Core().read_model(Path(folder) / "model.onnx"), path, compress_to_fp16=False)
+        read = openvino.Core().read_model(Path(folder) / "model.onnx")
+        openvino.save_model(_compressed(read) if int8 else read, path, compress_to_fp16=False)
+
+
+def _compressed(model: Any) -> Any:
+    nncf: Any = require("nncf", extra="export")
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(sys.stderr):  # its progress bars
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)

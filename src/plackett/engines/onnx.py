@@ -36,7 +36,7 @@ class OnnxEngine:
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     """The export of the wanted precision, by default the fp32 one where there is one."""
     on_cpu("onnx", settings)
-    path = find_export(checkpoint, "onnx", settings.precision)
+    path, _ = find_export(checkpoint, "onnx", settings.precision)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads or usable_threads()
     options.inter_op_num_threads = 1

@@ -17,6 +17,9 @@ from plackett.errors import SettingError
 STEP = 8
 """Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
 
+INT8_GROUP = 128
+"""Values of an activation that share a scale, in int8: made for each token by itself, whatever stands beside it."""
+
 
 class OpenvinoEngine:
     """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids."""
@@ -42,15 +45,18 @@ class OpenvinoEngine:
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
     on_cpu("openvino", settings)
-    path = find_export(checkpoint, "openvino", settings.precision)
+    path, stored = find_export(checkpoint, "openvino", settings.precision)
     core = openvino.Core()
-    if settings.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if settings.precision == "bf16" and not has_bf16:
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
+    in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # what int8 leaves over
     options = {
-        # Left to itself, OpenVINO computes in bf16 wherever the processor can.
-        "INFERENCE_PRECISION_HINT": "bf16" if settings.precision == "bf16" else "f32",
+        # Left to itself, OpenVINO computes fp32 in bf16, too, wherever the processor can.
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
         "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
         "NUM_STREAMS": 1,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if stored == "int8" else 0,
     }
     try:
         compiled = core.compile_model(core.read_model(path), "CPU", options)
