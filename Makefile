@@ -58,7 +58,7 @@ sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with F
 	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(BIN)/python -m pytest tests/test_sharding.py
 
 $(VENV)-deepspeed/.installed: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet setuptools wheel
+	$(BIN)/python -m pip install --quiet setuptools
 	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(@D) \
 		deepspeed==0.19.8 einops==0.8.2 hjson==3.1.0 msgpack ninja py-cpuinfo
 	touch $@

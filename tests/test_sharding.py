@@ -14,9 +14,9 @@ import torch
 from safetensors.numpy import load_file
 
 from plackett.cross_encoder import CrossEncoder
-from plackett.errors import SettingError
+from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.recipes import make_recipe
-from plackett.sharding import check_sharding, own_scores
+from plackett.sharding import check_not_over, check_sharding, own_scores
 from plackett.training import training_arguments
 
 WORDS = ["apple", "pear", "plum", "fig", "lime"]
@@ -121,6 +121,20 @@ def test_fsdp_that_would_be_ignored_is_an_error(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")  # as accelerate launch sets it
     with pytest.raises(SettingError, match="FSDP would be ignored"):
         check_sharding(silent, training_arguments(silent))
+
+
+def test_deepspeed_that_is_missing_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'plackett\[deepspeed\]'"):
+        training_arguments(recipe_with(zero(2)))
+
+
+def test_a_finished_training_in_shards_says_where_it_is():
+    accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
+    with pytest.raises(CheckpointError, match="checkpoint-5 is the end"):
+        check_not_over(accelerator, Path("checkpoint-5"))
+    accelerator.state.deepspeed_plugin.zero_stage = 2
+    check_not_over(accelerator, Path("checkpoint-5"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ must make equally many, in the same order.
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from plackett.batching import EncodedPairs
 from plackett.checkpoint import Checkpoint
 from plackett.engines.torch import TorchEngine, padded_forward
-from plackett.errors import SettingError
+from plackett.errors import CheckpointError, SettingError
 from plackett.recipes import Recipe
 
 
@@ -58,9 +59,17 @@ def check_sharding(recipe: Recipe, arguments: TrainingArguments) -> None:
 
 def is_sharded(accelerator: Accelerator) -> bool:
     """Whether every forward pass gathers the weights from all processes."""
-    zero = getattr(accelerator.state, "deepspeed_plugin", None)
     fsdp: bool = accelerator.distributed_type == DistributedType.FSDP
-    return fsdp or (zero is not None and zero.zero_stage == 3)
+    return fsdp or _is_zero_3(accelerator)
+
+
+def check_not_over(accelerator: Accelerator, last: Path) -> None:
+    """Refuse to finish a training that was killed after its last step, where only training reads shards again."""
+    if _is_zero_3(accelerator):
+        raise CheckpointError(
+            f"{last} is the end of this training, and ZeRO-3 reads a checkpoint only to train on. "
+            "It can be ranked with: copy it to where the output should be"
+        )
 
 
 def in_step(batches: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
@@ -96,6 +105,11 @@ class ShardedEngine:
         with torch.no_grad():  # gathered weights outlive the pass, and those of inference mode could not learn on
             scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
         return scores
+
+
+def _is_zero_3(accelerator: Accelerator) -> bool:
+    zero = getattr(accelerator.state, "deepspeed_plugin", None)
+    return zero is not None and zero.zero_stage == 3
 
 
 def _zero_settings(arguments: TrainingArguments) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from plackett import sharding
 from plackett._extras import require
 from plackett.callbacks import (
     EarlyStop,
@@ -44,17 +45,12 @@ from plackett.model import first_token_only, new_model, quiet, with_lora, withou
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
 from plackett.records import Collection
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
-from plackett.sharding import ShardedEngine, check_sharding, in_step, is_sharded, own_scores, whole_weights
 from plackett.tokenization import PairTokenizer
 
 # What safetensors and torch.save say of a disk that is full; neither carries an errno.
 _FULL = (
-    "No space left",
-    "os error 28",
-    "PytorchStreamWriter failed",
-    "file write failed",
-    "iostream error",
-    "unexpected pos",
+    *("No space left", "os error 28"),
+    *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
 )
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
@@ -108,7 +104,7 @@ def train(
     folder = find_folder(recipe.base, revision=None, local_files_only=False, allow_pickle=pickle)
     base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
     arguments = training_arguments(recipe, dev)
-    check_sharding(recipe, arguments)
+    sharding.check_sharding(recipe, arguments)
     trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
     with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
@@ -175,6 +171,8 @@ def _check_training(settings: Mapping[str, Any]) -> None:
             if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
                 kind = "true or false" if isinstance(default, bool) else "a number"
                 raise SettingError(f"training.{key} is {value!r}, not {kind}")
+    if settings.get("deepspeed"):
+        require("deepspeed", extra="deepspeed")
     report_to = settings.get("report_to", "none")
     for name in [report_to] if isinstance(report_to, str) else report_to or ():
         if name in LOGGERS:
@@ -211,7 +209,7 @@ class ListTrainer(Trainer):
         self._base = base
         self._evaluator = Evaluator(dev, depth=recipe.depth, measures=recipe.measures)
         self._loss = loss_function(recipe.loss)
-        self.is_sharded = is_sharded(self.accelerator)
+        self.is_sharded = sharding.is_sharded(self.accelerator)
         self._early_stop = EarlyStop(recipe.early_stopping) if recipe.early_stopping else None
         self.remove_callback(PrinterCallback)
         self.progress = ProgressBar()
@@ -238,11 +236,11 @@ class ListTrainer(Trainer):
             logits: torch.Tensor = model(**batch).logits
             return logits[:, 0].float()
 
-        batches = in_step(inputs["micro_batches"]) if self.is_sharded else inputs["micro_batches"]
+        batches = sharding.in_step(inputs["micro_batches"]) if self.is_sharded else inputs["micro_batches"]
         cached = self._recipe.cached_gradients and torch.is_grad_enabled()
         in_batches = cached_scores(score, batches, model) if cached else torch.cat([score(batch) for batch in batches])
         if self.is_sharded:
-            in_batches = own_scores(in_batches, len(inputs["order"]))
+            in_batches = sharding.own_scores(in_batches, len(inputs["order"]))
         scores = torch.empty_like(in_batches).index_copy(0, inputs["order"], in_batches)
         matrix, mask = to_matrix(scores, inputs["lengths"])
         labels, _ = to_matrix(inputs["list_labels"], inputs["lengths"])
@@ -271,7 +269,7 @@ class ListTrainer(Trainer):
 
     def _encoder_and_share(self) -> tuple[CrossEncoder, Share]:
         if self.is_sharded:
-            return CrossEncoder.from_parts(self._base, ShardedEngine(self.model_wrapped, self._base)), ALONE
+            return CrossEncoder.from_parts(self._base, sharding.ShardedEngine(self.model_wrapped, self._base)), ALONE
         model = without_lora(self.accelerator.unwrap_model(self.model))
         share = Share(self.args.process_index, self.args.world_size, self._total)
         return CrossEncoder.from_parts(self._base, TorchEngine(model, self._base)), share
@@ -288,6 +286,7 @@ def _run(trainer: ListTrainer, last: Path | None) -> float:
         trainer.args.eval_on_start = False
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         if trainer.is_over(state):  # killed between the last step and the end: the Trainer would add one more
+            sharding.check_not_over(trainer.accelerator, last)
             trainer.state = state
             best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
             trainer._load_from_checkpoint(best or str(last))
@@ -319,8 +318,7 @@ def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
                 f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
                 f"train without --resume, or delete {folder}"
             )
-        if not trainer.is_sharded:  # no process has the whole shapes
-            _check_fits(checkpoint, trainer.model)
+        _check_fits(checkpoint, trainer)
         return checkpoint
     return None
 
@@ -336,10 +334,11 @@ def _checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]
             yield checkpoint, recipe
 
 
-def _check_fits(checkpoint: Path, model: Any) -> None:
+def _check_fits(checkpoint: Path, trainer: ListTrainer) -> None:
     """Weights of another architecture would be loaded in part, and silently: the base may have changed in its place."""
     path = checkpoint / "model.safetensors"
-    if not path.is_file():
+    model: Any = trainer.model
+    if trainer.is_sharded or not path.is_file():
         return  # adapters and shards, which their own loaders check
     try:
         with safe_open(path, framework="numpy") as weights:
@@ -388,7 +387,7 @@ def _disk_is_not_full(folder: Path) -> Iterator[None]:
 def _write(
     trainer: ListTrainer, facts: TrainingFacts, base: Checkpoint, publish: Callable[[Path, TrainingFacts], None]
 ) -> None:
-    weights = whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
+    weights = sharding.whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
     if not trainer.is_world_process_zero():
         return
     with whole_folder(Path(facts.recipe.output)) as folder:
