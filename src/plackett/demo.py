@@ -1,4 +1,4 @@
-"""The main job on data that every machine has: a reranker for Python's documentation, from nothing to its use."""
+"""The demo's second half, the main job on data that every machine has: a reranker for Python's documentation."""
 
 import random
 import re
@@ -14,7 +14,7 @@ from plackett import jobs
 from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
 from plackett.mining import bm25_run
-from plackett.pydocs import DocumentedObject, held_out_modules, read_objects, read_package_objects, relevance
+from plackett.pydocs import QUESTION, DocumentedObject, held_out_modules, read_objects, read_package_objects, relevance
 from plackett.records import Collection, LabeledList, Qrel
 from plackett.writers import whole_file, write_beir, write_lists
 
@@ -27,7 +27,6 @@ DEPTH = 50
 HELD_OUT = 0.1
 STEPS, LISTS_A_STEP, LIST_SIZE = 440, 8, 8
 LISTS = STEPS * LISTS_A_STEP
-QUESTION = "split a string into words, keeping what stands in quotes together"
 SHOWN = 5
 
 # What was tried on the way to these settings stands in docs/decisions/002-what-learns.md.

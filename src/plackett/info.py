@@ -13,10 +13,12 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from plackett import embedded
 from plackett._extras import is_installed
 from plackett.checkpoint import Checkpoint, find_folder, read_checkpoint
 from plackett.engines import ENGINES, EngineSettings, automatic, processor
 from plackett.engines.threads import usable_threads
+from plackett.errors import CheckpointError
 from plackett.exports import EXPORTS, exports_of
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
@@ -60,7 +62,10 @@ class Contents:
 
 @dataclass(frozen=True)
 class Info:
-    """This machine. `automatic` is what engine="auto" picks, for the checkpoint where one is named."""
+    """This machine. `automatic` is what engine="auto" picks, for the checkpoint where one is named.
+
+    `default_model` is the folder of the embedded model, or what is wrong with it.
+    """
 
     versions: dict[str, str]
     system: str
@@ -70,6 +75,7 @@ class Info:
     bf16: bool
     engines: tuple[EngineInfo, ...]
     automatic: str | None
+    default_model: str
     checkpoint: Contents | None = None
 
 
@@ -87,6 +93,7 @@ def read_info(name: str | None = None) -> Info:
         bf16=not processor.instructions().isdisjoint(processor.BF16),
         engines=engines,
         automatic=automatic(checkpoint, EngineSettings()) if checkpoint else first,
+        default_model=_default_model(),
         checkpoint=_contents(checkpoint) if checkpoint else None,
     )
 
@@ -103,6 +110,7 @@ def render(info: Info) -> str:
         ("bf16", "yes" if info.bf16 else "no: this processor has no instructions for it"),
         *((f"engine {engine.name}", "installed" if engine.installed else engine.install) for engine in info.engines),
         ("engine auto", info.automatic or "none is installed"),
+        ("default model", info.default_model),
         *(_rows(info.checkpoint) if info.checkpoint else ()),
     ]
     width = max(len(name) for name, _ in rows) + 2
@@ -111,7 +119,8 @@ def render(info: Info) -> str:
 
 def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "checkpoint", contents.folder
-    yield "model", f"{contents.model_type}, {contents.parameters:,} parameters in {' and '.join(contents.weights)}"
+    weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
+    yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
     yield "labels", str(contents.labels)
     yield "max_length", f"{contents.max_length} tokens"
     yield "activation", contents.activation
@@ -135,6 +144,13 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _engine(name: str, extra: str) -> EngineInfo:
     installed = all(is_installed(package) for package in NEEDED.get(name, ()))
     return EngineInfo(name, installed, f"not installed: pip install 'plackett[{extra}]'")
+
+
+def _default_model() -> str:
+    try:
+        return str(embedded.folder())
+    except CheckpointError as error:
+        return str(error)
 
 
 def _contents(checkpoint: Checkpoint) -> Contents:

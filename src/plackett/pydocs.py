@@ -19,6 +19,8 @@ from types import ModuleType
 # Importing these prints, opens a window or a browser, or runs a program.
 SKIPPED = {"__main__", "antigravity", "idlelib", "lib2to3", "test", "tests", "this", "tkinter", "turtle", "turtledemo"}
 
+QUESTION = "split a string into words, keeping what stands in quotes together"  # what the demo asks of it
+
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'`(\[A-Z])|\n\s*\n")
 _SIGNATURE_LINE = re.compile(r"[\w.]+\(.*\)\s*(->.*)?")
 

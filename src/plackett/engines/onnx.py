@@ -1,6 +1,13 @@
-"""The onnx engine: an exported graph in onnxruntime, without torch."""
+"""The onnx engine: an exported graph in onnxruntime, without torch.
 
+Since 1.29 the builds of onnxruntime report to Microsoft what is run, with an identifier that they keep in the user's
+cache, unless they are told not to before they are imported. Plackett tells them.
+"""
+
+import os
 from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime

