@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench train-speed losses peers compat sharded
+.PHONY: demo test check docs bench small train-speed losses peers compat sharded
 
-demo: $(INSTALLED)  ## the main job: train, measure, publish and use a reranker (about 10 minutes)
+demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
 
 test: $(INSTALLED)  ## all tests
@@ -23,6 +23,12 @@ docs: $(INSTALLED)  ## run the code that stands in the README
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
 	$(BIN)/python benchmarks/inference_speed.py $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
+
+small:  ## what an installation without extras costs: megabytes, the time of an import and of a first score
+	rm -rf $(VENV)-small
+	$(PYTHON) -m venv $(VENV)-small
+	$(VENV)-small/bin/python -m pip install --quiet .
+	$(PYTHON) benchmarks/small_install.py $(VENV)-small
 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python benchmarks/train_speed.py --rounds 3 --steps 2

@@ -102,7 +102,7 @@ for call in (lambda: plackett.CrossEncoder(sys.argv[1]), lambda: list(read_lists
 
 def test_a_missing_extra_is_one_line_of_the_command(bert):
     run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
-    for arguments in (["rank", "q", "d", "--model", bert], ["train", "recipe.yaml"], ["demo"]):
+    for arguments in (["rank", "q", "d", "--model", bert], ["train", "recipe.yaml"]):
         done = python(run, *arguments)
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""

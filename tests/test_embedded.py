@@ -83,6 +83,12 @@ def test_commands_without_a_model_take_it(run, default, tmp_path):
     assert models == {"rank", "rerank"}, "every command with --model is tried here"
 
 
+def test_a_copy_is_a_checkpoint_of_ones_own(default, tmp_path):
+    default.save_pretrained(tmp_path / "mine")
+    assert CrossEncoder(tmp_path / "mine").rank(QUERY, DOCUMENTS) == default.rank(QUERY, DOCUMENTS)
+    assert not (tmp_path / "mine" / embedded.SUMS).exists(), "it names the files as they were"
+
+
 def test_the_name_default_stands_for_it_where_a_checkpoint_is_named(run):
     code, output, errors = run("info", "default")
     assert (code, errors) == (0, "")

@@ -23,6 +23,7 @@ from plackett.checkpoint import (
     whole_folder,
     write_metadata,
 )
+from plackett.embedded import SUMS
 from plackett.engines import Engine, EngineSettings, Parts, is_url, load_engine, open_remote
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.explaining import Contribution, Reading, explain_readings
@@ -237,7 +238,8 @@ class CrossEncoder:
         if source in target.parents or target in source.parents:
             raise CheckpointError(f"{folder} is inside of {source}, or around it; name a folder elsewhere")
         with whole_folder(target) as beside:
-            shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            as_they_were = shutil.ignore_patterns(SUMS)
+            shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile, ignore=as_they_were)
             activation = self.checkpoint.activation
             if activation == CALIBRATED:
                 activation = read_checkpoint(beside, allow_pickle=True).activation
