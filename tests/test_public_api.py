@@ -99,9 +99,8 @@ def test_everything_public_has_a_docstring(name):
 @pytest.mark.parametrize("name", ["__init__", "predict", "score", "rank", "rank_many", "save_pretrained"])
 def test_options_are_named_and_nothing_is_passed_through(name):
     parameters = list(inspect.signature(getattr(plackett.CrossEncoder, name)).parameters.values())[1:]
-    if name == "__init__":
-        assert parameters.pop(0).default is None, "the model that comes with Plackett"
-    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters[:1])
+    first = parameters.pop(0)
+    assert first.default is (None if name == "__init__" else inspect.Parameter.empty)
     for parameter in parameters:
         assert parameter.kind in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
         has_default = parameter.default is not inspect.Parameter.empty
