@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -16,8 +17,9 @@ import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import PAIRS, POSITIONS
+from conftest import DOCUMENTS, PAIRS, POSITIONS, QUERY
 from plackett import CheckpointError, CrossEncoder, DataError, SettingError
+from plackett.calibration import Temperature, dump_calibration, read_calibration
 from plackett.card import write_card
 from plackett.checkpoint import read_checkpoint
 from plackett.engines import EngineSettings, load_engine
@@ -26,7 +28,7 @@ from plackett.engines.torch import padded_forward
 from plackett.exporting import export
 from plackett.facts import read_facts
 from plackett.model import load_model
-from plackett.recording import described
+from plackett.recording import described, usage
 from test_architecture import BLOCKER
 from test_engines import random_batch, unsettle
 
@@ -163,6 +165,20 @@ def test_what_a_folder_of_its_own_holds(exported, tmp_path):
     assert facts.max_difference < 1e-4
     assert facts.milliseconds == pytest.approx(100 * 1000 / facts.pairs_per_second)  # a hundred documents
     assert f"{facts.pairs_per_second:,.1f}" in (tmp_path / "alone" / "README.md").read_text()
+
+
+def test_a_folder_of_its_own_keeps_the_calibration_and_the_example_of_its_card(bert, tmp_path):
+    mine = shutil.copytree(bert, tmp_path / "mine")
+    (mine / "calibration.json").write_text(dump_calibration(Temperature(2.0)))
+    (mine / "training.png").write_bytes(b"a picture")
+    write_card(mine, replace(described(mine), usage=usage(CrossEncoder(mine), QUERY, DOCUMENTS)))
+    alone = export(str(mine), engine="openvino", precision="bf16", output=tmp_path / "alone").folder
+    assert (alone / "training.png").read_bytes() == b"a picture"
+    assert read_calibration(alone) == Temperature(2.0)
+    shown = read_facts(alone).usage
+    scores = CrossEncoder(alone).predict([(shown.query, document) for document in shown.documents])
+    np.testing.assert_allclose(scores, shown.scores, atol=1e-6)
+    assert not read_facts(alone).model.weights
 
 
 def test_exports_beside_the_weights_stand_on_the_card(bert, tmp_path):
