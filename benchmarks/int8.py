@@ -19,6 +19,7 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +37,6 @@ from plackett.sources import read_one
 RESULTS = Path(__file__).parent / "results"
 ENGINES, PRECISIONS = ("onnx", "openvino"), ("fp32", "int8")
 TIMED = 200  # pairs
-ONE_LIST = {"query": "a query", "docs": ["a document", "another"], "labels": [1, 0]}
 
 Way = tuple[str, str]
 
@@ -59,11 +59,9 @@ class Row:
 
 def export_all(checkpoint: str, work: Path) -> dict[Way, tuple[CrossEncoder, int]]:
     """Every way, loaded with one thread, and the bytes of its file. What it loses is measured here, not by export."""
-    lists = work / "one.jsonl"
-    lists.write_text(json.dumps(ONE_LIST) + "\n", encoding="utf-8")
-    found = {}
+    lists, found = str(checkpoints.one_list(work)), {}
     for engine, precision in product(ENGINES, PRECISIONS):
-        options = {"calibration": str(lists), "accept_loss": True} if precision == "int8" else {}
+        options = {"calibration": lists, "accept_loss": True} if precision == "int8" else {}
         output = work / f"{engine}-{precision}"
         made = export(checkpoint, engine=engine, precision=precision, output=output, **options)
         found[engine, precision] = CrossEncoder(output, engine=engine, threads=1), made.facts.bytes
@@ -120,12 +118,12 @@ def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> l
         return [
             Row(
                 engine=engine,
-                lists=collection.name,
+                lists="/".join(Path(name).parts[-2:]),  # files of collections have like names
                 megabytes=tuple(ways[engine, precision][1] / 1e6 for precision in PRECISIONS),
                 speed=times[engine, "fp32"] / times[engine, "int8"],
                 **figures,
             )
-            for collection in collections
+            for name, collection in zip(names, collections, strict=True)
             for engine, figures in compare(encoders, collection, depth).items()
         ]
 

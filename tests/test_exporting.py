@@ -22,8 +22,9 @@ from plackett import CheckpointError, CrossEncoder, DataError, SettingError
 from plackett.calibration import Temperature, dump_calibration, read_calibration
 from plackett.card import write_card
 from plackett.checkpoint import read_checkpoint
-from plackett.engines import EngineSettings, load_engine
-from plackett.engines.families import FAMILIES
+from plackett.engines import EngineSettings, graph, load_engine
+from plackett.engines.families import FAMILIES, read_weights
+from plackett.engines.onnx import OnnxEngine
 from plackett.engines.torch import padded_forward
 from plackett.exporting import export
 from plackett.facts import read_facts
@@ -352,6 +353,27 @@ def test_in_int8_no_pair_changes_the_score_of_another(exported, tmp_path, engine
     encoder = CrossEncoder(tmp_path / "alone", engine=engine, precision="int8")
     alone = np.concatenate([encoder.score([pair]) for pair in PAIRS])
     np.testing.assert_allclose(encoder.score(PAIRS), alone, atol=tolerance)
+
+
+def test_in_int8_one_large_weight_does_not_cost_the_others_their_codes(exported, monkeypatch):
+    checkpoint = read_checkpoint(exported("bert"))
+    weights = read_weights(load_model(checkpoint))
+    with torch.no_grad():
+        for layer in weights.layers:
+            layer.down.weight[1, 2] = 60 * layer.down.weight.abs().max()
+
+    def logits(**options):
+        model = graph.build(weights, token_types=True, **options).SerializeToString()
+        return OnnxEngine(onnxruntime.InferenceSession(model), checkpoint).score(random_batch([9, 14, 30, 7, 20], 0))
+
+    expected, found = logits(), logits(int8=True)
+    monkeypatch.setattr(graph, "OUTLIERS", 0)
+    assert 3 * abs(found - expected).max() < abs(logits(int8=True) - expected).max()
+
+
+def test_gelu_stays_above_what_int8_takes_for_its_least_value():
+    least = torch.nn.functional.gelu(torch.linspace(-2, 0, 100_001, dtype=torch.float64)).min().item()
+    assert graph.GELU_LEAST < least < graph.GELU_LEAST + 1e-4
 
 
 def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):
