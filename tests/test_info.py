@@ -80,7 +80,7 @@ def test_a_folder_of_graphs_alone(run, bert, tmp_path):
     (folder / "onnx" / "model.onnx").touch()
     _, output, _ = run("info", folder)
     lines = dict(line.split("  ", 1) for line in output.splitlines())
-    assert lines["model"].strip() == "bert, no weights for torch"
+    assert lines["model"].strip() == "bert, exports only"
     assert lines["engine auto"].strip() == "onnx"
 
 

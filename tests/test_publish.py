@@ -377,7 +377,7 @@ def test_an_engine_fetches_what_it_runs_and_no_more(hub, both, bert):
         with pytest.raises(CheckpointError, match="damaged"):
             CrossEncoder(both, engine=options[0], precision=options[1])
         assert fetched(hub) == files
-    with pytest.raises(SettingError, match="unknown engine .onyx"):
+    with pytest.raises(SettingError, match=r"unknown engine .onyx"):
         CrossEncoder(both, engine="onyx")
     assert hub.requests == []
 
