@@ -30,16 +30,25 @@ def save(folder: Path, *, layers: int) -> Path:
     return folder
 
 
-def export(folder: Path, engine: str, precision: str, calibration: Path | None = None) -> str:
+def one_list(folder: Path) -> Path:
+    """A file of one judged list, for int8 of which no ranking is to be measured by export."""
+    path = folder / "one.jsonl"
+    path.write_text('{"query": "a query", "docs": ["a document", "another"], "labels": [1, 0]}\n', encoding="utf-8")
+    return path
+
+
+def export(
+    folder: Path, engine: str, precision: str, calibration: Path | None = None, *, accept_loss: bool = False
+) -> str:
     """Export into the folder itself, where `plackett export` is there. What stood in the way, else an empty text."""
     if importlib.util.find_spec("plackett.exporting") is None:
         return "plackett export is not there yet"
     from plackett import PlackettError
     from plackett.exporting import export as run
 
-    options = {"calibration": calibration} if calibration else {}
+    options = {"calibration": str(calibration)} if calibration else {}
     try:
-        run(str(folder), engine=engine, precision=precision, **options)
+        run(str(folder), engine=engine, precision=precision, accept_loss=accept_loss, **options)
     except (PlackettError, TypeError) as error:
         return str(error)
     return ""

@@ -97,10 +97,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.checkpoint or checkpoints.save(Path(temporary) / "model", layers=LAYERS)
-        if options.engine != "torch" and (
-            missing := checkpoints.export(folder, options.engine, options.precision or "fp32")
-        ):
-            sys.exit(missing)
+        if options.engine != "torch":
+            precision, lists = options.precision or "fp32", checkpoints.one_list(Path(temporary))
+            if missing := checkpoints.export(folder, options.engine, precision, lists, accept_loss=True):
+                sys.exit(missing)
         entry = measure(options.engine, options.precision, options.ranks, folder)
     if options.ranks >= 10_000:
         note(entry)

@@ -1,17 +1,22 @@
 """plackett calibrate: what it prints, what it leaves in the checkpoint, and what it refuses without touching it."""
 
+import errno
 import json
 import os
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import sentence_transformers
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from conftest import PAIRS
-from plackett import CheckpointError, CrossEncoder, DataError
+from plackett import CheckpointError, CrossEncoder, DataError, reliability
 from plackett.calibrating import CalibrationSettings, Sources, calibrate
 from plackett.calibration import FILE, parameters_of, read_calibration
 from plackett.calibrators import calibrate as fit
@@ -236,3 +241,66 @@ def test_a_damaged_calibration_can_be_made_again(model, lists, run):
     (model / FILE).write_text("{")
     assert run("calibrate", model, "--data", lists)[0] == 0
     read_calibration(model)
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_the_checkpoint_as_it_was(model, lists, run, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reliability, "plot", full)
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    code, output, errors = run("calibrate", model, "--data", lists)
+    assert (code, output) == (2, "")
+    assert f"{model} cannot be written to: No space left on device" in errors
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_a_model_that_answers_nan_is_not_calibrated(model, lists, run):
+    weights = load_file(model / "model.safetensors")
+    save_file({**weights, "classifier.bias": np.full(1, np.nan, np.float32)}, model / "model.safetensors")
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    code, output, errors = run("calibrate", model, "--data", lists)
+    assert (code, output) == (2, "")
+    assert "answered NaN or infinity for 240 of 240 pairs" in errors
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from plackett.calibrating import CalibrationSettings, Sources, calibrate
+
+model, lists, renames = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+replace, done = pathlib.Path.replace, []
+
+def counted(path, target):
+    if pathlib.Path(target).parent == model:
+        if len(done) == renames:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(target)
+    return replace(path, target)
+
+pathlib.Path.replace = counted
+calibrate(model, Sources(data=[lists]), CalibrationSettings(seed=5))
+"""
+
+
+def test_killed_between_two_files_each_is_whole_and_the_same_again_ends_it(model, lists, bert):
+    """The first and the last but one of four: a card that is new, facts that are not."""
+    calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(relevant_from=2))
+    old = {name: (model / name).read_bytes() for name in NEW}
+    other = shutil.copytree(model, model.parent / "whole" / model.name)
+    calibrate(other, Sources(data=[str(lists)]), CalibrationSettings(seed=5))
+    new = {name: (other / name).read_bytes() for name in NEW}
+    for renames in (1, 3):
+        done = subprocess.run([sys.executable, "-c", KILLED, model, lists, str(renames)], capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        left = {name: (model / name).read_bytes() for name in NEW}
+        assert sum(left[name] == new[name] != old[name] for name in NEW) == renames
+        assert all(left[name] in (old[name], new[name]) for name in NEW)
+        np.testing.assert_array_equal(CrossEncoder(model).score(PAIRS), CrossEncoder(bert).score(PAIRS))
+        CrossEncoder(model, activation="calibrated").predict(PAIRS)
+        with pytest.raises(CheckpointError, match="is not the card that"):
+            publish(model, "org/name", dry_run=True)
+    calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(seed=5))
+    assert {name: (model / name).read_bytes() for name in NEW} == new
+    assert not any(file.path.startswith(".") for file in publish(model, "org/name", dry_run=True).files)

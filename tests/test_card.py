@@ -316,6 +316,19 @@ def test_the_usage_is_code_that_runs_and_says_what_it_prints(capsys):
     ]
 
 
+@pytest.mark.parametrize("usage", [FACTS.usage, None])
+@pytest.mark.parametrize(("engine", "install"), [("onnx", "plackett"), ("openvino", "'plackett[openvino]'")])
+def test_of_a_graph_without_weights_only_code_that_can_run_it_is_shown(usage, engine, install):
+    made = EngineFacts(engine=engine, file="a/graph", bytes=1, hardware="x")
+    card = render(replace(FACTS, model=replace(MODEL, weights=False), engines=(made,), usage=usage))
+    code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
+    assert f"CrossEncoder('path/to/reranker-MiniLM-L12', engine=\"{engine}\")" in code
+    assert "transformers" not in code
+    assert f"pip install {install}\n" in card
+    assert "\nlibrary_name: plackett\n" in card
+    assert "\n- sentence-transformers\n" not in card
+
+
 ODD = [
     "a|b",
     "``` code",

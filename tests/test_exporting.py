@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -16,17 +17,19 @@ import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import PAIRS, POSITIONS
+from conftest import DOCUMENTS, PAIRS, POSITIONS, QUERY
 from plackett import CheckpointError, CrossEncoder, DataError, SettingError
+from plackett.calibration import Temperature, dump_calibration, read_calibration
 from plackett.card import write_card
 from plackett.checkpoint import read_checkpoint
-from plackett.engines import EngineSettings, load_engine
-from plackett.engines.families import FAMILIES
+from plackett.engines import EngineSettings, graph, load_engine
+from plackett.engines.families import FAMILIES, read_weights
+from plackett.engines.onnx import OnnxEngine
 from plackett.engines.torch import padded_forward
 from plackett.exporting import export
 from plackett.facts import read_facts
 from plackett.model import load_model
-from plackett.recording import described
+from plackett.recording import described, usage
 from test_architecture import BLOCKER
 from test_engines import random_batch, unsettle
 
@@ -163,6 +166,20 @@ def test_what_a_folder_of_its_own_holds(exported, tmp_path):
     assert facts.max_difference < 1e-4
     assert facts.milliseconds == pytest.approx(100 * 1000 / facts.pairs_per_second)  # a hundred documents
     assert f"{facts.pairs_per_second:,.1f}" in (tmp_path / "alone" / "README.md").read_text()
+
+
+def test_a_folder_of_its_own_keeps_the_calibration_and_the_example_of_its_card(bert, tmp_path):
+    mine = shutil.copytree(bert, tmp_path / "mine")
+    (mine / "calibration.json").write_text(dump_calibration(Temperature(2.0)))
+    (mine / "training.png").write_bytes(b"a picture")
+    write_card(mine, replace(described(mine), usage=usage(CrossEncoder(mine), QUERY, DOCUMENTS)))
+    alone = export(str(mine), engine="openvino", precision="bf16", output=tmp_path / "alone").folder
+    assert (alone / "training.png").read_bytes() == b"a picture"
+    assert read_calibration(alone) == Temperature(2.0)
+    shown = read_facts(alone).usage
+    scores = CrossEncoder(alone).predict([(shown.query, document) for document in shown.documents])
+    np.testing.assert_allclose(scores, shown.scores, atol=1e-6)
+    assert not read_facts(alone).model.weights
 
 
 def test_exports_beside_the_weights_stand_on_the_card(bert, tmp_path):
@@ -336,6 +353,27 @@ def test_in_int8_no_pair_changes_the_score_of_another(exported, tmp_path, engine
     encoder = CrossEncoder(tmp_path / "alone", engine=engine, precision="int8")
     alone = np.concatenate([encoder.score([pair]) for pair in PAIRS])
     np.testing.assert_allclose(encoder.score(PAIRS), alone, atol=tolerance)
+
+
+def test_in_int8_one_large_weight_does_not_cost_the_others_their_codes(exported, monkeypatch):
+    checkpoint = read_checkpoint(exported("bert"))
+    weights = read_weights(load_model(checkpoint))
+    with torch.no_grad():
+        for layer in weights.layers:
+            layer.down.weight[1, 2] = 60 * layer.down.weight.abs().max()
+
+    def logits(**options):
+        model = graph.build(weights, token_types=True, **options).SerializeToString()
+        return OnnxEngine(onnxruntime.InferenceSession(model), checkpoint).score(random_batch([9, 14, 30, 7, 20], 0))
+
+    expected, found = logits(), logits(int8=True)
+    monkeypatch.setattr(graph, "OUTLIERS", 0)
+    assert 3 * abs(found - expected).max() < abs(logits(int8=True) - expected).max()
+
+
+def test_gelu_stays_above_what_int8_takes_for_its_least_value():
+    least = torch.nn.functional.gelu(torch.linspace(-2, 0, 100_001, dtype=torch.float64)).min().item()
+    assert graph.GELU_LEAST < least < graph.GELU_LEAST + 1e-4
 
 
 def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):

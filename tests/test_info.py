@@ -74,6 +74,16 @@ def test_parameters_are_counted(bert, checkpoint):
     assert contents.parameters == sum(weights.numel() for weights in load_model(checkpoint).parameters())
 
 
+def test_a_folder_of_graphs_alone(run, bert, tmp_path):
+    folder = shutil.copytree(bert, tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").touch()
+    _, output, _ = run("info", folder)
+    lines = dict(line.split("  ", 1) for line in output.splitlines())
+    assert lines["model"].strip() == "bert, exports only"
+    assert lines["engine auto"].strip() == "onnx"
+
+
 def test_for_people(run, bert, monkeypatch):
     monkeypatch.setattr(info, "is_installed", lambda name: name != "torch")
     code, output, _ = run("info", bert)

@@ -14,9 +14,11 @@ from safetensors.numpy import load_file, save_file
 
 from conftest import DOCUMENTS, PAIRS, QUERY
 from hub_server import TOKEN, XET_TOKEN, Fault, running_hub, use_hub
-from plackett import CheckpointError, CrossEncoder, HubError, jobs
+from plackett import CheckpointError, CrossEncoder, HubError, SettingError, jobs
 from plackett.card import render, write_card
+from plackett.exporting import export
 from plackett.facts import read_facts
+from plackett.info import read_info
 from plackett.nanobeir import read_nanobeir
 from plackett.publish import publish
 from plackett.readers import find_file
@@ -326,7 +328,81 @@ def test_without_a_network_nobody_is_asked(hub, model, monkeypatch):
 
 
 def content_of(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def graph(bert, tmp_path_factory):
+    """A folder that holds an onnx graph and no weights."""
+    return export(str(bert), engine="onnx", output=tmp_path_factory.mktemp("graph") / "alone").folder
+
+
+@pytest.fixture
+def both(hub, bert, graph):
+    """A repository with weights and graphs, of which only the first is a true one."""
+    others = ["onnx/model_int8.onnx", "openvino/openvino_model.xml", "openvino/openvino_model.bin", "openvino/x.xml"]
+    hub.add("org/both", content_of(graph) | content_of(bert) | {name: name.encode() for name in others})
+    return "org/both"
+
+
+def fetched(hub):
+    """The weights and graphs that were asked for since the last time."""
+    names = {request.split()[1].partition("/resolve/")[2].partition("/")[2] for request in hub.asked("/resolve/")}
+    hub.requests.clear()
+    return {name for name in names if not name.endswith((".json", ".txt", ".md"))}
+
+
+def test_a_graph_alone_is_published_and_runs_with_its_card(hub, graph):
+    publish(graph, "org/graph")
+    again = CrossEncoder("org/graph")
+    assert fetched(hub) == {"onnx/model.onnx"}
+    np.testing.assert_array_equal(again.predict(PAIRS), CrossEncoder(graph).predict(PAIRS))
+    np.testing.assert_array_equal(CrossEncoder("org/graph", engine="onnx").predict(PAIRS), again.predict(PAIRS))
+    card = (again.checkpoint.folder / "README.md").read_text()
+    assert "model = CrossEncoder('org/graph', engine=\"onnx\")" in card
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        CrossEncoder("org/graph", engine="torch")
+
+
+def test_an_engine_fetches_what_it_runs_and_no_more(hub, both, bert):
+    expected = CrossEncoder(bert).predict(PAIRS)
+    np.testing.assert_allclose(CrossEncoder(both, engine="onnx").predict(PAIRS), expected, atol=1e-4)
+    assert fetched(hub) == {"onnx/model.onnx"}
+    np.testing.assert_array_equal(CrossEncoder(both).predict(PAIRS), expected)
+    assert fetched(hub) == {"model.safetensors"}
+    for options, files in {
+        ("onnx", "int8"): {"onnx/model_int8.onnx"},
+        ("openvino", None): {"openvino/openvino_model.xml", "openvino/openvino_model.bin"},
+    }.items():
+        with pytest.raises(CheckpointError, match="damaged"):
+            CrossEncoder(both, engine=options[0], precision=options[1])
+        assert fetched(hub) == files
+    with pytest.raises(SettingError, match=r"unknown engine .onyx"):
+        CrossEncoder(both, engine="onyx")
+    assert hub.requests == []
+
+
+def test_without_torch_the_automatic_engine_fetches_its_graph(hub, both, monkeypatch):
+    monkeypatch.setattr("plackett.engines.is_installed", lambda name: name not in ("torch", "openvino"))
+    CrossEncoder(both).predict(PAIRS)
+    assert fetched(hub) == {"onnx/model.onnx"}
+
+
+def test_a_graph_that_no_repository_has(hub, bert):
+    hub.add("org/weights", content_of(bert))
+    with pytest.raises(
+        CheckpointError, match=r"no onnx/model_int8\.onnx; make it: .* --precision int8 --output FOLDER"
+    ):
+        CrossEncoder("org/weights", engine="onnx", precision="int8")
+
+
+def test_a_graph_in_the_cache_is_read_without_a_request(hub, both, monkeypatch):
+    first = CrossEncoder(both, engine="onnx").predict(PAIRS)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    hub.requests.clear()
+    np.testing.assert_array_equal(CrossEncoder(both, engine="onnx").predict(PAIRS), first)
+    assert read_info(both).checkpoint.exports[0].engine == "onnx"
+    assert hub.requests == []
 
 
 def test_a_download_whose_connection_drops_goes_on_where_it_stopped(hub, bert, monkeypatch):

@@ -1,6 +1,7 @@
 """Memory stops growing: the benchmark itself, over hundreds of ranks in place of ten thousand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,18 @@ RANKS = 600
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read as Linux tells it")
 @pytest.mark.slow
-def test_ranks_of_random_shapes_do_not_add_up(bert):
-    command = [sys.executable, BENCHMARKS / "resident_memory.py", "torch", "--ranks", str(RANKS), "--checkpoint", bert]
+@pytest.mark.parametrize("engine", [["torch"], ["onnx", "--precision", "int8"]])
+def test_ranks_of_random_shapes_do_not_add_up(bert, tmp_path, engine):
+    folder = shutil.copytree(bert, tmp_path / "mine")
+    command = [
+        sys.executable,
+        BENCHMARKS / "resident_memory.py",
+        *engine,
+        "--ranks",
+        str(RANKS),
+        "--checkpoint",
+        folder,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     entry = json.loads(done.stdout)

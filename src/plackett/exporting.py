@@ -44,6 +44,7 @@ OPENVINO_ROWS = 32
 
 ENGINES = sorted({engine for engine, _ in EXPORTS})
 SETTINGS_FILES = ("config.json", "config_sentence_transformers.json", "modules.json")
+SHOWN_FILES = ("calibration.json", "calibration.png", "training.png")  # that the card tells of
 
 # Pairs of many lengths, in case the facts of the checkpoint hold none.
 QUERY = "how do I sort a list of words"
@@ -138,14 +139,14 @@ def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
     """A folder with what the checkpoint has beside its weights."""
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as name:
         work = Path(name)
-        _copy_settings(checkpoint.folder, work)
+        copy_tokenizer(checkpoint.folder, work)
+        _copy(checkpoint.folder, work, SETTINGS_FILES)
         write_metadata(work, activation=checkpoint.activation, max_length=checkpoint.max_length)
         yield work
 
 
-def _copy_settings(source: Path, target: Path) -> None:
-    copy_tokenizer(source, target)
-    for name in SETTINGS_FILES:
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 
@@ -267,12 +268,17 @@ def _write_folder(output: Path, work: Path, checkpoint: Checkpoint, made: Engine
     known = read_facts(source) if (source / FILE).is_file() else described(source)
     with whole_folder(output) as beside:
         shutil.copytree(work, beside, dirs_exist_ok=True)
+        _copy(source, beside, SHOWN_FILES)
         write_card(beside, add_engine(_of_export(known, beside, made), made))
 
 
 def _of_export(known: Facts, folder: Path, made: EngineFacts) -> Facts:
-    """The facts, of this folder's engine only, and the scores that it gives to the example."""
+    """The facts, of this folder's engine only, and the scores that it gives to the example where nothing else is said.
+
+    Those are in fp32 for a file that can be run in bf16.
+    """
+    alone = replace(known, model=replace(known.model, weights=False), engines=())
     if known.usage is None:
-        return replace(known, engines=())
-    encoder = CrossEncoder(folder, engine=made.engine, precision=made.precision)
-    return replace(known, engines=(), usage=usage(encoder, known.usage.query, known.usage.documents))
+        return alone
+    encoder = CrossEncoder(folder, engine=made.engine)
+    return replace(alone, usage=usage(encoder, known.usage.query, known.usage.documents))

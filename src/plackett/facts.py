@@ -24,7 +24,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class Model:
-    """The checkpoint itself. `repository` is its hub id, `base_revision` a commit, where they are known."""
+    """The checkpoint itself. `repository` is its hub id, `base_revision` a commit, where they are known.
+
+    `weights` says whether it holds weights for torch, and not exported engines alone.
+    """
 
     name: str
     base: str
@@ -37,6 +40,7 @@ class Model:
     repository: str = ""
     language: tuple[str, ...] = ()
     license: str = ""
+    weights: bool = True
 
 
 @dataclass(frozen=True)

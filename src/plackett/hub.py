@@ -2,28 +2,31 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plackett.errors import CheckpointError, HubError, PlackettError
 
-_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")
+Patterns = tuple[str, ...]
+
+SETTINGS: Patterns = ("*.json", "*.txt", "*.model", "README.md")
+WEIGHTS: Sequence[Patterns] = [("*.safetensors",)]
+PICKLES: Patterns = ("pytorch_model*.bin",)
 
 
-def download(name: str, revision: str | None, *, local_files_only: bool, allow_pickle: bool = False) -> Path:
+def download(name: str, revision: str | None, *, local_files_only: bool, files: Sequence[Patterns] = WEIGHTS) -> Path:
     """The folder of a repository at a revision (branch, tag or commit), from the hub's cache or the hub.
 
-    A cached commit is read without a network. Raises HubError where the hub does not deliver, and CheckpointError for a
+    It holds the settings and the first of `files` that the repository has: those where each pattern fits one. A cached
+    commit is read without a network. Raises HubError where the hub does not deliver, and CheckpointError for a
     repository that would write outside of its folder.
     """
     # Imported here because it is half of the time of `import plackett`, and only a hub id needs it.
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import errors
 
-    patterns = [*_DOWNLOADED, *(["pytorch_model*.bin"] if allow_pickle else [])]
     try:
-        folder = Path(
-            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=patterns)
-        )
+        folder = _first_of(files, name, revision, local_files_only)
     except errors.HFValidationError as error:
         raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
     except errors.GatedRepoError as error:
@@ -46,6 +49,25 @@ def download(name: str, revision: str | None, *, local_files_only: bool, allow_p
     except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the hub's
         raise hub_error(f"{name} could not be fetched from the hub", error) from error
     check_inside(folder)
+    return folder
+
+
+def torch_files(*, allow_pickle: bool) -> list[Patterns]:
+    """What to fetch of a repository to run it in torch: safetensors, else pickles where they are allowed."""
+    return [*WEIGHTS, *([PICKLES] if allow_pickle else [])]
+
+
+def _first_of(files: Sequence[Patterns], name: str, revision: str | None, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for patterns in files:
+        allowed = [*SETTINGS, *patterns]
+        folder = Path(
+            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=allowed)
+        )
+        if all(any(folder.glob(pattern)) for pattern in patterns):
+            break
+        revision = folder.name  # its commit: the next are of the same
     return folder
 
 

@@ -81,7 +81,8 @@ class Info:
 
 def read_info(name: str | None = None) -> Info:
     """Of this machine, and of the checkpoint `name`, a folder or what the hub's cache holds. Raises as CrossEncoder."""
-    checkpoint = read_checkpoint(find_folder(name, revision=None, local_files_only=True)) if name is not None else None
+    folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
+    checkpoint = read_checkpoint(folder) if folder else None
     engines = tuple(_engine(engine, extra) for engine, (_, extra) in ENGINES.items())
     first = next((engine.name for engine in engines if engine.installed), None)
     return Info(

@@ -19,7 +19,7 @@ from transformers import TrainingArguments
 
 from plackett.calibration import method_of, parameters_of
 from plackett.calibrators import Calibrated
-from plackett.checkpoint import find_folder, read_checkpoint
+from plackett.checkpoint import find_folder, has_weights, read_checkpoint
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation import Comparison, mean_of
 from plackett.facts import (
@@ -119,6 +119,7 @@ def described(folder: Path) -> Facts:
             max_length=checkpoint.max_length,
             labels=checkpoint.labels,
             activation=checkpoint.activation,
+            weights=has_weights(folder),
         ),
         versions={"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
     )

@@ -40,6 +40,7 @@ from plackett.engines.torch import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation import Evaluator, measured_names
 from plackett.gradient_cache import cached_scores
+from plackett.hub import torch_files
 from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
@@ -67,10 +68,7 @@ FIXED = {
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What happened: settings as resolved, lists seen by each process, the log by step, seconds.
-
-    `best_step` is the step whose weights were kept.
-    """
+    """What happened: settings as resolved, `lists` seen by each process, `best_step` whose weights were kept."""
 
     recipe: Recipe
     arguments: Mapping[str, Any]
@@ -101,7 +99,7 @@ def train(
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     check_target(Path(recipe.output))
     pickle = recipe.allow_pickle
-    folder = find_folder(recipe.base, revision=None, local_files_only=False, allow_pickle=pickle)
+    folder = find_folder(recipe.base, revision=None, local_files_only=False, files=torch_files(allow_pickle=pickle))
     base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)

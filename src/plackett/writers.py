@@ -36,7 +36,8 @@ def whole_file(target: Path) -> Iterator[TextIO]:
 def whole_files(folder: Path) -> Iterator[Path]:
     """A hidden folder in `folder` whose files take their places there when the block ends well; else nothing changes.
 
-    A link in the place of a file is replaced, and what it leads to is left alone.
+    A link in the place of a file is replaced, and what it leads to is left alone. Each file comes by a rename: a
+    process killed between two of them leaves every file whole, the first new and the last old, and `folder/.NAME`.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:

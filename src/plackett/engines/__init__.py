@@ -17,7 +17,8 @@ from plackett._extras import is_installed, require
 from plackett.batching import EncodedPairs, WindowedPairs
 from plackett.checkpoint import Checkpoint, has_weights
 from plackett.errors import SettingError
-from plackett.exports import STORED_AS, exports_of
+from plackett.exports import EXPORTS, STORED_AS, exports_of
+from plackett.hub import Patterns, torch_files
 
 # Name -> (module, extra that installs what it needs). onnxruntime comes with the bare install.
 ENGINES = {
@@ -102,8 +103,7 @@ class FakeEngine:
 
 def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> Engine:
     """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
-    if name != "auto" and name not in ENGINES:
-        raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
+    _check_name(name)
     module, extra = ENGINES[automatic(checkpoint, settings) if name == "auto" else name]
     engine: Engine = require(module, extra=extra).load(checkpoint, settings)
     return engine
@@ -111,13 +111,43 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
 
 def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
     """What "auto" stands for: torch for weights where it is installed, else the fastest engine that has an export."""
-    if settings.device not in (None, "cpu") or (has_weights(checkpoint.folder) and is_installed("torch")):
+    if _torch_first(settings) and (settings.device not in (None, "cpu") or has_weights(checkpoint.folder)):
         return "torch"
-    stored = STORED_AS[settings.precision] if settings.precision else None
-    there = {engine for engine, precision in exports_of(checkpoint.folder) if stored in (None, precision)}
-    if "openvino" in there and is_installed("openvino"):
-        return "openvino"
-    return min(there, default="torch")
+    there = exports_of(checkpoint.folder)
+    return next((engine for engine, stored in _preferred(settings) if (engine, stored) in there), "torch")
+
+
+def files_for(name: str, settings: EngineSettings, *, allow_pickle: bool) -> list[Patterns]:
+    """What to fetch of a repository for the engine called `name`: the first of these that it has.
+
+    Weights come last for an engine that cannot run them, so that the error can say how to export them.
+    """
+    _check_name(name)
+    for_torch = torch_files(allow_pickle=allow_pickle)
+    exports = [
+        tuple(f"{file}*" for file in EXPORTS[key])  # a large graph has its weights beside it
+        for key in _preferred(settings)
+        if name in ("auto", key[0])
+    ]
+    first = name == "torch" or (name == "auto" and _torch_first(settings))
+    return [*for_torch, *exports] if first else [*exports, *for_torch]
+
+
+def _check_name(name: str) -> None:
+    if name != "auto" and name not in ENGINES:
+        raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
+
+
+def _torch_first(settings: EngineSettings) -> bool:
+    """Whether "auto" is torch where there are weights."""
+    return settings.device not in (None, "cpu") or is_installed("torch")
+
+
+def _preferred(settings: EngineSettings) -> list[tuple[str, str]]:
+    """The keys of `EXPORTS` that will do, the exact ones first, and among those the fastest that is installed."""
+    fastest = "openvino" if is_installed("openvino") else "onnx"
+    fitting = [key for key in EXPORTS if settings.precision is None or key[1] == STORED_AS[settings.precision]]
+    return sorted(fitting, key=lambda key: (key[1] != "fp32", key[0] != fastest))
 
 
 def is_url(model: str | os.PathLike[str]) -> bool:

@@ -11,6 +11,7 @@ from plackett.checkpoint import Checkpoint
 from plackett.engines import EngineSettings
 from plackett.errors import CheckpointError, SettingError
 from plackett.exports import EXPORTS, STORED_AS, exports_of
+from plackett.hub import commit_of
 
 Feed = dict[str, NDArray[np.int64]]
 
@@ -22,9 +23,10 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> t
     there = [stored for name, stored in exports_of(checkpoint.folder) if name == engine]
     wanted = STORED_AS[precision] if precision else next(iter(there), "fp32")
     if wanted not in there:
+        elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the hub's cache is not ours to change
         raise CheckpointError(
             f"{checkpoint.folder} holds no {EXPORTS[engine, wanted][0]}; make it: "
-            f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}"
+            f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}{elsewhere}"
         )
     return checkpoint.folder / EXPORTS[engine, wanted][0], wanted
 

@@ -30,6 +30,10 @@ OPSET = 20  # the first with Gelu
 IR_VERSION = 10
 LARGEST = 2**31 - 2**20
 INT8 = 127
+GELU_LEAST = -0.17  # GELU never falls below -0.16998
+OUTLIERS = 8
+"""Inputs of the product behind GELU that stay in fp32: encoders learn a few weights there of 20 to 60 times the size of
+the others, and a scale that reaches so far leaves the rest of an output a handful of codes."""
 
 # What the heads of the families put between their two linear layers -> operator and attributes.
 _ACTIVATIONS: dict[Callable[[torch.Tensor], torch.Tensor], str] = {
@@ -173,7 +177,8 @@ class _Builder:
         attended = self._graph.op("Add", self._linear(attended, layer.attention), residual)
         attended = self._norm(attended, layer.attention_norm)
         up = self._graph.op("Gelu", self._linear(attended, layer.up))
-        return self._norm(self._graph.op("Add", self._linear(up, layer.down), attended), layer.output_norm)
+        down = self._linear(up, layer.down, least=GELU_LEAST)
+        return self._norm(self._graph.op("Add", down, attended), layer.output_norm)
 
     def _attend(self, queries: str, hidden: str, layer: LayerWeights, rows: _Rows, first_only: bool) -> str:
         """Back to padded rows for attention alone: (tokens, hidden) -> (tokens or batch, hidden)."""
@@ -204,7 +209,8 @@ class _Builder:
         dense = self._linear(first, weights.dense)
         return self._product(self._graph.op(_ACTIVATIONS[weights.activation], dense), weights.output)
 
-    def _linear(self, rows: str, affine: Affine) -> str:
+    def _linear(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
+        """The affine map of rows; `least` is what no value of them falls below, where that is known."""
         return self._product(rows, affine)
 
     def _product(self, rows: str, affine: Affine) -> str:
@@ -231,19 +237,43 @@ class _Int8Builder(_Builder):
         rows = graph.op("Cast", graph.op("Gather", graph.constant(words), ids), to=TensorProto.FLOAT)
         return graph.op("Mul", rows, graph.op("Gather", graph.constant(scales), ids))
 
-    def _linear(self, rows: str, affine: Affine) -> str:
+    def _linear(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
+        if least is None:
+            return self._coded(rows, affine)
+        graph, weight = self._graph, affine.weight.detach().clone()
+        inputs = weight.abs().amax(dim=0).argsort(descending=True)[:OUTLIERS]
+        exact = graph.op("Gather", rows, graph.constant(inputs), axis=1)
+        exact = graph.op("MatMul", exact, graph.constant(weight[:, inputs].T))
+        weight[:, inputs] = 0
+        return graph.op("Add", self._coded(rows, Affine(weight, affine.bias), least=least), exact)
+
+    def _coded(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
+        """The affine map, rows and weights in codes of 8 bits."""
         graph = self._graph
         weight, of_outputs = _int8(affine.weight)
-        largest = graph.op("ReduceMax", graph.op("Abs", rows), graph.integers(-1), keepdims=1)
-        largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
-        of_tokens = graph.op("Mul", largest, graph.constant(np.float32(1 / INT8)))
-        # Shifted by 128 to unsigned: what VNNI instructions multiply with signed weights.
-        shifted = graph.op("Add", graph.op("Div", rows, of_tokens), graph.constant(np.float32(128)))
-        codes = graph.op("Cast", graph.op("Round", shifted), to=TensorProto.UINT8)
-        product = graph.op("MatMulInteger", codes, graph.constant(weight.T), graph.constant(np.uint8(128)))
+        bias = affine.bias.detach().numpy()
+        if least is None:
+            zero, magnitudes = INT8 + 1, graph.op("Abs", rows)
+        else:  # all codes for what stands above `least`, which comes back with the bias
+            zero, magnitudes = 0, (rows := graph.op("Add", rows, graph.constant(np.float32(-least))))
+            bias = bias + np.float32(least) * of_outputs[:, 0] * weight.sum(axis=1, dtype=np.float32)
+        codes, of_tokens = self._codes(rows, magnitudes, zero)
+        product = graph.op("MatMulInteger", codes, graph.constant(weight.T), graph.constant(np.uint8(zero)))
         product = graph.op("Mul", graph.op("Cast", product, to=TensorProto.FLOAT), of_tokens)
         product = graph.op("Mul", product, graph.constant(of_outputs.T))
-        return graph.op("Add", product, graph.constant(affine.bias))
+        return graph.op("Add", product, graph.constant(bias))
+
+    def _codes(self, rows: str, magnitudes: str, zero: int) -> tuple[str, str]:
+        """Codes of the rows, of which `zero` stands for 0 and 255 for the largest magnitude; scales, (tokens, 1).
+
+        They are unsigned: what VNNI instructions multiply with signed weights.
+        """
+        graph = self._graph
+        largest = graph.op("ReduceMax", magnitudes, graph.integers(-1), keepdims=1)
+        largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
+        of_tokens = graph.op("Mul", largest, graph.constant(np.float32(1 / (255 - zero))))
+        shifted = graph.op("Add", graph.op("Div", rows, of_tokens), graph.constant(np.float32(zero)))
+        return graph.op("Cast", graph.op("Round", shifted), to=TensorProto.UINT8), of_tokens
 
 
 def _int8(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -1,0 +1,188 @@
+"""What int8 costs in ranking and brings in speed, of every way that ships, on a checkpoint and lists of yours.
+
+    python benchmarks/int8.py CHECKPOINT LISTS ... [--depth 100] [--rounds 5]
+
+Each engine is exported in fp32 and in int8, and int8 is compared with its own fp32 on the same candidates: nDCG@10,
+Kendall's tau, top-10 overlap, differences of logits. Speed is a ratio of processor times of one thread over the first
+pairs of the first lists: the median of interleaved rounds in one process. LISTS are files of judged lists or BEIR
+folders. Results stand in benchmarks/results/int8.json and int8.md, with the processor that they were measured on.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett import CrossEncoder
+from plackett.agreement import agreement
+from plackett.batching import WindowedPairs
+from plackett.checkpoint import find_folder
+from plackett.engines import processor
+from plackett.evaluation import evaluate
+from plackett.exporting import MEASURE, export
+from plackett.records import Collection
+from plackett.reranking import Candidates
+from plackett.sources import read_one
+
+RESULTS = Path(__file__).parent / "results"
+ENGINES, PRECISIONS = ("onnx", "openvino"), ("fp32", "int8")
+TIMED = 200  # pairs
+
+Way = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine's int8 against its fp32 on one collection."""
+
+    engine: str
+    lists: str
+    queries: int
+    megabytes: tuple[float, float]
+    ndcg: tuple[float, float]
+    tau: float
+    overlap: float | None
+    mean: float
+    largest: float
+    speed: float
+
+
+def export_all(checkpoint: str, work: Path) -> dict[Way, tuple[CrossEncoder, int]]:
+    """Every way, loaded with one thread, and the bytes of its file. What it loses is measured here, not by export."""
+    lists, found = str(checkpoints.one_list(work)), {}
+    for engine, precision in product(ENGINES, PRECISIONS):
+        options = {"calibration": lists, "accept_loss": True} if precision == "int8" else {}
+        output = work / f"{engine}-{precision}"
+        made = export(checkpoint, engine=engine, precision=precision, output=output, **options)
+        found[engine, precision] = CrossEncoder(output, engine=engine, threads=1), made.facts.bytes
+    return found
+
+
+def seconds(encoders: Mapping[Way, CrossEncoder], pairs: WindowedPairs, rounds: int) -> dict[Way, float]:
+    """Of this process for the pairs: the median of interleaved rounds, after one that does not count."""
+    times: dict[Way, list[float]] = {way: [] for way in encoders}
+    for _, (way, encoder) in product(range(rounds + 1), encoders.items()):
+        start = time.process_time()
+        encoder.score_encoded(pairs)
+        times[way].append(time.process_time() - start)
+    return {way: statistics.median(of_way[1:]) for way, of_way in times.items()}
+
+
+def first_pairs(encoder: CrossEncoder, collection: Collection, depth: int) -> WindowedPairs:
+    """The first pairs of the collection, whole queries."""
+    run = sorted(collection.run, key=lambda scored: scored.query_id)[:TIMED]
+    return Candidates.of(encoder, Collection("", collection.queries, collection.corpus, (), run), depth).encoded
+
+
+def compare(encoders: Mapping[Way, CrossEncoder], collection: Collection, depth: int) -> dict[str, dict[str, object]]:
+    """Engine -> what int8 does to its ranking of the collection."""
+    candidates = Candidates.of(next(iter(encoders.values())), collection, depth)
+    queries = [candidates.keys[index][0] for index in candidates.filled]
+
+    def ndcg(logits: NDArray[np.float32]) -> float:
+        return evaluate(candidates.run(logits[:, 0]), collection.qrels, [MEASURE])[MEASURE]
+
+    found = {}
+    for engine in ENGINES:
+        exact, coded = (encoders[engine, precision].score_encoded(candidates.encoded) for precision in PRECISIONS)
+        agreed = agreement(exact, coded, queries)
+        found[engine] = {
+            "queries": agreed.queries,
+            "ndcg": (ndcg(exact), ndcg(coded)),
+            "tau": agreed.tau,
+            "overlap": agreed.overlap,
+            "mean": agreed.mean,
+            "largest": agreed.largest,
+        }
+    return found
+
+
+def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> list[Row]:
+    """All engines on all lists."""
+    collections = [read_one(name, depth) for name in names]
+    with tempfile.TemporaryDirectory() as work:
+        ways = export_all(checkpoint, Path(work))
+        encoders = {way: encoder for way, (encoder, _) in ways.items()}
+        pairs = first_pairs(encoders["onnx", "fp32"], collections[0], depth)
+        times = seconds(encoders, pairs, rounds)
+        return [
+            Row(
+                engine=engine,
+                lists="/".join(Path(name).parts[-2:]),  # files of collections have like names
+                megabytes=tuple(ways[engine, precision][1] / 1e6 for precision in PRECISIONS),
+                speed=times[engine, "fp32"] / times[engine, "int8"],
+                **figures,
+            )
+            for name, collection in zip(names, collections, strict=True)
+            for engine, figures in compare(encoders, collection, depth).items()
+        ]
+
+
+def document(checkpoint: str, rows: Sequence[Row], rounds: int) -> dict[str, object]:
+    """What is committed."""
+    return {
+        "checkpoint": description(checkpoint),
+        "processor": processor.name(),
+        "instructions": [name for name in processor.RELEVANT if name in processor.instructions()],
+        "rounds": rounds,
+        "versions": {name: version(name) for name in ("onnxruntime", "openvino", "nncf")},
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def description(checkpoint: str) -> str:
+    """The name of a checkpoint, and how large it is."""
+    config = json.loads((find_folder(checkpoint, revision=None, local_files_only=True) / "config.json").read_text())
+    return f"{Path(checkpoint).name}: {config['num_hidden_layers']} layers of {config['hidden_size']}"
+
+
+def table(found: Mapping[str, object], rows: Sequence[Row]) -> str:
+    """Markdown."""
+    lines = [
+        "# int8 against fp32",
+        "",
+        f"{found['checkpoint']}. {found['processor']} ({', '.join(found['instructions'])}), one thread; "
+        + ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+        + ". Speed is int8's, as a ratio to fp32 of the same engine.",
+        "",
+        "| lists | engine | size, MB | speed | nDCG@10 | tau | top-10 overlap | logits: mean, largest difference |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        overlap = "-" if row.overlap is None else f"{row.overlap:.3f}"
+        lines.append(
+            f"| {row.lists}, {row.queries} queries | {row.engine} | {row.megabytes[0]:.1f} to {row.megabytes[1]:.1f} "
+            f"| {row.speed:.2f} | {row.ndcg[0]:.4f} to {row.ndcg[1]:.4f} | {row.tau:.3f} | {overlap} "
+            f"| {row.mean:.3f}, {row.largest:.2f} |"
+        )
+    return "\n".join([*lines, "", "Made by `python benchmarks/int8.py`.", ""])
+
+
+def main() -> None:
+    """Measure, note and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("checkpoint")
+    parser.add_argument("lists", nargs="+")
+    parser.add_argument("--depth", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    rows = measure(options.checkpoint, options.lists, options.depth, options.rounds)
+    found = document(options.checkpoint, rows, options.rounds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "int8.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / "int8.md").write_text(table(found, rows), encoding="utf-8")
+    print(table(found, rows))
+
+
+if __name__ == "__main__":
+    main()
