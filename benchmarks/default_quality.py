@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.engines import processor

@@ -111,13 +111,15 @@ def test_a_new_model_keeps_the_encoder_and_the_first_layers(bert):
             torch.testing.assert_close(value, old[name])
 
 
-def test_a_publisher_that_fails_leaves_nothing(bert, tmp_path):
+def test_a_publisher_that_fails_leaves_the_model(bert, tmp_path, run):
     def fail(folder, facts):
-        raise RuntimeError("no card")
+        raise RuntimeError("the hub was away")
 
-    with pytest.raises(RuntimeError, match="no card"):
+    with pytest.raises(TrainingError, match=r"model is trained and whole.*the hub was away.*plackett card"):
         train(recipe_for(bert, tmp_path), [Part(fruit_lists(4))], publish=fail)
-    assert not (tmp_path / "model").exists()
+    assert CrossEncoder(tmp_path / "model").predict([("apple", "the apple")]).shape == (1,)
+    assert run("card", tmp_path / "model")[0] == 0
+    assert (tmp_path / "model" / "README.md").is_file()
 
 
 def test_no_lists_is_an_error(bert, tmp_path):

@@ -4,12 +4,9 @@ A step tokenises its lists in the data loader, cuts the pairs into micro-batches
 back into (lists, depth) once, where the loss sees them.
 """
 
-import errno
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,14 +42,10 @@ from plackett.matrices import to_matrix
 from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
 from plackett.records import Collection
+from plackett.resuming import checkpoints, disk_is_not_full
 from plackett.sampling import Part, SampledLists, StreamedLists, check_labels
 from plackett.tokenization import PairTokenizer
 
-# What safetensors and torch.save say of a disk that is full; neither carries an errno.
-_FULL = (
-    *("No space left", "os error 28"),
-    *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
-)
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
 # Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
@@ -94,7 +87,7 @@ def train(
     `publish(folder, facts)` adds to the folder before it takes its place: the card, usually.
 
     Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a
-    training that collapsed.
+    training that collapsed, and where `publish` failed: the folder is there then, without what that would have added.
     """
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     check_target(Path(recipe.output))
@@ -104,7 +97,7 @@ def train(
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
-    with quiet(), _disk_is_not_full(Path(str(arguments.output_dir))):
+    with quiet(), disk_is_not_full(Path(str(arguments.output_dir))):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
         facts = TrainingFacts(
             recipe=recipe,
@@ -306,7 +299,7 @@ def _best_step(trainer: ListTrainer) -> int:
 def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
     """The newest whole checkpoint of the same recipe, if there is one."""
     folder = Path(str(trainer.args.output_dir))
-    for checkpoint, before in _checkpoints(folder):
+    for checkpoint, before in checkpoints(folder):
         if before is None:
             continue
         now = _as_json(recipe)
@@ -319,17 +312,6 @@ def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
         _check_fits(checkpoint, trainer)
         return checkpoint
     return None
-
-
-def _checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
-    """Newest first, each with its recipe: None for one that was not saved to the end."""
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
-        try:
-            recipe = RecipeRecord.read(checkpoint)
-        except (OSError, ValueError, LookupError, TypeError):
-            yield checkpoint, None
-        else:
-            yield checkpoint, recipe
 
 
 def _check_fits(checkpoint: Path, trainer: ListTrainer) -> None:
@@ -361,27 +343,6 @@ def _as_json(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-@contextmanager
-def _disk_is_not_full(folder: Path) -> Iterator[None]:
-    """One clear error where a checkpoint or the output did not fit on the disk; half-written ones are removed."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in _FULL)
-        if not full:
-            raise
-        whole = []
-        for checkpoint, recipe in list(_checkpoints(folder)):
-            if recipe is not None:
-                whole.append(checkpoint)
-            else:
-                shutil.rmtree(checkpoint, ignore_errors=True)
-        what_next = f"{whole[0]} is whole: train again with --resume" if whole else "train again"
-        raise CheckpointError(
-            f"the disk is full: {folder} or the output could not be written. Free some space; {what_next}"
-        ) from error
-
-
 def _write(
     trainer: ListTrainer, facts: TrainingFacts, base: Checkpoint, publish: Callable[[Path, TrainingFacts], None]
 ) -> None:
@@ -394,4 +355,18 @@ def _write(
         model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
         make_usable(folder, base, facts.recipe)
         plot_training(facts.log, folder / "training.png")
+        failure = _failure(publish, folder, facts)
+    if failure:
+        raise TrainingError(
+            f"{facts.recipe.output} is trained and whole, but has no card and may not be measured ({failure}); for the "
+            f"card: plackett card {facts.recipe.output}"
+        ) from failure
+
+
+def _failure(publish: Callable[[Path, TrainingFacts], None], folder: Path, facts: TrainingFacts) -> Exception | None:
+    """What became of a publisher: hours of training must not hang on a card."""
+    try:
         publish(folder, facts)
+    except Exception as error:
+        return error
+    return None
