@@ -129,7 +129,7 @@ def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
         import checkpoints
 
         lists = folder / "calibration.jsonl"
-        sys.exit(checkpoints.export(folder, engine, precision, lists if precision == "int8" else None))
+        sys.exit(checkpoints.export(folder, engine, precision, lists if precision == "int8" else None) or 0)
     import sentence_transformers as library_
 
     directory = folder / engine

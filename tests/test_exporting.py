@@ -376,6 +376,12 @@ def test_gelu_stays_above_what_int8_takes_for_its_least_value():
     assert graph.GELU_LEAST < least < graph.GELU_LEAST + 1e-4
 
 
+def test_others_may_read_an_export(exported, tmp_path):
+    (tmp_path / "usual").mkdir()
+    export(str(exported("bert")), engine="onnx", output=tmp_path / "alone")
+    assert (tmp_path / "alone").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_int8_that_ranks_worse_is_not_written(exported, tmp_path, monkeypatch):
     monkeypatch.setattr("plackett.exporting.MOST_LOST", -2)
     with pytest.raises(CheckpointError, match=r"nDCG@10 on judged.jsonl.*--accept-loss"):

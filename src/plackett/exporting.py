@@ -138,7 +138,8 @@ def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
 def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
     """A folder with what the checkpoint has beside its weights."""
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as name:
-        work = Path(name)
+        work = Path(name) / "export"  # the temporary folder itself is closed to others
+        work.mkdir()
         copy_tokenizer(checkpoint.folder, work)
         _copy(checkpoint.folder, work, SETTINGS_FILES)
         write_metadata(work, activation=checkpoint.activation, max_length=checkpoint.max_length)
