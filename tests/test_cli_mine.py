@@ -122,6 +122,6 @@ def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
     settings = MiningSettings(negatives=4, depth=20, draw="random", margin=0.05)
     report = mine(folder, whole, settings, teacher=CrossEncoder(bert)).report
     assert output.read_bytes() == whole.read_bytes()
-    assert result.stderr.startswith(f"lists: {report.lists} of 200 queries")
+    assert f"lists: {report.lists} of 200 queries" in result.stderr  # behind a bar, where it took long
     assert not partial.exists()
     assert not journal.exists()

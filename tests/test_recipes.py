@@ -163,10 +163,10 @@ def data(tmp_path_factory):
     ]
     write_lists(folder / "my-lists.jsonl", lists)
     write_lists(folder / "graded.jsonl", lists)
-    write_lists(
-        folder / "distil.jsonl",
-        [LabeledList(item.query, item.documents, tuple(rng.gauss(0, 4) for _ in item.labels)) for item in lists],
-    )
+    taught = [LabeledList(item.query, item.documents, tuple(rng.gauss(0, 4) for _ in item.labels)) for item in lists]
+    of_default = [f"{name}{stage}.jsonl" for name in ("msmarco", "wikiqa", "climate") for stage in ("", "-start")]
+    for name in ("distil.jsonl", *of_default):
+        write_lists(folder / name, taught)
     pq.write_table(pa.Table.from_pylist(ms_marco_rows(40)), folder / "train-00000-of-00001.parquet", row_group_size=7)
     write_nanobeir(folder / "NanoBEIR")
     return folder
@@ -190,11 +190,11 @@ def write_nanobeir(folder):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(bert, data, tmp_path, path):
     recipe = read_recipe(path)
-    [name] = recipe.train
     small = {"max_steps": 2, "bf16": False, "per_device_train_batch_size": 3}
     if recipe.hold_out:
         small |= {"eval_steps": 1, "save_steps": 1, "logging_steps": 1}
-    changes = {"base": bert, "train": data / Path(name).name, "output": tmp_path / "model", "max_length": 64}
+    files = [str(data / Path(name).name) for name in recipe.train]
+    changes = {"base": bert, "train": json.dumps(files), "output": tmp_path / "model", "max_length": 64}
     if recipe.hold_out:
         changes |= {"hold_out": 5, "dev": data / "NanoBEIR", "test": data / "NanoBEIR"}
     changes |= {f"training.{key}": value for key, value in small.items()}
