@@ -47,7 +47,6 @@ COLLECTIONS = {
     "XQuAD (English)": ("xquad_en_retrieval", "nDCG@10"),
 }
 
-
 # Name -> (layers, hidden size, nDCG@10 on TREC DL 2019), as their cards have it.
 SOURCE = "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2"
 PUBLISHED = {
@@ -75,11 +74,7 @@ def read(data: Path, name: str) -> Collection:
 def _tab_separated_run(path: Path) -> list[ScoredDoc]:
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         rows = [line.rstrip("\n").split("\t") for line in stream]
-    return [ScoredDoc(query, document, float(score)) for query, document, _, score in rows if _is_number(score)]
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).replace("-", "", 1).isdigit()
+    return [ScoredDoc(query, document, float(score)) for query, document, _, score in rows]
 
 
 def _by_bm25(collection: Collection) -> Callable[[ScoredDoc], float]:
