@@ -3,6 +3,7 @@
 import argparse
 import functools
 import json
+import math
 import os
 import pathlib
 import textwrap
@@ -59,7 +60,8 @@ def _trained(model: str, pre_tokenizer: pre_tokenizers.PreTokenizer, trainer: tr
 
 def _word_pieces() -> dict[str, int]:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    inside = [f"##{letter}" for letter in sorted(set("".join(TEXTS)))]  # given ids here: the trainer's would vary
+    trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=[*special, *inside], show_progress=False)
     return _trained("WordPiece", pre_tokenizers.BertPreTokenizer(), trainer)["vocab"]
 
 
@@ -73,7 +75,10 @@ def _byte_pairs(special: list[str]) -> dict:
 
 def _unigrams(special: list[str], unknown: str) -> list[tuple[str, float]]:
     trainer = trainers.UnigramTrainer(vocab_size=500, special_tokens=special, unk_token=unknown, show_progress=False)
-    return [(piece, score) for piece, score in _trained("Unigram", pre_tokenizers.Metaspace(), trainer)["vocab"]]
+    pieces = sorted(piece for piece, _ in _trained("Unigram", pre_tokenizers.Metaspace(), trainer)["vocab"])
+    text = "▁".join(word for line in TEXTS for word in line.split())  # counted here: the trainer's scores would vary
+    scores = [(piece, math.log((1 + text.count(piece)) / len(text))) for piece in pieces if piece not in special]
+    return [*((name, 0.0) for name in special), *scores]
 
 
 def _roberta_tokenizer() -> transformers.PreTrainedTokenizerBase:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,3 +133,26 @@ def test_a_fingerprint_tells_exports_apart(mine, tmp_path):
     with (mine / "onnx" / "model.onnx").open("ab") as stream:
         stream.write(b"\x12\x00")  # an empty producer name: the same model in other bytes
     assert CrossEncoder(mine, engine="openvino").fingerprint() != before
+
+
+AFTER_TWO_ENGINES = """
+import faulthandler, gc, os, signal, sys
+from plackett import CrossEncoder
+
+faulthandler.enable()  # has a stack for signal handlers, as OpenVINO does
+first, second = (CrossEncoder(sys.argv[1], engine="openvino") for _ in range(2))
+first.predict([("a", "b")]), second.predict([("a", "b")])
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+def test_signals_are_handled_after_engines_of_openvino_are_gone(both):
+    command = [sys.executable, "-c", AFTER_TWO_ENGINES, str(both)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

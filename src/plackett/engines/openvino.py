@@ -1,5 +1,6 @@
 """The openvino engine: an exported graph in OpenVINO, without torch."""
 
+import functools
 import threading
 from typing import Any
 
@@ -46,7 +47,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
     on_cpu("openvino", settings)
     path, stored = find_export(checkpoint, "openvino", settings.precision)
-    core = openvino.Core()
+    core = _core()
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if settings.precision == "bf16" and not has_bf16:
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
@@ -63,3 +64,13 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     except Exception as error:  # OpenVINO raises bare RuntimeErrors
         raise cannot_be_read(path, error) from error
     return OpenvinoEngine(compiled, checkpoint)
+
+
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's, one for as long as the process lives.
+
+    Each sets a stack of its own for signal handlers, and frees it in the end even where another has put it back: with
+    two that end in the order of their making, the next signal that Python handles kills the process.
+    """
+    return openvino.Core()
