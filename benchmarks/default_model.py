@@ -1,25 +1,28 @@
-"""Makes the embedded model from data: lists with a teacher's scores, training in two stages, int8 export, calibration.
+"""Makes the embedded model from data: lists with a teacher's scores, three stages, int8 export, calibration.
 
     make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed 0] [--ship]
 
 The teacher is the base itself as a bi-encoder; a judged answer gets a bonus. `recipes/default-start.yaml` learns to
-attend across two texts from the teacher's order, `recipes/default.yaml` goes on with harder documents, where judged
-answers count for more. What is in WORK_FOLDER already is not made again; the model is WORK_FOLDER/default, and with
---ship it goes into the package.
+attend across two texts from the teacher's order, `recipes/default-harder.yaml` goes on with harder documents, where
+judged answers count for more, and `recipes/default.yaml` with the mean of the teacher and of what was learnt, and with
+long queries. The model is the mean of the weights of the last two. What is in WORK_FOLDER already is not made again;
+the model is WORK_FOLDER/default, and with --ship it goes into the package.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from plackett import CrossEncoder, embedded, jobs
 from plackett.bi_encoder import BiEncoder
@@ -42,7 +45,6 @@ NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
 QUERY = "how many calories in an egg"
 DOCUMENTS = ["A large egg has about 72 calories.", "Hens lay eggs in a nest.", "The capital of France is Paris."]
 ROOT = Path(__file__).parents[1]
-RECIPES = {stage: ROOT / "recipes" / f"{stage}.yaml" for stage in ("default-start", "default")}
 SHIPPED = ROOT / "src" / "plackett" / embedded.NAME
 NOTICE = "NOTICE"
 
@@ -52,8 +54,8 @@ class Source:
     """Where lists come from, and what is made of them.
 
     Of a list's own documents that are no answers the `own` most similar to the query are kept, by the teacher;
-    `similar` ones of other lists are added, and `others` at random. A label is `scale` times the cosine, and `bonus`
-    more for a judged answer: a logit.
+    `similar` ones of other lists are added, and `others` at random. A label is `scale` times the cosine, `bonus` more
+    for a judged answer, and `learnt` times what the stage before answers: a logit.
     """
 
     file: str
@@ -61,19 +63,42 @@ class Source:
     bonus: float
     own: int
     similar: int
-    others: int
+    others: int = 0
+    learnt: float = 0.0
+
+
+@dataclass(frozen=True)
+class LongQueries:
+    """Passages as queries, some of them two in one: documents near and far by the cosine, which is all their label."""
+
+    file: str
+    scale: float
+    lists: int
+    joined: float  # the share of two in one
 
 
 MSMARCO, WIKIQA = "msmarco_devsmall_bm25neg/train.jsonl.gz", "wikiqa/train.jsonl.gz"
 CLIMATE = "climate_fever_lists/all.jsonl.gz"
-SOURCES = {
-    "msmarco-start": Source(MSMARCO, scale=20, bonus=4, own=20, similar=10, others=4),
-    "wikiqa-start": Source(WIKIQA, scale=20, bonus=5, own=30, similar=4, others=3),
-    "climate-start": Source(CLIMATE, scale=20, bonus=2, own=5, similar=4, others=3),
-    "msmarco": Source(MSMARCO, scale=12, bonus=5, own=12, similar=12, others=0),
-    "wikiqa": Source(WIKIQA, scale=8, bonus=6, own=20, similar=4, others=0),
-    "climate": Source(CLIMATE, scale=10, bonus=3, own=5, similar=4, others=0),
+STAGES: dict[str, dict[str, Source | LongQueries]] = {
+    "default-start": {
+        "msmarco-start": Source(MSMARCO, scale=20, bonus=4, own=20, similar=10, others=4),
+        "wikiqa-start": Source(WIKIQA, scale=20, bonus=5, own=30, similar=4, others=3),
+        "climate-start": Source(CLIMATE, scale=20, bonus=2, own=5, similar=4, others=3),
+    },
+    "default-harder": {
+        "msmarco-harder": Source(MSMARCO, scale=12, bonus=5, own=12, similar=12),
+        "wikiqa-harder": Source(WIKIQA, scale=8, bonus=6, own=20, similar=4),
+        "climate-harder": Source(CLIMATE, scale=10, bonus=3, own=5, similar=4),
+    },
+    "default": {
+        "msmarco": Source(MSMARCO, scale=7, bonus=3, own=8, similar=8, learnt=0.5),
+        "wikiqa": Source(WIKIQA, scale=6, bonus=4, own=16, similar=4, learnt=0.5),
+        "climate": Source(CLIMATE, scale=6, bonus=2, own=5, similar=4, learnt=0.5),
+        "passages": LongQueries(MSMARCO, scale=20, lists=2500, joined=0.4),
+    },
 }
+NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a long query has from which ranks
+FAR = 2  # and from all
 
 
 class Taught:
@@ -86,18 +111,45 @@ class Taught:
         self._embedded = teacher.embed(self._documents, show_progress=True)
         self._queries = teacher.embed([item.query for item in lists], show_progress=True)
 
-    def lists(self, source: Source, seed: int = 0) -> Iterator[LabeledList]:
-        """As `source` says."""
+    def lists(self, source: Source, before: Path | None, seed: int = 0) -> list[LabeledList]:
+        """As `source` says; `before` is the model of the stage before."""
         rng = random.Random(seed)
-        for item, query in zip(self._lists, self._queries, strict=True):
-            cosines = self._embedded @ query
-            answers = {text for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
-            chosen = self._chosen(item, answers, cosines, source)
-            for _ in range(source.others):
-                chosen.setdefault(rng.choice(self._documents))
-            labels = [source.scale * cosines[self._place[text]] + source.bonus * (text in answers) for text in chosen]
-            if len(chosen) > 1:
-                yield LabeledList(item.query, tuple(chosen), tuple(round(float(label), 3) for label in labels))
+        made = [self._list(item, query, source, rng) for item, query in zip(self._lists, self._queries, strict=True)]
+        made = [item for item in made if len(item.documents) > 1]
+        if not source.learnt:
+            return made
+        logits = CrossEncoder(before, activation="identity").predict(
+            [(item.query, document) for item in made for document in item.documents], show_progress=True
+        )
+        ends = np.cumsum([len(item.documents) for item in made])[:-1]
+        return [_add(item, source.learnt * own) for item, own in zip(made, np.split(logits, ends), strict=True)]
+
+    def long_queries(self, source: LongQueries, seed: int = 0) -> Iterator[LabeledList]:
+        """As `source` says, over the documents of all lists."""
+        rng = random.Random(seed)
+        for place in rng.sample(range(len(self._documents)), source.lists):
+            query, meaning = self._documents[place], self._embedded[place]
+            near = [
+                int(other) for other in np.argsort(-(self._embedded @ meaning))[: NEAR[-1][1] + 1] if other != place
+            ]
+            if rng.random() < source.joined:
+                second = near.pop(rng.randrange(5))
+                query, meaning = f"{query} {self._documents[second]}", meaning + self._embedded[second]
+            places = [other for start, stop, number in NEAR for other in rng.sample(near[start:stop], number)]
+            places = list(dict.fromkeys([*places, *rng.sample(range(len(self._documents)), FAR)]))
+            cosines = self._embedded[places] @ (meaning / np.linalg.norm(meaning))
+            yield LabeledList(
+                query, tuple(self._documents[other] for other in places), _rounded(source.scale * cosines)
+            )
+
+    def _list(self, item: LabeledList, query: NDArray[np.float32], source: Source, rng: random.Random) -> LabeledList:
+        cosines = self._embedded @ query
+        answers = {text for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
+        chosen = self._chosen(item, answers, cosines, source)
+        for _ in range(source.others):
+            chosen.setdefault(rng.choice(self._documents))
+        labels = [source.scale * cosines[self._place[text]] + source.bonus * (text in answers) for text in chosen]
+        return LabeledList(item.query, tuple(chosen), _rounded(labels))
 
     def _chosen(
         self, item: LabeledList, answers: set[str], cosines: NDArray[np.float32], source: Source
@@ -109,29 +161,58 @@ class Taught:
         return chosen | dict.fromkeys(similar[: source.similar])
 
 
-def make_lists(data: Path, work: Path) -> None:
-    """A file of lists for each source."""
-    teacher = BiEncoder(TEACHER, max_length=TEACHER_TOKENS)
-    for file in dict.fromkeys(source.file for source in SOURCES.values()):
-        wanted = {name: source for name, source in SOURCES.items() if source.file == file}
-        if all((work / f"{name}.jsonl").is_file() for name in wanted):
-            continue
-        print(f"lists of {file}", flush=True)
-        taught = Taught(list(read_lists(data / file)), teacher)
-        for name, source in wanted.items():
-            write_lists(work / f"{name}.jsonl", taught.lists(source))
+def _rounded(labels: Iterable[float]) -> tuple[float, ...]:
+    return tuple(round(float(label), 3) for label in labels)
 
 
-def train(work: Path, seed: int) -> Path:
-    """Both stages; the folder of the second."""
-    base = TEACHER
-    for stage, path in RECIPES.items():
+def _add(item: LabeledList, logits: NDArray[np.float32]) -> LabeledList:
+    return replace(item, labels=_rounded(np.array(item.labels) + logits))
+
+
+@functools.cache
+def taught(path: Path) -> Taught:
+    """Embedded once for all stages."""
+    print(f"embed {path}", flush=True)
+    return Taught(list(read_lists(path)), BiEncoder(TEACHER, max_length=TEACHER_TOKENS))
+
+
+def make_lists(data: Path, folder: Path, stage: str, before: Path | None) -> None:
+    """A file of lists for each source of a stage."""
+    for name, source in STAGES[stage].items():
+        path = folder / f"{name}.jsonl"
+        if not path.is_file():
+            known = taught(data / source.file)
+            long = isinstance(source, LongQueries)
+            write_lists(path, known.long_queries(source) if long else known.lists(source, before))
+
+
+def train(data: Path, work: Path, seed: int) -> list[Path]:
+    """All stages, from lists that each makes with the model of the one before; their folders."""
+    before, models = None, []
+    for stage in STAGES:
         model = work / f"{stage}-{seed}"
         if not model.is_dir():
-            files = {str(work / name): share for name, share in read_recipe(path).train.items()}
-            jobs.train(path, [f"base={base}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"])
-        base = str(model)
-    return model
+            lists = work / f"lists-{seed}"
+            lists.mkdir(exist_ok=True)
+            make_lists(data, lists, stage, before)
+            recipe = ROOT / "recipes" / f"{stage}.yaml"
+            files = {str(lists / name): share for name, share in read_recipe(recipe).train.items()}
+            base = TEACHER if before is None else str(before)
+            jobs.train(
+                recipe, [f"base={base}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
+            )
+        before = model
+        models.append(model)
+    return models
+
+
+def mean_of_weights(models: Sequence[Path], target: Path) -> Path:
+    """A checkpoint like the last one, with the mean of all weights (Wortsman et al., Model soups, 2022)."""
+    weights = [load_file(model / "model.safetensors") for model in models]
+    shutil.copytree(models[-1], target, dirs_exist_ok=True)
+    mean = {name: np.mean([of_model[name] for of_model in weights], axis=0) for name in weights[0]}
+    save_file(mean, target / "model.safetensors", metadata={"format": "pt"})
+    return target
 
 
 def told(model: Path, target: Path) -> Path:
@@ -186,9 +267,8 @@ def main() -> None:
     options = parser.parse_args()
     data, work = Path(os.environ["PLACKETT_DATA"]), options.work
     work.mkdir(parents=True, exist_ok=True)
-    make_lists(data, work)
     if not (work / "default").is_dir():
-        model = told(train(work, options.seed), work / NAME)
+        model = told(mean_of_weights(train(data, work, options.seed)[-2:], work / "mean"), work / NAME)
         finish(model, work / "default", str(development(data, work)))
     if options.ship:
         ship(work / "default")
