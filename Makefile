@@ -36,7 +36,7 @@ train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, ab
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
 
-default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about 1.5 hours
+default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about 2 hours
 	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default)
 	$(BIN)/python benchmarks/default_quality.py $(or $(WORK),/tmp/plackett-default)/default --card
 	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default) --ship

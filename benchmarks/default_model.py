@@ -136,7 +136,8 @@ class Taught:
                 second = near.pop(rng.randrange(5))
                 query, meaning = f"{query} {self._documents[second]}", meaning + self._embedded[second]
             places = [other for start, stop, number in NEAR for other in rng.sample(near[start:stop], number)]
-            places = list(dict.fromkeys([*places, *rng.sample(range(len(self._documents)), FAR)]))
+            places += rng.sample(range(len(self._documents)), FAR)
+            places = [other for other in dict.fromkeys(places) if other != place]
             cosines = self._embedded[places] @ (meaning / np.linalg.norm(meaning))
             yield LabeledList(
                 query, tuple(self._documents[other] for other in places), _rounded(source.scale * cosines)
@@ -188,8 +189,9 @@ def make_lists(data: Path, folder: Path, stage: str, before: Path | None) -> Non
 
 def train(data: Path, work: Path, seed: int) -> list[Path]:
     """All stages, from lists that each makes with the model of the one before; their folders."""
-    before, models = None, []
+    models: list[Path] = []
     for stage in STAGES:
+        before = models[-1] if models else None
         model = work / f"{stage}-{seed}"
         if not model.is_dir():
             lists = work / f"lists-{seed}"
@@ -201,7 +203,6 @@ def train(data: Path, work: Path, seed: int) -> list[Path]:
             jobs.train(
                 recipe, [f"base={base}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
             )
-        before = model
         models.append(model)
     return models
 

@@ -1,6 +1,5 @@
 """The openvino engine: an exported graph in OpenVINO, without torch."""
 
-import functools
 import threading
 from typing import Any
 
@@ -20,6 +19,14 @@ STEP = 8
 
 INT8_GROUP = 128
 """Values of an activation that share a scale, in int8: made for each token by itself, whatever stands beside it."""
+
+
+CORE = openvino.Core()
+"""One for as long as the process lives, whichever thread comes first.
+
+Each core sets a stack of its own for signal handlers, and frees it in the end even where another has put it back: with
+two that end in the order of their making, the next signal that Python handles kills the process.
+"""
 
 
 class OpenvinoEngine:
@@ -47,8 +54,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
     on_cpu("openvino", settings)
     path, stored = find_export(checkpoint, "openvino", settings.precision)
-    core = _core()
-    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has_bf16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if settings.precision == "bf16" and not has_bf16:
         raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
     in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # what int8 leaves over
@@ -60,17 +66,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if stored == "int8" else 0,
     }
     try:
-        compiled = core.compile_model(core.read_model(path), "CPU", options)
+        compiled = CORE.compile_model(CORE.read_model(path), "CPU", options)
     except Exception as error:  # OpenVINO raises bare RuntimeErrors
         raise cannot_be_read(path, error) from error
     return OpenvinoEngine(compiled, checkpoint)
-
-
-@functools.cache
-def _core() -> Any:
-    """OpenVINO's, one for as long as the process lives.
-
-    Each sets a stack of its own for signal handlers, and frees it in the end even where another has put it back: with
-    two that end in the order of their making, the next signal that Python handles kills the process.
-    """
-    return openvino.Core()
