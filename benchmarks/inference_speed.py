@@ -12,7 +12,7 @@ out, with a note. ONNX is 5.2's: its exporter wants transformers 4, and sentence
 The workloads are those of PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same
 rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over
 seconds and ceiling; "share, whole" counts the last layer for all tokens.
-Results: benchmarks/results/inference_speed.json and .png.
+Results: benchmarks/results/inference_speed.json and .png, and inference_speed_tables.md.
 """
 
 import argparse
@@ -295,16 +295,24 @@ COLUMNS = (
 
 
 def table(result: Request) -> str:
-    """For people."""
-    lines = [f"{result['layers']} layers, {result['workload']}: {result['pairs']} pairs, {result['tokens']} tokens"]
-    lines.append(f"ceiling {result['ceiling']} GFLOP/s")
-    lines.append(" " * 40 + "".join(f"{column:>15}" for column in COLUMNS))
+    """Markdown, the slowest first; ours are bold."""
+    lines = [
+        f"## {result['layers']} layers, {result['workload']} documents",
+        "",
+        f"{result['pairs']} pairs, {result['tokens']:,} tokens; the ceiling, GFLOP/s: "
+        + ", ".join(f"{name} {rate:.0f}" for name, rate in result["ceiling"].items()),
+        "",
+        f"| way | {' | '.join(COLUMNS)} |",
+        "|---" * (len(COLUMNS) + 1) + "|",
+    ]
     for row in sorted(result["ways"], key=lambda row: row["ratio"]):
+        name = row["name"].replace("_", "-").replace(":", " ")
+        name = f"**{name}**" if row["name"] in OURS else name
         lines.append(
-            f"{row['name']:40}" + "".join(f"{row[column] if row[column] is not None else '':>15}" for column in COLUMNS)
+            f"| {name} | {' | '.join('' if row[column] is None else str(row[column]) for column in COLUMNS)} |"
         )
-    lines += [f"left out: {name}: {note}" for name, note in result["notes"].items()]
-    return "\n".join(lines)
+    lines += [f"\nLeft out: {name}: {note}" for name, note in result["notes"].items()]
+    return "\n".join(lines) + "\n"
 
 
 def plot(results: Sequence[Request], path: Path) -> None:
@@ -357,6 +365,9 @@ def main() -> None:
     }
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps(document, indent=1) + "\n")
+    by = f"{document['processor']}, {document['threads']} threads; made by `make bench`."
+    tables = "\n".join(["# Reranking beside other libraries\n", f"{by}\n", *map(table, results)])
+    options.output.with_name(f"{options.output.stem}_tables.md").write_text(tables)
     plot(results, options.output.with_suffix(".png"))
 
 

@@ -99,7 +99,7 @@ def main() -> None:
         folder = options.checkpoint or checkpoints.save(Path(temporary) / "model", layers=LAYERS)
         if options.engine != "torch":
             precision, lists = options.precision or "fp32", checkpoints.one_list(Path(temporary))
-            if missing := checkpoints.export(folder, options.engine, precision, lists, accept_loss=True):
+            if missing := checkpoints.export(folder, options.engine, precision, lists):
                 sys.exit(missing)
         entry = measure(options.engine, options.precision, options.ranks, folder)
     if options.ranks >= 10_000:

@@ -29,6 +29,7 @@ from plackett.engines.families import Affine, EncoderWeights, LayerWeights
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
 LARGEST = 2**31 - 2**20
+ONNXRUNTIME = "com.microsoft"  # its own operators: the int8 graph is for it alone
 INT8 = 127
 GELU_LEAST = -0.17  # GELU never falls below -0.16998
 OUTLIERS = 8
@@ -73,9 +74,9 @@ class Graph:
         rows = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in inputs]
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])
         graph = helper.make_graph(self._nodes, "plackett", rows, [logits], list(self._constants.values()))
-        return helper.make_model(
-            graph, producer_name="plackett", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-        )
+        domains = {node.domain: 1 for node in self._nodes} | {"": OPSET}
+        opsets = [helper.make_opsetid(domain, number) for domain, number in domains.items()]
+        return helper.make_model(graph, producer_name="plackett", opset_imports=opsets, ir_version=IR_VERSION)
 
 
 class _Rows(NamedTuple):
@@ -243,9 +244,9 @@ class _Int8Builder(_Builder):
         graph, weight = self._graph, affine.weight.detach().clone()
         inputs = weight.abs().amax(dim=0).argsort(descending=True)[:OUTLIERS]
         exact = graph.op("Gather", rows, graph.constant(inputs), axis=1)
-        exact = graph.op("MatMul", exact, graph.constant(weight[:, inputs].T))
+        of_exact = graph.constant(weight[:, inputs].T)
         weight[:, inputs] = 0
-        return graph.op("Add", self._coded(rows, Affine(weight, affine.bias), least=least), exact)
+        return graph.op("Gemm", exact, of_exact, self._coded(rows, Affine(weight, affine.bias), least=least))
 
     def _coded(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
         """The affine map, rows and weights in codes of 8 bits."""
@@ -258,22 +259,29 @@ class _Int8Builder(_Builder):
             zero, magnitudes = 0, (rows := graph.op("Add", rows, graph.constant(np.float32(-least))))
             bias = bias + np.float32(least) * of_outputs[:, 0] * weight.sum(axis=1, dtype=np.float32)
         codes, of_tokens = self._codes(rows, magnitudes, zero)
-        product = graph.op("MatMulInteger", codes, graph.constant(weight.T), graph.constant(np.uint8(zero)))
-        product = graph.op("Mul", graph.op("Cast", product, to=TensorProto.FLOAT), of_tokens)
-        product = graph.op("Mul", product, graph.constant(of_outputs.T))
+        product = graph.op(
+            "MatMulIntegerToFloat",
+            codes,
+            graph.constant(weight.T),
+            graph.constant(np.float32(1)),  # one scale for all tokens, which is all that it takes
+            graph.constant(of_outputs[:, 0]),
+            graph.constant(np.uint8(zero)),
+            domain=ONNXRUNTIME,
+        )
+        product = graph.op("Mul", product, graph.op("Unsqueeze", of_tokens, graph.integers(-1)))
         return graph.op("Add", product, graph.constant(bias))
 
     def _codes(self, rows: str, magnitudes: str, zero: int) -> tuple[str, str]:
-        """Codes of the rows, of which `zero` stands for 0 and 255 for the largest magnitude; scales, (tokens, 1).
+        """Codes of the rows, of which `zero` stands for 0 and 255 for the largest magnitude; scales, (tokens,).
 
         They are unsigned: what VNNI instructions multiply with signed weights.
         """
         graph = self._graph
-        largest = graph.op("ReduceMax", magnitudes, graph.integers(-1), keepdims=1)
+        largest = graph.op("ReduceMax", magnitudes, graph.integers(-1), keepdims=0)
         largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
         of_tokens = graph.op("Mul", largest, graph.constant(np.float32(1 / (255 - zero))))
-        shifted = graph.op("Add", graph.op("Div", rows, of_tokens), graph.constant(np.float32(zero)))
-        return graph.op("Cast", graph.op("Round", shifted), to=TensorProto.UINT8), of_tokens
+        zeros = graph.op("Expand", graph.constant(np.array([zero], np.uint8)), graph.op("Shape", of_tokens))
+        return graph.op("QuantizeLinear", rows, of_tokens, zeros, axis=0), of_tokens
 
 
 def _int8(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
