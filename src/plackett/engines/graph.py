@@ -303,9 +303,10 @@ def write_openvino(model: onnx.ModelProto, path: Path, *, int8: bool = False) ->
     Those have a scale for each output. The engine makes the codes of the activations as it runs.
     """
     openvino: Any = require("openvino", extra="openvino")
+    core = require("plackett.engines.openvino", extra="openvino").CORE
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:
         write(model, Path(folder) / "model.onnx")
-        read = openvino.Core().read_model(Path(folder) / "model.onnx")
+        read = core.read_model(Path(folder) / "model.onnx")
         openvino.save_model(_compressed(read) if int8 else read, path, compress_to_fp16=False)
 
 
