@@ -1,0 +1,129 @@
+"""What the embedded model is chosen by: checkpoints and the bi-encoder they start from, on development data only.
+
+    PLACKETT_DATA=... python benchmarks/default_development.py MODEL... [--output benchmarks/results/NAME.json]
+
+Three sets are questions as they are judged (WikiQA dev, MS MARCO, MEDIQA: its training and development questions, none
+of which is trained on). Two have long queries, of about as many words as CISI's, out of the same data: the beginning
+of a correct answer of MEDIQA, for which the other correct answers to its question are relevant, and the first
+sentences of a Wikipedia article of WikiQA dev, for which its other sentences are. Candidates of WikiQA's and MEDIQA's
+questions are all that they have, as they stand in the files, of the others BM25's first 30.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from default_quality import BASE, by_cosine
+
+from plackett import CrossEncoder
+from plackett.bi_encoder import BiEncoder
+from plackett.evaluation import evaluate
+from plackett.mining import BM25
+from plackett.readers import lists_as_collection, read_lists
+from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
+from plackett.reranking import rerank
+
+DEPTH = 30
+QUERY_WORDS = 65  # the median of CISI's queries
+QUERY_SENTENCES = 3
+# Name -> the measure that it is chosen by.
+MEASURES = {
+    "WikiQA": "AP",
+    "MS MARCO": "RR@10",
+    "MEDIQA": "nDCG@10",
+    "MEDIQA, answers": "nDCG@10",
+    "WikiQA, articles": "nDCG@10",
+}
+
+
+def collections(data: Path) -> Iterator[Collection]:
+    """The development sets, by the names of MEASURES."""
+    wikiqa, msmarco = data / "wikiqa", data / "msmarco_devsmall_bm25neg"
+    mediqa = [
+        item
+        for name in ("train_liveqa", "train_alexa", "dev")
+        for item in read_lists(data / "mediqa2019" / f"{name}.jsonl.gz")
+    ]
+    yield lists_as_collection("WikiQA", read_lists(wikiqa / "dev.jsonl.gz"))
+    yield _by_bm25(lists_as_collection("MS MARCO", read_lists(msmarco / "dev.jsonl.gz")))
+    yield lists_as_collection("MEDIQA", mediqa)
+    yield _by_bm25(_related("MEDIQA, answers", answers(mediqa)))
+    yield _by_bm25(_related("WikiQA, articles", articles(read_lists(wikiqa / "dev_all.jsonl.gz"))))
+
+
+def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """A long query, what is relevant for it, and what else there is: of each question with two correct answers."""
+    for item in lists:
+        correct = [text for text, label in zip(item.documents, item.labels, strict=True) if label > 0]
+        if len(correct) > 1:
+            query = " ".join(correct[0].split()[:QUERY_WORDS])
+            yield query, correct[1:], [text for text in item.documents if text not in correct]
+
+
+def articles(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The same of each list of sentences, which are those of one article in their order."""
+    for item in lists:
+        if len(item.documents) > QUERY_SENTENCES:
+            yield " ".join(item.documents[:QUERY_SENTENCES]), list(item.documents[QUERY_SENTENCES:]), []
+
+
+def _related(name: str, found: Iterable[tuple[str, list[str], list[str]]]) -> Collection:
+    queries: dict[str, str] = {}
+    corpus: dict[str, str] = {}
+    qrels: list[Qrel] = []
+    for query, relevant, others in found:
+        query_id = f"q{len(queries)}"
+        queries[query_id] = query
+        corpus |= {text: text for text in (*relevant, *others)}
+        qrels += [Qrel(query_id, text, 1) for text in dict.fromkeys(relevant)]
+    return Collection(name, queries, corpus, qrels, [])
+
+
+def _by_bm25(collection: Collection) -> Collection:
+    """BM25's first candidates, each by its place, so that equal scores keep their order."""
+    run = BM25(collection.corpus).run(collection.queries, depth=DEPTH)
+    return replace(collection, run=[scored._replace(score=-float(place)) for place, scored in enumerate(run)])
+
+
+def measured(collection: Collection, run: Iterable[ScoredDoc]) -> float:
+    name = MEASURES[collection.name]
+    return evaluate(run, collection.qrels, [name])[name]
+
+
+def table(rows: Sequence[tuple[str, dict[str, float]]]) -> str:
+    lines = ["| |" + "".join(f" {name} {measure} |" for name, measure in MEASURES.items()) + " mean |"]
+    lines.append("|---|" + "---|" * (len(MEASURES) + 1))
+    for name, values in rows:
+        cells = [*values.values(), sum(values.values()) / len(values)]
+        lines.append(f"| {name} |" + "".join(f" {value:.4f} |" for value in cells))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--precision", help="of the checkpoints, bf16 where it is faster")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    sets = list(collections(Path(os.environ["PLACKETT_DATA"])))
+    teacher = BiEncoder(BASE)
+    rows = [
+        ("first stage", {item.name: measured(item, item.run) for item in sets}),
+        ("bi-encoder", {item.name: measured(item, by_cosine(item, teacher)) for item in sets}),
+    ]
+    for model in options.models:
+        encoder = CrossEncoder(model, max_length=256, precision=options.precision)
+        rows.append(
+            (Path(model).name, {item.name: measured(item, rerank(encoder, item, depth=DEPTH)) for item in sets})
+        )
+        print(table(rows), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(dict(rows), indent=1) + "\n")
+        options.output.with_suffix(".md").write_text(table(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
