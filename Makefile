@@ -39,6 +39,7 @@ losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLAC
 default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about 2 hours
 	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default)
 	$(BIN)/python benchmarks/default_quality.py $(or $(WORK),/tmp/plackett-default)/default --card
+	$(BIN)/python benchmarks/default_page.py
 	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default) --ship
 
 # Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.

@@ -1,6 +1,6 @@
 """What the embedded model is chosen by: checkpoints and the bi-encoder they start from, on development data only.
 
-    PLACKETT_DATA=... python benchmarks/default_development.py MODEL... [--output benchmarks/results/NAME.json]
+    PLACKETT_DATA=... python benchmarks/default_development.py MODEL... --output benchmarks/results/NAME.json
 
 Three sets are questions as they are judged (WikiQA dev, MS MARCO, MEDIQA: its training and development questions, none
 of which is trained on). Two have long queries, of about as many words as CISI's, out of the same data: the beginning
@@ -12,7 +12,7 @@ questions are all that they have, as they stand in the files, of the others BM25
 import argparse
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,10 +93,29 @@ def measured(collection: Collection, run: Iterable[ScoredDoc]) -> float:
     return evaluate(run, collection.qrels, [name])[name]
 
 
-def table(rows: Sequence[tuple[str, dict[str, float]]]) -> str:
+def measure_all(
+    models: Mapping[str, Path | str], path: Path, precision: str | None = None
+) -> dict[str, dict[str, float]]:
+    """The sets' first stage, the bi-encoder, and the models, by name, each written to `path` as soon as it is known."""
+    sets = list(collections(Path(os.environ["PLACKETT_DATA"])))
+    teacher = BiEncoder(BASE)
+    rows = {
+        "first stage": {item.name: measured(item, item.run) for item in sets},
+        "bi-encoder": {item.name: measured(item, by_cosine(item, teacher)) for item in sets},
+    }
+    for name, model in models.items():
+        encoder = CrossEncoder(model, max_length=256, precision=precision)
+        rows[name] = {item.name: measured(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+        path.with_suffix(".md").write_text(table(rows) + "\n")
+        print(path.with_suffix(".md").read_text(), flush=True)
+    return rows
+
+
+def table(rows: Mapping[str, Mapping[str, float]]) -> str:
     lines = ["| |" + "".join(f" {name} {measure} |" for name, measure in MEASURES.items()) + " mean |"]
     lines.append("|---|" + "---|" * (len(MEASURES) + 1))
-    for name, values in rows:
+    for name, values in rows.items():
         cells = [*values.values(), sum(values.values()) / len(values)]
         lines.append(f"| {name} |" + "".join(f" {value:.4f} |" for value in cells))
     return "\n".join(lines)
@@ -106,23 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("models", nargs="+")
     parser.add_argument("--precision", help="of the checkpoints, bf16 where it is faster")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    sets = list(collections(Path(os.environ["PLACKETT_DATA"])))
-    teacher = BiEncoder(BASE)
-    rows = [
-        ("first stage", {item.name: measured(item, item.run) for item in sets}),
-        ("bi-encoder", {item.name: measured(item, by_cosine(item, teacher)) for item in sets}),
-    ]
-    for model in options.models:
-        encoder = CrossEncoder(model, max_length=256, precision=options.precision)
-        rows.append(
-            (Path(model).name, {item.name: measured(item, rerank(encoder, item, depth=DEPTH)) for item in sets})
-        )
-        print(table(rows), flush=True)
-    if options.output:
-        options.output.write_text(json.dumps(dict(rows), indent=1) + "\n")
-        options.output.with_suffix(".md").write_text(table(rows) + "\n")
+    measure_all({Path(model).name: model for model in options.models}, options.output, options.precision)
 
 
 if __name__ == "__main__":

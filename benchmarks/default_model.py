@@ -213,20 +213,30 @@ def train(data: Path, work: Path, seed: int) -> list[Path]:
     """All stages, from lists that each makes with the model of the one before; their folders."""
     models: list[Path] = []
     for stage in STAGES:
-        before = models[-1] if models else None
-        model = work / f"{stage}-{seed}"
-        if not model.is_dir():
-            lists = work / f"lists-{seed}"
-            lists.mkdir(exist_ok=True)
-            make_lists(data, lists, stage, before)
-            recipe = ROOT / "recipes" / f"{stage}.yaml"
-            files = {str(lists / name): share for name, share in read_recipe(recipe).train.items()}
-            base = TEACHER if before is None else str(before)
-            jobs.train(
-                recipe, [f"base={base}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
-            )
-        models.append(model)
+        models.append(train_stage(data, work, stage, models[-1] if models else None, seed))
     return models
+
+
+def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: int) -> Path:
+    model = work / f"{stage}-{seed}"
+    if not model.is_dir():
+        make_lists(data, lists_of(work, seed), stage, before)
+        jobs.train(ROOT / "recipes" / f"{stage}.yaml", settings(work, stage, before, model, seed))
+    return model
+
+
+def lists_of(work: Path, seed: int) -> Path:
+    """The folder of the lists, which is there."""
+    folder = work / f"lists-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def settings(work: Path, stage: str, before: Path | None, model: Path, seed: int) -> list[str]:
+    """What a stage's recipe is told beside what stands in it: its files."""
+    recipe = read_recipe(ROOT / "recipes" / f"{stage}.yaml")
+    files = {str(lists_of(work, seed) / name): share for name, share in recipe.train.items()}
+    return [f"base={before or TEACHER}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
 
 
 def mean_of_weights(models: Sequence[Path], target: Path) -> Path:

