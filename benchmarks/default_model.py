@@ -5,8 +5,8 @@
 The teacher is the base itself as a bi-encoder; a judged answer gets a bonus. `recipes/default-start.yaml` learns to
 attend across two texts from the teacher's order, `recipes/default-harder.yaml` goes on with harder documents, where
 judged answers count for more, and `recipes/default.yaml` with the mean of the teacher and of what was learnt, and with
-passages as queries. The model is the mean of the weights of the last two. What is in WORK_FOLDER already is not made
-again; the model is WORK_FOLDER/default, and with --ship it goes into the package.
+long queries. The model is the mean of the weights of the last two. What is in WORK_FOLDER already is not made again;
+the model is WORK_FOLDER/default, and with --ship it goes into the package.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -69,22 +68,18 @@ class Source:
 
 
 @dataclass(frozen=True)
-class PassageQueries:
-    """Passages as queries: documents near and far by the cosine, which is all their label.
-
-    A share of `joined` are two passages in one, a share of `sentences` are the first sentence of one.
-    """
+class LongQueries:
+    """Passages as queries, some of them two in one: documents near and far by the cosine, which is all their label."""
 
     file: str
     scale: float
     lists: int
-    joined: float
-    sentences: float
+    joined: float  # the share of two in one
 
 
 MSMARCO, WIKIQA = "msmarco_devsmall_bm25neg/train.jsonl.gz", "wikiqa/train.jsonl.gz"
 CLIMATE = "climate_fever_lists/all.jsonl.gz"
-STAGES: dict[str, dict[str, Source | PassageQueries]] = {
+STAGES: dict[str, dict[str, Source | LongQueries]] = {
     "default-start": {
         "msmarco-start": Source(MSMARCO, scale=20, bonus=4, own=20, similar=10, others=4),
         "wikiqa-start": Source(WIKIQA, scale=20, bonus=5, own=30, similar=4, others=3),
@@ -99,10 +94,10 @@ STAGES: dict[str, dict[str, Source | PassageQueries]] = {
         "msmarco": Source(MSMARCO, scale=7, bonus=3, own=8, similar=8, learnt=0.5),
         "wikiqa": Source(WIKIQA, scale=6, bonus=4, own=16, similar=4, learnt=0.5),
         "climate": Source(CLIMATE, scale=6, bonus=2, own=5, similar=4, learnt=0.5),
-        "passages": PassageQueries(MSMARCO, scale=20, lists=5000, joined=0.3, sentences=0.3),
+        "passages": LongQueries(MSMARCO, scale=20, lists=2500, joined=0.4),
     },
 }
-NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a passage as query has from which ranks
+NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a long query has from which ranks
 FAR = 2  # and from all
 
 
@@ -110,7 +105,7 @@ class Taught:
     """Lists of one file, with the teacher's embeddings of all of its texts."""
 
     def __init__(self, lists: Sequence[LabeledList], teacher: BiEncoder) -> None:
-        self._lists, self._teacher = lists, teacher
+        self._lists = lists
         self._documents = sorted({document for item in lists for document in item.documents})
         self._place = {document: number for number, document in enumerate(self._documents)}
         self._embedded = teacher.embed(self._documents, show_progress=True)
@@ -129,36 +124,24 @@ class Taught:
         ends = np.cumsum([len(item.documents) for item in made])[:-1]
         return [_add(item, source.learnt * own) for item, own in zip(made, np.split(logits, ends), strict=True)]
 
-    def passage_queries(self, source: PassageQueries, seed: int = 0) -> Iterator[LabeledList]:
+    def long_queries(self, source: LongQueries, seed: int = 0) -> Iterator[LabeledList]:
         """As `source` says, over the documents of all lists."""
         rng = random.Random(seed)
-        places = rng.sample(range(len(self._documents)), source.lists)
-        sentences = places[: round(source.sentences * source.lists)]
-        queries = [first_sentence(self._documents[place]) for place in sentences]
-        for place, query, meaning in zip(sentences, queries, self._teacher.embed(queries), strict=True):
-            yield self._near_and_far(query, meaning, {place}, source.scale, rng)
-        for number, place in enumerate(places[len(sentences) :]):
-            query, meaning, used = self._documents[place], self._embedded[place], {place}
-            if number < source.joined * source.lists:
-                second = int(rng.choice(self._ranking(meaning)[1:6]))
+        for place in rng.sample(range(len(self._documents)), source.lists):
+            query, meaning = self._documents[place], self._embedded[place]
+            near = [
+                int(other) for other in np.argsort(-(self._embedded @ meaning))[: NEAR[-1][1] + 1] if other != place
+            ]
+            if rng.random() < source.joined:
+                second = near.pop(rng.randrange(5))
                 query, meaning = f"{query} {self._documents[second]}", meaning + self._embedded[second]
-                used.add(second)
-            yield self._near_and_far(query, meaning / np.linalg.norm(meaning), used, source.scale, rng)
-
-    def _near_and_far(
-        self, query: str, meaning: NDArray[np.float32], used: set[int], scale: float, rng: random.Random
-    ) -> LabeledList:
-        """A list of documents other than `used`, from the ranks of NEAR and FAR."""
-        near = [int(place) for place in self._ranking(meaning)[: NEAR[-1][1] + len(used)] if place not in used]
-        places = [place for start, stop, number in NEAR for place in rng.sample(near[start:stop], number)]
-        places += rng.sample(range(len(self._documents)), FAR)
-        places = [place for place in dict.fromkeys(places) if place not in used]
-        labels = _rounded(scale * self._embedded[places] @ meaning)
-        return LabeledList(query, tuple(self._documents[place] for place in places), labels)
-
-    def _ranking(self, meaning: NDArray[np.float32]) -> NDArray[np.int64]:
-        """All documents by their cosine."""
-        return np.argsort(-(self._embedded @ meaning))
+            places = [other for start, stop, number in NEAR for other in rng.sample(near[start:stop], number)]
+            places += rng.sample(range(len(self._documents)), FAR)
+            places = [other for other in dict.fromkeys(places) if other != place]
+            cosines = self._embedded[places] @ (meaning / np.linalg.norm(meaning))
+            yield LabeledList(
+                query, tuple(self._documents[other] for other in places), _rounded(source.scale * cosines)
+            )
 
     def _list(self, item: LabeledList, query: NDArray[np.float32], source: Source, rng: random.Random) -> LabeledList:
         cosines = self._embedded @ query
@@ -177,11 +160,6 @@ class Taught:
         near = np.argsort(-cosines)[: source.similar + len(set(item.documents))]
         similar = [self._documents[place] for place in near if self._documents[place] not in set(item.documents)]
         return chosen | dict.fromkeys(similar[: source.similar])
-
-
-def first_sentence(text: str) -> str:
-    """Up to the first full stop, question or exclamation mark between a word and a space; all where there is none."""
-    return re.split(r"(?<=[a-z][a-z][.?!])\s", text.strip(), maxsplit=1)[0]
 
 
 def _rounded(labels: Iterable[float]) -> tuple[float, ...]:
@@ -205,8 +183,8 @@ def make_lists(data: Path, folder: Path, stage: str, before: Path | None) -> Non
         path = folder / f"{name}.jsonl"
         if not path.is_file():
             known = taught(data / source.file)
-            passages = isinstance(source, PassageQueries)
-            write_lists(path, known.passage_queries(source) if passages else known.lists(source, before))
+            long = isinstance(source, LongQueries)
+            write_lists(path, known.long_queries(source) if long else known.lists(source, before))
 
 
 def train(data: Path, work: Path, seed: int) -> list[Path]:
