@@ -1,0 +1,83 @@
+"""How long rerankers of the sizes that people publish take in our int8: the speed in the plot of the embedded model.
+
+    PLACKETT_DATA=... python benchmarks/default_speed.py WORK_FOLDER [--rounds 9]
+
+One query with 100 passages, tokenising included, of encoders that differ in layers and width only. Their weights are
+random: speed does not depend on them. All sizes in turns, in one process; results are medians of the rounds, and stand
+in benchmarks/results/default_speed.json.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import checkpoints
+from inference_speed import workload
+from transformers import BertConfig, BertForSequenceClassification
+
+from plackett import CrossEncoder
+from plackett.checkpoint import copy_tokenizer, find_folder, write_metadata
+from plackett.engines import processor
+from plackett.engines.threads import usable_threads
+
+RESULT = Path(__file__).parent / "results" / "default_speed.json"
+SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (12, 384))  # layers and width
+HEAD = {128: 64, 384: 32}  # width -> the width of a head, as BERT-tiny and MiniLM have it
+
+
+def size_name(layers: int, hidden: int) -> str:
+    return f"{layers} layers of {hidden}"
+
+
+def save(folder: Path, layers: int, hidden: int) -> Path:
+    """A folder with an int8 graph for onnxruntime."""
+    config = BertConfig(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // HEAD[hidden],
+        intermediate_size=4 * hidden,
+        num_labels=1,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    copy_tokenizer(find_folder(checkpoints.ENCODER, revision=None, local_files_only=True), folder)
+    write_metadata(folder, activation="identity", max_length=checkpoints.MAX_LENGTH)
+    failed = checkpoints.export(folder, "onnx", "int8", checkpoints.one_list(folder))
+    if failed:
+        raise RuntimeError(failed)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    request = workload("short", 1)[0]
+    encoders = {
+        size_name(*size): CrossEncoder(save(options.work / size_name(*size), *size), engine="onnx", precision="int8")
+        for size in SIZES
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    for encoder in encoders.values():
+        encoder.rank(request["query"], request["documents"])
+    for _ in range(options.rounds):
+        for name, encoder in encoders.items():
+            start = time.perf_counter()
+            encoder.rank(request["query"], request["documents"])
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: round(1000 * statistics.median(values), 1) for name, values in seconds.items()}
+    document = {
+        "processor": processor.name(),
+        "threads": usable_threads(),
+        "documents": len(request["documents"]),
+        "rounds": options.rounds,
+        "milliseconds": medians,
+    }
+    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    print(RESULT.read_text())
+
+
+if __name__ == "__main__":
+    main()
