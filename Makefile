@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench small default-model train-speed losses peers compat sharded
+.PHONY: demo test check docs bench small default-model default-curve train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -41,6 +41,9 @@ default-model: $(INSTALLED)  ## the embedded model, made again from data and mea
 	$(BIN)/python benchmarks/default_quality.py $(or $(WORK),/tmp/plackett-default)/default --card
 	$(BIN)/python benchmarks/default_page.py
 	$(BIN)/python benchmarks/default_model.py $(or $(WORK),/tmp/plackett-default) --ship
+
+default-curve: $(INSTALLED)  ## the embedded model with less training and fewer layers; needs PLACKETT_DATA, about 3 hours
+	$(BIN)/python benchmarks/default_curve.py $(or $(WORK),/tmp/plackett-default)
 
 # Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
 PEERS = onnx openvino rerankers

@@ -89,6 +89,7 @@ def plot(pairs: Sequence[int], rows: Sequence[Mapping[str, float]], level: Mappi
         axis.axhline(level[name], color=f"C{number}", linestyle=":")
     axis.set(xscale="log", xlabel="pairs trained on", ylabel="development set")
     axis.set_xticks(pairs, [f"{count:,}" for count in pairs])
+    axis.minorticks_off()
     axis.set_title("the first stage of the embedded model; dotted: the bi-encoder, its teacher", fontsize=10)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=100)
