@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from conftest import PAIRS
 from plackett import CheckpointError, CrossEncoder, SettingError
+from plackett.batching import EncodedPairs
 from plackett.checkpoint import read_checkpoint
 from plackett.engines import EngineSettings, load_engine
 from plackett.engines.onnx import OnnxEngine
@@ -125,6 +128,72 @@ def test_a_processor_without_bf16(both, monkeypatch):
 def test_threads_change_nothing_but_speed(both, engine):
     one, two = (CrossEncoder(both, engine=engine, threads=count).score(PAIRS) for count in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+class Session:
+    """In the place of onnxruntime's: gives the first token of each pair, when the barrier lets it."""
+
+    def __init__(self, barrier):
+        self._barrier = barrier
+
+    def get_inputs(self):
+        return [SimpleNamespace(name="input_ids")]
+
+    def run(self, _, feed):
+        self._barrier.wait(timeout=30)
+        return [feed["input_ids"][:, :1].astype(np.float32)]
+
+
+def pairs_of(*lengths):
+    """Each pair's tokens are all its number."""
+    ends = np.cumsum([0, *lengths])
+    tokens = np.repeat(np.arange(len(lengths)), lengths)
+    return EncodedPairs(tokens, np.zeros_like(tokens), ends)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "lengths", "parts"),
+    [
+        (2, [3, 3], 2),  # few tokens are shared, too
+        (2, [3, 500, 4], 2),
+        (3, [100] * 6, 3),  # two pairs each
+        (4, [64] * 16, 4),
+        (2, [90], 1),
+        (1, [64] * 4, 1),
+    ],
+)
+def test_sessions_of_onnx_share_a_batch(both, sessions, lengths, parts):
+    engine = OnnxEngine([Session(threading.Barrier(parts))] * sessions, read_checkpoint(both))
+    assert engine.score(pairs_of(*lengths))[:, 0].tolist() == list(range(len(lengths)))
+
+
+def test_no_pairs_are_nothing_to_score(both):
+    assert OnnxEngine([Session(None)] * 2, read_checkpoint(both)).score(pairs_of()).shape == (0, 1)
+
+
+def test_what_goes_wrong_in_a_session_of_onnx_is_raised(both):
+    barrier = threading.Barrier(2)
+    barrier.abort()
+    engine = OnnxEngine([Session(barrier)] * 2, read_checkpoint(both))
+    for _ in range(3):  # and no session is lost by it
+        with pytest.raises(threading.BrokenBarrierError):
+            engine.score(pairs_of(3, 3))
+
+
+def test_onnx_scores_in_a_process_that_was_forked(both, tmp_path):
+    script = f"""
+import os
+from plackett import CrossEncoder
+model = CrossEncoder({str(both)!r}, engine="onnx", threads=2)
+pairs = {PAIRS!r}
+encoded = model.encode(pairs)
+before = model.score_encoded(encoded).tolist()
+child = os.fork()
+if not child:
+    os._exit(model.score_encoded(encoded).tolist() != before)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_a_fingerprint_tells_exports_apart(mine, tmp_path):

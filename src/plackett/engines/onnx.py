@@ -2,9 +2,16 @@
 
 Since 1.29 the builds of onnxruntime report to Microsoft what is run, with an identifier that they keep in the user's
 cache, unless they are told not to before they are imported. Plackett tells them.
+
+Threads share a batch by its pairs, not each operation by its rows: what one core has written no other has to read, for
+which onnxruntime's own threads wait where cores have no cache in common (docs/decisions/013).
 """
 
+import math
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -13,30 +20,52 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from plackett.batching import EncodedPairs
+from plackett.batching import EncodedPairs, token_batches
 from plackett.checkpoint import Checkpoint
 from plackett.engines import EngineSettings
 from plackett.engines.exported import cannot_be_read, find_export, on_cpu, padded_feed
 from plackett.engines.threads import usable_threads
 
+PROVIDERS = ["CPUExecutionProvider"]
+
+PART = 512
+"""Tokens that a session takes at a time, at most."""
+
+MOST_SESSIONS = 4
+"""Each has the weights, and an arena that keeps what it has taken."""
+
 
 class OnnxEngine:
-    """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids."""
+    """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids, in several sessions at once."""
 
-    token_budget = 1024
-
-    def __init__(self, session: Any, checkpoint: Checkpoint) -> None:
-        self._session = session
+    def __init__(self, sessions: Sequence[Any], checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._inputs = [item.name for item in session.get_inputs()]
+        self._inputs = [item.name for item in sessions[0].get_inputs()]
+        self._sessions = len(sessions)
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for session in sessions:
+            self._free.put(session)
+        self.token_budget = 8 * PART * len(sessions)
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
-        if not len(batch):
-            return np.empty((0, self._checkpoint.labels), np.float32)
-        scores: NDArray[np.float32] = self._session.run(["logits"], padded_feed(batch, self._checkpoint, self._inputs))[
-            0
-        ]
+        scores = np.empty((len(batch), self._checkpoint.labels), np.float32)
+
+        def run(part: NDArray[np.int64]) -> None:
+            feed = padded_feed(batch.select(part), self._checkpoint, self._inputs)
+            session = self._free.get()
+            try:
+                scores[part] = session.run(["logits"], feed)[0]
+            finally:
+                self._free.put(session)
+
+        share = -(-int(batch.lengths.sum()) // self._sessions)
+        parts = token_batches(batch.lengths, min(PART, share))
+        if len(parts) == 1:
+            run(parts[0])
+        else:
+            with ThreadPoolExecutor(self._sessions) as pool:  # of this call: threads would not outlive a fork
+                list(pool.map(run, parts))
         return scores
 
 
@@ -44,13 +73,16 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     """The export of the wanted precision, by default the fp32 one where there is one."""
     on_cpu("onnx", settings)
     path, _ = find_export(checkpoint, "onnx", settings.precision)
+    threads = settings.threads or usable_threads()
+    sessions = math.gcd(threads, MOST_SESSIONS)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads or usable_threads()
+    options.intra_op_num_threads = threads // sessions
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # kept for each shape that is met
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        with ThreadPoolExecutor(sessions) as pool:
+            made = pool.map(lambda _: onnxruntime.InferenceSession(path, options, providers=PROVIDERS), range(sessions))
+            return OnnxEngine(list(made), checkpoint)
     except Exception as error:  # onnxruntime has a tree of its own, below Exception
         raise cannot_be_read(path, error) from error
-    return OnnxEngine(session, checkpoint)
