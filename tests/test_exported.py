@@ -180,7 +180,7 @@ def test_what_goes_wrong_in_a_session_of_onnx_is_raised(both):
             engine.score(pairs_of(3, 3))
 
 
-def test_onnx_scores_in_a_process_that_was_forked(both, tmp_path):
+def test_onnx_scores_in_a_process_that_was_forked(both):
     script = f"""
 import os
 from plackett import CrossEncoder

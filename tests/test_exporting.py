@@ -364,7 +364,8 @@ def test_in_int8_one_large_weight_does_not_cost_the_others_their_codes(exported,
 
     def logits(**options):
         model = graph.build(weights, token_types=True, **options).SerializeToString()
-        return OnnxEngine(onnxruntime.InferenceSession(model), checkpoint).score(random_batch([9, 14, 30, 7, 20], 0))
+        engine = OnnxEngine([onnxruntime.InferenceSession(model)], checkpoint)
+        return engine.score(random_batch([9, 14, 30, 7, 20], 0))
 
     expected, found = logits(), logits(int8=True)
     monkeypatch.setattr(graph, "OUTLIERS", 0)
