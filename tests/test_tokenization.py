@@ -1,6 +1,7 @@
 """Token ids against transformers' own tokenizers on the same folder."""
 
 import json
+import resource
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from conftest import FAMILIES, PAIRS, TEXTS
-from plackett import CheckpointError, SettingError
+from plackett import CheckpointError, SettingError, embedded
 from plackett.checkpoint import read_checkpoint
 from plackett.tokenization import CHUNK, PairTokenizer
+
+DEFAULT = (embedded.folder() / "tokenizer.json").read_text()
 
 
 def rows(flat, encoded):
@@ -39,6 +44,34 @@ def test_ids_are_those_of_transformers(tiny, tmp_path, family, max_length, side)
     no_types = [[0] * length for length in encoded.lengths]
     wanted = expected.get("token_type_ids", no_types) if family in {"bert", "electra"} else no_types
     assert rows(encoded.type_ids, encoded) == wanted
+
+
+@settings(deadline=None)
+@given(
+    query=st.integers(0, 150),
+    document=st.integers(0, 150),
+    max_length=st.integers(5, 64),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_a_pair_is_cut_as_tokenizers_cuts_it(query, document, max_length, side):
+    theirs, ours = (Tokenizer.from_str(DEFAULT) for _ in range(2))
+    theirs.no_padding()
+    theirs.enable_truncation(max_length, strategy="longest_first", direction=side)
+    words = TEXTS[0].split() * 40
+    pair = " ".join(words[:query]), " ".join(words[-document:] if document else [])
+    expected = theirs.encode(*pair)
+    encoded = PairTokenizer(ours, max_length, token_types=True, truncation_side=side).encode([pair])
+    assert encoded.token_ids.tolist() == expected.ids
+    assert encoded.type_ids.tolist() == expected.type_ids
+
+
+def test_a_long_query_and_long_documents_fit_into_memory(checkpoint):
+    """`tokenizers` would keep each part that is cut off of the one with each of the other: 250 MB a pair."""
+    pairs = [("list " * 4_000, f"{index} " + "file " * 10_000) for index in range(20)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    encoded = PairTokenizer.from_checkpoint(checkpoint).encode(pairs)
+    assert set(encoded.lengths) == {checkpoint.max_length}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000, "kilobytes"
 
 
 def test_chunks_do_not_show(checkpoint):

@@ -5,15 +5,16 @@ known classes from their defaults; where the file says something else, Plackett 
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from plackett._extras import require
-from plackett.batching import EncodedPairs
+from plackett.batching import EncodedPairs, ragged_positions
 from plackett.checkpoint import VOCABULARIES, Checkpoint
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 
@@ -23,20 +24,41 @@ CHUNK = 8192
 CHUNK_CHARACTERS = 1 << 23
 
 
-class PairTokenizer:
-    """A fast tokenizer whose truncation is set once, so that threads can share it.
+class Kept(NamedTuple):
+    """What stays of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
 
-    Pairs longer than `max_length` tokens lose tokens of the longer text first (`longest_first`), from its end or, with
-    `truncation_side="left"`, from its start.
+    query: of the query, for all windows. windows: int64 (windows, 2), of the document, each a row of its own.
+    """
+
+    query: tuple[int, int]
+    windows: NDArray[np.int64]
+
+
+# (index of the pair, tokens of its query, of its document, and how many there is room for) -> what stays of it.
+Cut = Callable[[int, int, int, int], Kept]
+
+
+class PairTokenizer:
+    """A fast tokenizer, set once, so that threads can share it, and what is cut of pairs that are too long.
+
+    It never has `tokenizers` itself cut a pair, which keeps all that is cut off, each part of the query with each part
+    of the document: 250 MB for one query of 4,000 words beside one document of 10,000
+    (https://github.com/huggingface/tokenizers/issues/2035).
     """
 
     def __init__(
         self, tokenizer: Tokenizer, max_length: int, *, token_types: bool, truncation_side: str = "right"
     ) -> None:
+        special = tokenizer.num_special_tokens_to_add(True)
+        if max_length <= special:
+            raise SettingError(f"max_length={max_length} leaves no room for text beside {special} special tokens")
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self.max_length = max_length
+        self.room = max_length - special
         self._token_types = token_types
-        keep_longest_first(tokenizer, max_length, truncation_side)
+        self._left = truncation_side == "left"
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
@@ -49,13 +71,87 @@ class PairTokenizer:
         )
 
     def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
-        """Token ids of all pairs, or of single texts, unpadded, in input order."""
-        return EncodedPairs.joined(
-            [
-                flat_pairs(self._tokenizer.encode_batch_fast(texts), token_types=self._token_types)
-                for _, texts in chunks(pairs)
-            ]
-        )
+        """Token ids of all pairs, or of single texts, unpadded, in input order, cut by `longest_first`."""
+        return self.encode_windows(pairs, self.longest_first)[0]
+
+    def encode_windows(
+        self, pairs: Sequence[tuple[str, str]] | Sequence[str], cut: Cut
+    ) -> tuple[EncodedPairs, NDArray[np.int64]]:
+        """Token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,)."""
+        parts, counts = [], [np.empty(0, np.int64)]
+        for start, texts in chunks(pairs):
+            encodings = self._tokenizer.encode_batch_fast(texts)
+            whole = _flat(encodings, token_types=self._token_types)
+            long = np.flatnonzero(whole.lengths > self.max_length)
+            cuts = {int(index): self._cut(encodings[index], start + int(index), cut) for index in long}
+            count = np.ones(len(texts), np.int64)
+            count[list(cuts)] = [len(kept.windows) for _, _, kept in cuts.values()]
+            parts.append(_take(whole, cuts, count) if cuts else whole)
+            counts.append(count)
+        return EncodedPairs.joined(parts), np.concatenate(counts)
+
+    def spans(self, pair: tuple[str, str], cut: Cut) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        encoding = self._tokenizer.encode_batch([pair])[0]
+        if len(encoding) <= self.max_length:
+            return [(0, len(pair[1]))]
+        _, (first, _), kept = self._cut(encoding, 0, cut)
+        return [_characters(encoding, int(start), int(end)) for start, end in first + kept.windows]
+
+    def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
+        """As `tokenizers` and sentence-transformers cut: the longer text only, or else both to half of the room.
+
+        Texts lose their ends or, with `truncation_side="left"`, their starts.
+        """
+        shorter = min(query, document, room // 2)
+        of_query, of_document = (shorter, room - shorter) if query <= document else (room - shorter, shorter)
+        return Kept(self.side(query, of_query), np.array([self.side(document, of_document)], np.int64))
+
+    def side(self, length: int, kept: int) -> tuple[int, int]:
+        """The run of at most `kept` tokens that stays of a text."""
+        return (max(0, length - kept), length) if self._left else (0, min(length, kept))
+
+    def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
+        """Where the query and the document of a pair stand, and what stays of them."""
+        sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
+        document = _run(sequences == 1, len(encoding))
+        query = _run(sequences == 0, document[0])
+        lengths = query[1] - query[0], document[1] - document[0]
+        return query, document, cut(index, *lengths, self.max_length - len(encoding) + sum(lengths))
+
+
+def _run(of_text: NDArray[np.bool_], otherwise: int) -> tuple[int, int]:
+    """The first token of a text, and the one behind its last; `otherwise` both, where it has none."""
+    places = np.flatnonzero(of_text)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (otherwise, otherwise)
+
+
+def _characters(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
+    """The characters of a text that its tokens from `start` to `end` stand for."""
+    first, last = encoding.token_to_chars(start), encoding.token_to_chars(max(start, end - 1))
+    return (first[0], last[1]) if first and last else (0, 0)
+
+
+def _take(
+    whole: EncodedPairs, cuts: dict[int, tuple[tuple[int, int], tuple[int, int], Kept]], counts: NDArray[np.int64]
+) -> EncodedPairs:
+    """The rows, each of five runs of tokens of its pair: the two that stay of its texts, and what is around them."""
+    cu_windows = np.concatenate([[0], np.cumsum(counts)])
+    runs = np.zeros((cu_windows[-1], 5, 2), np.int64)
+    runs[:, 0, 0] = np.repeat(whole.cu_seqlens[:-1], counts)
+    runs[:, 0, 1] = np.repeat(whole.cu_seqlens[1:], counts)
+    for index, (query, document, kept) in cuts.items():
+        rows, start = slice(cu_windows[index], cu_windows[index + 1]), whole.cu_seqlens[index]
+        runs[rows, 4, 1] = runs[rows, 0, 1]
+        runs[rows, 0, 1] = start + query[0]
+        runs[rows, 1] = start + query[0] + np.array(kept.query)
+        runs[rows, 2] = start + query[1], start + document[0]
+        runs[rows, 3] = start + document[0] + kept.windows
+        runs[rows, 4, 0] = start + document[1]
+    lengths = runs[..., 1] - runs[..., 0]
+    tokens = ragged_positions(runs[..., 0].ravel(), lengths.ravel())
+    cu_seqlens = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+    return EncodedPairs(whole.token_ids[tokens], whole.type_ids[tokens], cu_seqlens)
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
@@ -70,15 +166,6 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
         raise CheckpointError(f"the tokenizer of {checkpoint.folder} cannot be read: {error}") from error
 
 
-def keep_longest_first(tokenizer: Tokenizer, max_length: int, truncation_side: str) -> None:
-    """Set a tokenizer to cut pairs to `max_length` tokens; SettingError where that leaves no room for text."""
-    special = tokenizer.num_special_tokens_to_add(True)
-    if max_length <= special:
-        raise SettingError(f"max_length={max_length} leaves no room for text beside {special} special tokens")
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length, strategy="longest_first", direction=truncation_side)
-
-
 def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[str | tuple[str, str]]]]:
     """The texts, or pairs, in parts that are encoded at once, each with the index of its first."""
     part: list[str | tuple[str, str]] = []
@@ -91,15 +178,15 @@ def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[s
             part, characters, start = [], 0, index + 1
 
 
-def flat_pairs(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
+def _flat(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
     """What the tokenizer gave, as arrays."""
-    token_ids = _flat(encoding.ids for encoding in encodings)
-    type_ids = _flat(encoding.type_ids for encoding in encodings) if token_types else np.zeros_like(token_ids)
+    token_ids = _array(encoding.ids for encoding in encodings)
+    type_ids = _array(encoding.type_ids for encoding in encodings) if token_types else np.zeros_like(token_ids)
     lengths = np.array([len(encoding) for encoding in encodings], np.int64)
     return EncodedPairs(token_ids, type_ids, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _flat(rows: Iterable[list[int]]) -> NDArray[np.int64]:
+def _array(rows: Iterable[list[int]]) -> NDArray[np.int64]:
     return np.fromiter(itertools.chain.from_iterable(rows), np.int64)
 
 
