@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from plackett import sharding
+from plackett import cpu_attention, sharding
 from plackett._extras import require
 from plackett.callbacks import (
     EarlyStop,
@@ -39,7 +39,7 @@ from plackett.evaluation import Evaluator, measured_names
 from plackett.gradient_cache import cached_scores
 from plackett.hub import torch_files
 from plackett.matrices import to_matrix
-from plackett.model import first_token_only, new_model, quiet, with_lora, without_lora
+from plackett.model import FIRST_TOKEN, first_token_only, new_model, quiet, with_lora, without_lora
 from plackett.recipes import ON_THE_CARD, Recipe, loss_function
 from plackett.records import Collection
 from plackett.resuming import checkpoints, disk_is_not_full
@@ -118,7 +118,7 @@ def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArgument
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if arguments.device.type == "cpu":
-        model.set_attn_implementation("eager")  # torch's fused attention is slow backwards there
+        model.set_attn_implementation(cpu_attention.NAME if model.config.model_type in FIRST_TOKEN else "eager")
     first_token_only(model)
     return model if recipe.lora is None else with_lora(model, recipe.lora)
 

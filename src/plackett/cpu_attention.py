@@ -1,0 +1,72 @@
+"""Attention for training on a CPU: softmax in the precision of its scores, and nothing kept twice.
+
+torch's fused attention takes twice the time backwards there, and transformers' eager one turns every matrix of scores
+into fp32 and back under autocast. All three compute the same.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "plackett_cpu"
+"""What transformers knows it by, as a value of `attn_implementation`."""
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(scaling q k^T + bias) v, each (batch, tokens, size); the bias, (batch, tokens, tokens), is 0 or -inf."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float, dropout: float
+    ) -> Tensor:
+        """Softmax computes in fp32 whatever it reads and writes; the weights are all that is kept beside the input."""
+        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling).softmax(dim=-1)
+        kept = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout) if dropout else None
+        ctx.save_for_backward(query, key, value, weights, kept)
+        ctx.scaling = scaling
+        return (weights if kept is None else weights * kept).bmm(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The same products the other way round."""
+        query, key, value, weights, kept = ctx.saved_tensors
+        (gradient,) = gradients
+        of_value = (weights if kept is None else weights * kept).transpose(1, 2).bmm(gradient)
+        of_weights = gradient.bmm(value.transpose(1, 2))
+        if kept is not None:
+            of_weights *= kept
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_query = of_scores.bmm(key).mul_(ctx.scaling)
+        of_key = of_scores.transpose(1, 2).bmm(query).mul_(ctx.scaling)
+        return of_query, of_key, of_value, None, None, None
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """What transformers asks of an attention: (pairs, heads, tokens, size) -> (pairs, tokens, heads, size)."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    heads = query.shape[1]
+    with torch.autocast("cpu", enabled=False):  # which would turn the scores into fp32
+        if attention_mask is None:
+            bias = query.new_zeros(1, 1, 1)
+        else:
+            bias = query.new_zeros(attention_mask.shape).masked_fill_(~attention_mask, -torch.inf)
+            bias = bias.expand(-1, heads, -1, -1).flatten(0, 1)
+        parts = (part.flatten(0, 1) for part in (query, key, value))
+        attended = _Attention.apply(*parts, bias, scaling, dropout).unflatten(0, (-1, heads))
+    return attended.transpose(1, 2).contiguous(), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
