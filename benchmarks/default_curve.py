@@ -3,7 +3,7 @@
     PLACKETT_DATA=... python benchmarks/default_curve.py WORK_FOLDER [--seed 0]
 
 The first stage of the embedded model with fewer steps than it has, each with a learning rate of its own that falls to
-0; that stage cut to its first layers and trained on, its lists holding the teacher's labels; and the reference card's
+0; that stage cut to its first layers and trained on, its lists holding the teachers' labels; and the reference card's
 recipe, position-weighted ListMLE of judged answers only, on the same MS MARCO queries and the same base. All are
 measured on the development sets of default_development.py. Results stand in benchmarks/results/default_curve.json, .md
 and .png; WORK_FOLDER may be that of default_model.py.
@@ -23,7 +23,7 @@ from plackett.recipes import read_recipe
 RESULT = Path(__file__).parent / "results" / "default_curve.json"
 STAGE = "default-start"
 RECIPE = ROOT / "recipes" / f"{STAGE}.yaml"
-FEWER_STEPS = (300, 600)
+FEWER_STEPS = (175, 350)
 LAYERS = (4, 3)
 LAYERS_STEPS = 300
 REFERENCE = "reference-msmarco-plistmle"
@@ -90,7 +90,7 @@ def plot(pairs: Sequence[int], rows: Sequence[Mapping[str, float]], level: Mappi
     axis.set(xscale="log", xlabel="pairs trained on", ylabel="development set")
     axis.set_xticks(pairs, [f"{count:,}" for count in pairs])
     axis.minorticks_off()
-    axis.set_title("the first stage of the embedded model; dotted: the bi-encoder, its teacher", fontsize=10)
+    axis.set_title("the first stage of the embedded model; dotted: the bi-encoder, its main teacher", fontsize=10)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=100)
 

