@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test check docs bench small default-model default-seeds default-curve train-speed losses peers compat sharded
+.PHONY: demo test check docs bench small default-model default-curve train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -36,7 +36,7 @@ train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, ab
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
 
-# The model that ships is that of seed 0; two more show how much of a figure is chance.
+# The model that ships is that of seed 0.
 DEFAULT = $(or $(WORK),/tmp/plackett-default)
 
 default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about an hour
@@ -44,16 +44,6 @@ default-model: $(INSTALLED)  ## the embedded model, made again from data and mea
 	$(BIN)/python benchmarks/default_quality.py $(DEFAULT)/plackett-default-0 --card
 	$(BIN)/python benchmarks/default_page.py
 	$(BIN)/python benchmarks/default_model.py $(DEFAULT) --ship
-
-default-seeds: $(INSTALLED)  ## two more seeds of the embedded model, measured beside it; needs PLACKETT_DATA, about 2 hours
-	for seed in 1 2; do \
-		$(BIN)/python benchmarks/default_model.py $(DEFAULT) --seed $$seed && \
-		$(BIN)/python benchmarks/default_quality.py $(DEFAULT)/plackett-default-$$seed \
-			--output benchmarks/results/default_model_seed_$$seed.json || exit 1; \
-	done
-	$(BIN)/python benchmarks/default_development.py $(DEFAULT)/plackett-default-[0-2] \
-		--output benchmarks/results/default_seeds.json
-	$(BIN)/python benchmarks/default_page.py
 
 # Seed 1, whose results are committed.
 CURVE = $(or $(WORK),/tmp/plackett-curve)

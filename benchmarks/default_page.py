@@ -18,7 +18,6 @@ from default_speed import size_name
 
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 HIDDEN = 384
-SEEDS = [RESULT.with_name(f"default_model_seed_{seed}.json") for seed in (1, 2)]
 # Results of default_quality.py for runs of default_curve.py -> their layers.
 BESIDE = {"default_layers_4.json": 4, "default_layers_3.json": 3, "default_reference_recipe.json": 6}
 # Name -> (layers, hidden size, nDCG@10 on TREC DL 2019, where its name stands), as their cards have it.
@@ -70,23 +69,6 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def seeds_table() -> str:
-    """A row a collection: the model that ships and the same command with two more seeds."""
-    documents = [json.loads(path.read_text()) for path in (RESULT, *SEEDS)]
-    lines = ["| collection | measure | seed 0, ships | seed 1 | seed 2 | furthest apart |", "|---|---|---|---|---|---|"]
-    for name, (_, measure) in COLLECTIONS.items():
-        values = [_ours(document)[name]["measures"][measure]["reranked"] for document in documents]
-        cells = " | ".join(f"{value:.4f}" for value in (*values, max(values) - min(values)))
-        lines.append(f"| {name} | {measure} | {cells} |")
-    return "\n".join(lines)
-
-
-def _ours(document: dict[str, Any]) -> dict[str, Any]:
-    """Collections of the last system, which is the model."""
-    of_model: dict[str, Any] = list(document["systems"].values())[-1]["collections"]
-    return of_model
-
-
 def plot(document: dict[str, Any], path: Path) -> None:
     """Quality against speed."""
     import matplotlib
@@ -135,7 +117,6 @@ def page(document: dict[str, Any]) -> str:
     return (
         f"# The embedded model\n\nMeasured by `benchmarks/default_quality.py`.\n\n{table(document)}\n\n"
         f"![{MEASURE} on {SHOWN} against the time for 100 documents]({RESULT.with_suffix('.png').name})\n\n"
-        f"The same command with other seeds, the difference of which is chance:\n\n{seeds_table()}\n\n"
         f"Beside it on {SHOWN}, models that `benchmarks/default_curve.py` trains on the same data (the interval is "
         "that of the difference to BM25, around its level):\n\n"
         f"| model | layers | {MEASURE} | 95 % |\n|---|---|---|---|\n{beside}\n\n"
