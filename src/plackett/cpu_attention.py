@@ -64,8 +64,8 @@ def attend(
             bias = query.new_zeros(attention_mask.shape).masked_fill_(~attention_mask, -torch.inf)
             bias = bias.expand(-1, heads, -1, -1).flatten(0, 1)
         parts = (part.flatten(0, 1) for part in (query, key, value))
-        attended = _Attention.apply(*parts, bias, scaling, dropout).unflatten(0, (-1, heads))
-    return attended.transpose(1, 2).contiguous(), None
+        attended: Tensor = _Attention.apply(*parts, bias, scaling, dropout)  # type: ignore[no-untyped-call]
+    return attended.view(-1, heads, *attended.shape[1:]).transpose(1, 2).contiguous(), None
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
