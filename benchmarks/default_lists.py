@@ -80,16 +80,16 @@ class Taught:
     def _questions(self, source: Questions, rng: random.Random) -> Iterator[LabeledList]:
         similarities = self._similarities([item.query for item in self._lists])
         for item, similarity in zip(self._lists, similarities, strict=True):
-            answers = {text for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
+            answers = {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
             places = {self._place[text] for text in item.documents}
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
-            own = [place for place in by_similarity if place in places and self._documents[place] not in answers]
+            own = [place for place in by_similarity if place in places and place not in answers]
             similar = [place for place in by_similarity[: source.similar + len(places)] if place not in places]
-            chosen = [*map(self._place.__getitem__, sorted(answers)), *own[: source.own], *similar[: source.similar]]
+            chosen = [*sorted(answers), *own[: source.own], *similar[: source.similar]]
             chosen += rng.choices(range(len(self._documents)), k=source.others)
-            made = self._list(
-                item.query, chosen, source.scale * similarity, {self._place[text] for text in answers}, source.bonus
-            )
+            logits = source.scale * similarity
+            logits[list(answers)] += source.bonus
+            made = self._list(item.query, chosen, logits)
             if len(made.documents) > 1:
                 yield made
 
@@ -106,17 +106,10 @@ class Taught:
                 query, [other for other in chosen if not whole or other != place], source.scale * similarity
             )
 
-    def _list(
-        self,
-        query: str,
-        chosen: Iterable[int],
-        logits: NDArray[np.float32],
-        answers: Iterable[int] = (),
-        bonus: float = 0.0,
-    ) -> LabeledList:
+    def _list(self, query: str, chosen: Iterable[int], logits: NDArray[np.float32]) -> LabeledList:
         places = list(dict.fromkeys(chosen))
-        labels = (round(float(logits[place]) + bonus * (place in set(answers)), 3) for place in places)
-        return LabeledList(query, tuple(self._documents[place] for place in places), tuple(labels))
+        labels = tuple(round(float(logits[place]), 3) for place in places)
+        return LabeledList(query, tuple(self._documents[place] for place in places), labels)
 
     def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """Of all documents to each query."""
