@@ -5,17 +5,20 @@
 Three sets are questions as they are judged (WikiQA dev, MS MARCO, MEDIQA: its training and development questions, none
 of which is trained on). Two have long queries, of about as many words as CISI's, out of the same data: the beginning
 of a correct answer of MEDIQA, for which the other correct answers to its question are relevant, and the first
-sentences of a Wikipedia article of WikiQA dev, for which its other sentences are. Candidates of WikiQA's and MEDIQA's
-questions are all that they have, as they stand in the files, of the others BM25's first 30.
+sentences of a Wikipedia article of WikiQA dev, for which its other sentences are. One has queries that are the words of
+a subject, those of an article's first sentence, for which the others are relevant too. Candidates of WikiQA's and
+MEDIQA's questions are all that they have, as they stand in the files, of the others BM25's first 30.
 """
 
 import argparse
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from bm25s.stopwords import STOPWORDS_EN
 from default_quality import BASE, by_cosine
 
 from plackett import CrossEncoder
@@ -29,6 +32,7 @@ from plackett.reranking import rerank
 DEPTH = 30
 QUERY_WORDS = 65  # the median of CISI's queries
 QUERY_SENTENCES = 3
+SUBJECT_WORDS = 8
 # Name -> the measure that it is chosen by.
 MEASURES = {
     "WikiQA": "AP",
@@ -36,6 +40,7 @@ MEASURES = {
     "MEDIQA": "nDCG@10",
     "MEDIQA, answers": "nDCG@10",
     "WikiQA, articles": "nDCG@10",
+    "WikiQA, subjects": "nDCG@10",
 }
 
 
@@ -51,7 +56,8 @@ def collections(data: Path) -> Iterator[Collection]:
     yield _by_bm25(lists_as_collection("MS MARCO", read_lists(msmarco / "dev.jsonl.gz")))
     yield lists_as_collection("MEDIQA", mediqa)
     yield _by_bm25(_related("MEDIQA, answers", answers(mediqa)))
-    yield _by_bm25(_related("WikiQA, articles", articles(read_lists(wikiqa / "dev_all.jsonl.gz"))))
+    for name, queries in (("articles", articles), ("subjects", subjects)):
+        yield _by_bm25(_related(f"WikiQA, {name}", queries(read_lists(wikiqa / "dev_all.jsonl.gz"))))
 
 
 def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -68,6 +74,14 @@ def articles(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], lis
     for item in lists:
         if len(item.documents) > QUERY_SENTENCES:
             yield " ".join(item.documents[:QUERY_SENTENCES]), list(item.documents[QUERY_SENTENCES:]), []
+
+
+def subjects(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The same with a few words as the query, those of the first sentence that are not stop words."""
+    for item in lists:
+        if len(item.documents) > 1:
+            words = [word for word in re.findall(r"\w[\w'-]*", item.documents[0].lower()) if word not in STOPWORDS_EN]
+            yield " ".join(words[:SUBJECT_WORDS]) or item.query, list(item.documents[1:]), []
 
 
 def _related(name: str, found: Iterable[tuple[str, list[str], list[str]]]) -> Collection:
