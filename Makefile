@@ -48,7 +48,6 @@ default-seeds: default-model  ## its seeds alone and it on the development sets,
 	for seed in 0 1 2; do $(BIN)/python benchmarks/default_model.py $(DEFAULT) --seed $$seed || exit 1; done
 	$(BIN)/python benchmarks/default_development.py $(DEFAULT)/plackett-default $(DEFAULT)/plackett-default-[0-2] \
 		--output benchmarks/results/default_development.json
-	$(BIN)/python benchmarks/default_page.py
 
 # Seed 1, whose results are committed.
 CURVE = $(or $(WORK),/tmp/plackett-curve)

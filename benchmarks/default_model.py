@@ -4,9 +4,9 @@
 
 `recipes/default-start.yaml` learns to attend across two texts from the order that the teachers of default_lists.py give
 to judged questions' candidates and to raw passages; `recipes/default.yaml` goes on with harder documents, where judged
-answers count for more. The model has the mean of the weights of both stages, with three seeds. What is in WORK_FOLDER
-already is not made again; the model is WORK_FOLDER/plackett-default, and with --ship it goes into the package.
-`--seed N` makes WORK_FOLDER/plackett-default-N of one seed alone.
+answers count for more. Both are run with three seeds, and the model has the mean of their weights. What is in
+WORK_FOLDER already is not made again; the model is WORK_FOLDER/plackett-default, and with --ship it goes into the
+package. `--seed N` makes WORK_FOLDER/plackett-default-N of one seed alone.
 """
 
 import argparse
@@ -15,10 +15,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from default_lists import TEACHER, Passages, Questions, Taught
 from safetensors.numpy import load_file, save_file
 
@@ -35,7 +36,6 @@ from plackett.thresholds import Target
 from plackett.writers import write_lists
 
 SEEDS = (0, 1, 2)
-SHARES = {"default-start": 0.3, "default": 0.7}  # of each stage in the mean of the weights
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
 NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
 QUERY = "how many calories in an egg"
@@ -80,13 +80,12 @@ def make_lists(data: Path, work: Path, stage: str) -> None:
             write_lists(path, taught(data / source.file, work).lists(source))
 
 
-def train(data: Path, work: Path, seed: int) -> dict[str, Path]:
-    """All stages, one after the other; their folders."""
-    models: dict[str, Path] = {}
-    before = None
+def train(data: Path, work: Path, seed: int) -> Path:
+    """All stages, one after the other; the folder of the last."""
+    model = None
     for stage in STAGES:
-        before = models[stage] = train_stage(data, work, stage, before, seed)
-    return models
+        model = train_stage(data, work, stage, model, seed)
+    return model
 
 
 def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: int) -> Path:
@@ -97,15 +96,11 @@ def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: i
     return model
 
 
-def mean_of_weights(shares: Mapping[Path, float], target: Path) -> Path:
-    """A checkpoint like the last one, with the mean of all weights by their shares (Wortsman et al. 2022).
-
-    That of several trainings is better than each of them (arXiv:2203.05482), and that with where a training began
-    better on what it was not trained for (arXiv:2109.01903).
-    """
-    shutil.copytree(list(shares)[-1], target, dirs_exist_ok=True)
-    of_all = [(share / sum(shares.values()), load_file(model / WEIGHTS)) for model, share in shares.items()]
-    mean = {name: sum(share * weights[name] for share, weights in of_all) for name in of_all[0][1]}
+def mean_of_weights(models: Sequence[Path], target: Path) -> Path:
+    """A checkpoint like the last one, with the mean of all weights (Wortsman et al. 2022, arXiv:2203.05482)."""
+    weights = [load_file(model / WEIGHTS) for model in models]
+    shutil.copytree(models[-1], target, dirs_exist_ok=True)
+    mean = {name: np.mean([of_model[name] for of_model in weights], axis=0) for name in weights[0]}
     save_file(mean, target / WEIGHTS, metadata={"format": "pt"})
     return target
 
@@ -175,8 +170,7 @@ def main() -> None:
     made = work / name
     if not made.is_dir():
         trained = [train(data, work, seed) for seed in ([options.seed] if alone else SEEDS)]
-        shares = {models[stage]: share for models in trained for stage, share in SHARES.items()}
-        finish(told(mean_of_weights(shares, work / f"{name}-mean"), work / f"{name}-fp32"), made, data, work)
+        finish(told(mean_of_weights(trained, work / f"{name}-mean"), work / f"{name}-fp32"), made, data, work)
     if options.ship:
         ship(made)
 
