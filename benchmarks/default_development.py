@@ -13,12 +13,11 @@ MEDIQA's questions are all that they have, as they stand in the files, of the ot
 import argparse
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from bm25s.stopwords import STOPWORDS_EN
+from default_lists import words_of
 from default_quality import BASE, by_cosine
 
 from plackett import CrossEncoder
@@ -80,8 +79,7 @@ def subjects(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], lis
     """The same with a few words as the query, those of the first sentence that are not stop words."""
     for item in lists:
         if len(item.documents) > 1:
-            words = [word for word in re.findall(r"\w[\w'-]*", item.documents[0].lower()) if word not in STOPWORDS_EN]
-            yield " ".join(words[:SUBJECT_WORDS]) or item.query, list(item.documents[1:]), []
+            yield " ".join(words_of(item.documents[0])[:SUBJECT_WORDS]) or item.query, list(item.documents[1:]), []
 
 
 def _related(name: str, found: Iterable[tuple[str, list[str], list[str]]]) -> Collection:

@@ -128,9 +128,14 @@ def query_of(passage: str, rng: random.Random) -> str:
     sentence = rng.choice(sentences)
     if kind == 1:
         return sentence
-    words = [word for word in re.findall(r"\w[\w'-]*", sentence.lower()) if word not in STOPWORDS_EN]
+    words = words_of(sentence)
     kept = sorted(rng.sample(range(len(words)), min(len(words), rng.randint(*KEYWORDS))))
     return " ".join(words[place] for place in kept) or sentence
+
+
+def words_of(text: str) -> list[str]:
+    """In lower case, without stop words."""
+    return [word for word in re.findall(r"\w[\w'-]*", text.lower()) if word not in STOPWORDS_EN]
 
 
 def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
