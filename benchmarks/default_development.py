@@ -55,8 +55,9 @@ def collections(data: Path) -> Iterator[Collection]:
     yield _by_bm25(lists_as_collection("MS MARCO", read_lists(msmarco / "dev.jsonl.gz")))
     yield lists_as_collection("MEDIQA", mediqa)
     yield _by_bm25(_related("MEDIQA, answers", answers(mediqa)))
+    sentences = list(read_lists(wikiqa / "dev_all.jsonl.gz"))
     for name, queries in (("articles", articles), ("subjects", subjects)):
-        yield _by_bm25(_related(f"WikiQA, {name}", queries(read_lists(wikiqa / "dev_all.jsonl.gz"))))
+        yield _by_bm25(_related(f"WikiQA, {name}", queries(sentences)))
 
 
 def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:

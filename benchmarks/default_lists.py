@@ -1,7 +1,9 @@
 """Lists that the embedded model learns from: judged questions and raw passages, labelled by two cheap teachers.
 
 A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
-is the cosine of the base as a bi-encoder and a little of BM25 (docs/decisions/012). Raw passages give the queries that
+is the cosine of the base as a bi-encoder and a little of BM25; a document's likeness to the judged answer, which only
+training lists know, can count beside it (docs/decisions/012; learning with privileged information, Vapnik and Vashist
+2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the queries that
 judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
 inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
 """
@@ -40,7 +42,8 @@ class Questions:
 
     Of a list's own documents that are no answers the `own` most similar to the query are kept; the most `similar` ones
     of other lists are added, and `others` at random. A label is `scale` times the similarity, and `bonus` more for a
-    judged answer.
+    judged answer. With `answer`, so many times a document's similarity to the answer most like it is added to its
+    similarity to the query.
     """
 
     file: str
@@ -49,15 +52,20 @@ class Questions:
     own: int
     similar: int
     others: int = 0
+    answer: float = 0.0
 
 
 @dataclass(frozen=True)
 class Passages:
-    """So many `lists` whose queries come out of documents of a file; a label is `scale` times the similarity."""
+    """So many `lists` whose queries come out of documents of a file; a label is `scale` times the similarity.
+
+    The document that a query comes out of counts as its answer (`answer` as for Questions).
+    """
 
     file: str
     scale: float
     lists: int
+    answer: float = 0.0
 
 
 class Taught:
@@ -81,6 +89,7 @@ class Taught:
         similarities = self._similarities([item.query for item in self._lists])
         for item, similarity in zip(self._lists, similarities, strict=True):
             answers = {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
+            similarity += source.answer * self._to_nearest(answers)
             places = {self._place[text] for text in item.documents}
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             own = [place for place in by_similarity if place in places and place not in answers]
@@ -98,6 +107,7 @@ class Taught:
         queries = [query_of(self._documents[place], rng) for place in drawn]
         similarities = self._similarities(queries)
         for place, query, similarity in zip(drawn, queries, similarities, strict=True):
+            similarity += source.answer * self._to_nearest([place])
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             chosen = [other for start, stop, count in NEAR for other in rng.sample(by_similarity[start:stop], count)]
             chosen += rng.sample(by_similarity, FAR)
@@ -110,6 +120,11 @@ class Taught:
         places = list(dict.fromkeys(chosen))
         labels = tuple(round(float(logits[place]), 3) for place in places)
         return LabeledList(query, tuple(self._documents[place] for place in places), labels)
+
+    def _to_nearest(self, answers: Iterable[int]) -> NDArray[np.float32]:
+        """Cosine of every document and the answer most like it, at least 0; 0 without answers."""
+        nearest: NDArray[np.float32] = np.max(self._embedded @ self._embedded[list(answers)].T, axis=1, initial=0.0)
+        return nearest
 
     def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """Of all documents to each query."""

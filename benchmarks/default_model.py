@@ -1,12 +1,12 @@
 """Makes the embedded model from data: lists with two teachers' labels, trainings, their mean, int8, calibration.
 
-    make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed N] [--ship]
+    make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--ship]
 
 `recipes/default-start.yaml` learns to attend across two texts from the order that the teachers of default_lists.py give
 to judged questions' candidates and to raw passages; `recipes/default.yaml` goes on with harder documents, where judged
-answers count for more. Both are run with three seeds, and the model has the mean of their weights. What is in
-WORK_FOLDER already is not made again; the model is WORK_FOLDER/plackett-default, and with --ship it goes into the
-package. `--seed N` makes WORK_FOLDER/plackett-default-N of one seed alone.
+answers, and what is like them, count for more. Each is run with three seeds from the same weights. The second begins at
+the mean of the first's weights, and the model is the mean of that and of its own three. What is in WORK_FOLDER already
+is not trained again; the model is WORK_FOLDER/plackett-default, and with --ship it goes into the package.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from plackett.writers import write_lists
 
 SEEDS = (0, 1, 2)
 OF_SEEDS = (  # what the card says after the recipe's description, which ends with the stages
-    " with three seeds, and its weights are the mean of the three; the figures below are of the second stage with the "
-    "last seed"
+    " with three seeds each, the second from the mean of the first's weights; this model is the mean of that and of "
+    "the second's three. The figures below are of the second stage with the last seed"
 )
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
 NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
@@ -62,9 +62,10 @@ STAGES: dict[str, dict[str, Questions | Passages]] = {
         "wikiqa-passages": Passages(WIKIQA, scale=20, lists=2000),
     },
     "default": {
-        "msmarco": Questions(MSMARCO, scale=12, bonus=5, own=12, similar=12),
-        "wikiqa": Questions(WIKIQA, scale=8, bonus=8, own=20, similar=4),
-        "climate": Questions(CLIMATE, scale=10, bonus=3, own=5, similar=4),
+        "msmarco": Questions(MSMARCO, scale=8, bonus=2, own=12, similar=12, answer=0.8),
+        "wikiqa": Questions(WIKIQA, scale=6, bonus=7, own=20, similar=4, answer=0.5),
+        "climate": Questions(CLIMATE, scale=7, bonus=2, own=5, similar=4, answer=0.8),
+        "passages-answers": Passages(MSMARCO, scale=11, lists=12000, answer=0.8),
     },
 }
 
@@ -84,11 +85,12 @@ def make_lists(data: Path, work: Path, stage: str) -> None:
             write_lists(path, taught(data / source.file, work).lists(source))
 
 
-def train(data: Path, work: Path, seed: int) -> Path:
-    """All stages, one after the other; the folder of the last."""
+def train(data: Path, work: Path) -> Path:
+    """All stages, each from the mean of the one before, which has a part in its own mean; the folder of the last."""
     model = None
     for stage in STAGES:
-        model = train_stage(data, work, stage, model, seed)
+        trained = [train_stage(data, work, stage, model, seed) for seed in SEEDS]
+        model = mean_of_weights([*filter(None, [model]), *trained], work / f"{stage}-mean")
     return model
 
 
@@ -116,7 +118,7 @@ def settings(work: Path, stage: str, before: Path | None, model: Path, seed: int
     return [f"base={before or TEACHER}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
 
 
-def told(model: Path, target: Path, more: str) -> Path:
+def told(model: Path, target: Path) -> Path:
     """The model with the limit and the name that it is shipped with, and a card that holds no text of the data."""
     CrossEncoder(model, max_length=MAX_LENGTH).save_pretrained(target)
     known = read_facts(target)
@@ -126,7 +128,7 @@ def told(model: Path, target: Path, more: str) -> Path:
         replace(
             known,
             model=replace(known.model, name=NAME, base=BASE, max_length=MAX_LENGTH),
-            training=replace(known.training, data=data, description=known.training.description + more),
+            training=replace(known.training, data=data, description=known.training.description + OF_SEEDS),
             usage=usage(CrossEncoder(target), QUERY, DOCUMENTS),
         ),
     )
@@ -164,18 +166,13 @@ def ship(model: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
-    parser.add_argument("--seed", type=int, help="make the model of this seed alone")
     parser.add_argument("--ship", action="store_true", help="put it into the package")
     options = parser.parse_args()
     data, work = Path(os.environ["PLACKETT_DATA"]), options.work
     work.mkdir(parents=True, exist_ok=True)
-    alone = options.seed is not None
-    name = f"{NAME}-{options.seed}" if alone else NAME
-    made = work / name
+    made = work / NAME
     if not made.is_dir():
-        trained = [train(data, work, seed) for seed in ([options.seed] if alone else SEEDS)]
-        mean = mean_of_weights(trained, work / f"{name}-mean")
-        finish(told(mean, work / f"{name}-fp32", "" if alone else OF_SEEDS), made, data, work)
+        finish(told(train(data, work), work / f"{NAME}-fp32"), made, data, work)
     if options.ship:
         ship(made)
 

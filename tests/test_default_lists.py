@@ -45,21 +45,40 @@ def taught(tmp_path):
     return Taught(LISTS, tmp_path)
 
 
-def test_labels_are_cosine_bm25_and_bonus(taught):
+@pytest.mark.parametrize("weight", [0, 0.5])
+def test_labels_are_cosines_bm25_and_bonus(taught, weight):
     teacher = BiEncoder(default_lists.TEACHER)
-    for item, made in zip(LISTS, taught.lists(Questions("", scale=20, bonus=4, own=2, similar=1)), strict=True):
+    source = Questions("", scale=20, bonus=4, own=2, similar=1, answer=weight)
+    for item, made in zip(LISTS, taught.lists(source), strict=True):
         assert made.query == item.query
         assert set(item.documents) < set(made.documents)
         assert len(made.documents) == 4
-        query, *documents = teacher.embed([made.query, *made.documents])
+        query, answer, *documents = teacher.embed([made.query, item.documents[0], *made.documents])
         for text, embedding, label in zip(made.documents, documents, made.labels, strict=True):
-            expected = 20 * (query @ embedding + 0.01 * bm25(item.query, text)) + 4 * (text == item.documents[0])
+            expected = 20 * (query @ embedding + 0.01 * bm25(item.query, text) + weight * max(answer @ embedding, 0))
+            expected += 4 * (text == item.documents[0])
             assert label == pytest.approx(expected, abs=0.3)  # embeddings in bf16 where the processor has it
 
 
 def test_own_documents_are_kept_by_similarity(taught):
     first, _ = taught.lists(Questions("", scale=1, bonus=0, own=1, similar=0))
     assert set(first.documents) == {LISTS[0].documents[0], "Hens lay eggs."}  # nearer to an egg than Paris is
+
+
+def test_the_answer_nearest_to_a_document_counts(tmp_path):
+    answers = ("Egg calories are food.", "Paris is a capital.")
+    nothing = LabeledList("egg", ("Hens lay eggs.", "Paris is far."), (0.0, 0.0))
+    item = LabeledList("egg", (*answers, "Hens lay eggs.", "Paris is far."), (1.0, 1.0, 0.0, 0.0))
+    taught = Taught([item, nothing], tmp_path)
+    alone, beside = (
+        [dict(zip(made.documents, made.labels, strict=True)) for made in taught.lists(source)]
+        for source in (Questions("", 1, 0, own=4, similar=0), Questions("", 1, 0, own=4, similar=0, answer=1))
+    )
+    assert alone[1] == beside[1]  # a list without an answer
+    more = {text: beside[0][text] - alone[0][text] for text in item.documents}
+    teacher = BiEncoder(default_lists.TEACHER)
+    cosines = teacher.embed(list(item.documents)) @ teacher.embed(list(answers)).T
+    assert more == pytest.approx(dict(zip(item.documents, cosines.max(axis=1), strict=True)), abs=0.02)
 
 
 def test_embeddings_are_made_once_for_the_same_texts(taught, tmp_path, monkeypatch):
@@ -81,6 +100,15 @@ def test_lists_of_passages(tmp_path, monkeypatch):
     for item in lists:
         assert item.query not in item.documents
         assert 1 <= len(item.documents) == len(set(item.documents)) <= 3
+
+
+def test_the_passage_that_a_query_comes_out_of_is_its_answer(taught, monkeypatch):
+    monkeypatch.setattr(default_lists, "NEAR", ((0, 5, 5),))
+    monkeypatch.setattr(default_lists, "query_of", lambda passage, rng: passage.split()[0])
+    passage_of = {"Egg": "Egg calories are food.", "Hens": "Hens lay eggs.", "Rome": "Rome is old."}
+    found = {made.query: made for made in taught.lists(Passages("", scale=1, lists=5, answer=9))}
+    for query, passage in passage_of.items():
+        assert max(zip(found[query].labels, found[query].documents, strict=True))[1] == passage
 
 
 def test_queries_out_of_a_passage():
