@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from default_development import MEASURES
+from default_development import table as development_table
+from default_model import NAME
 from default_quality import BI_ENCODER, COLLECTIONS, RESULT
 from default_speed import RESULT as SPEED
 from default_speed import size_name
 
+DEVELOPMENT = RESULT.with_name("default_development.json")  # of make default-seeds
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 HIDDEN = 384
 # Results of default_quality.py for runs of default_curve.py -> their layers.
@@ -67,6 +72,16 @@ def table(document: dict[str, Any]) -> str:
             f"{found['perfect_order']:.4f} |"
         )
     return "\n".join(lines)
+
+
+def seeds() -> str:
+    """The last stage with each seed and their mean on the development sets, and how far apart the seeds are."""
+    rows = json.loads(DEVELOPMENT.read_text())
+    alone = {name: list(row.values()) for name, row in rows.items() if name.startswith("default-")}
+    apart = np.ptp([[*row, np.mean(row)] for row in alone.values()], axis=0)
+    differences = ", ".join(f"{name} {value:.4f}" for name, value in zip([*MEASURES, "mean"], apart, strict=True))
+    shown = {name: rows[name] for name in (*alone, NAME)}
+    return f"{development_table(shown)}\n\nThe seeds, highest less lowest: {differences}."
 
 
 def plot(document: dict[str, Any], path: Path) -> None:
@@ -121,7 +136,9 @@ def page(document: dict[str, Any]) -> str:
         "that of the difference to BM25, around its level):\n\n"
         f"| model | layers | {MEASURE} | 95 % |\n|---|---|---|---|\n{beside}\n\n"
         f"Published rerankers on {SHOWN}, from {SOURCE}; trained on all of MS MARCO (500,000 queries), their "
-        f"candidates are not stated:\n\n| model | layers | {MEASURE} |\n|---|---|---|\n{published}\n"
+        f"candidates are not stated:\n\n| model | layers | {MEASURE} |\n|---|---|---|\n{published}\n\n"
+        "On the development sets (`make default-seeds`), the last stage with each seed alone, and the int8 file that "
+        f"ships, which has the mean of their weights:\n\n{seeds()}\n"
     )
 
 
