@@ -164,9 +164,9 @@ def data(tmp_path_factory):
     write_lists(folder / "my-lists.jsonl", lists)
     write_lists(folder / "graded.jsonl", lists)
     taught = [LabeledList(item.query, item.documents, tuple(rng.gauss(0, 4) for _ in item.labels)) for item in lists]
-    of_default = [f"{name}{stage}.jsonl" for name in ("msmarco", "wikiqa", "climate") for stage in ("", "-start")]
-    for name in ("distil.jsonl", "passages.jsonl", "wikiqa-passages.jsonl", *of_default):
-        write_lists(folder / name, taught)
+    of_default = {name for path in RECIPES if path.stem.startswith("default") for name in read_recipe(path).train}
+    for name in ("distil.jsonl", *of_default):
+        write_lists(folder / Path(name).name, taught)
     pq.write_table(pa.Table.from_pylist(ms_marco_rows(40)), folder / "train-00000-of-00001.parquet", row_group_size=7)
     write_nanobeir(folder / "NanoBEIR")
     return folder
