@@ -3,9 +3,9 @@
 A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
 is the cosine of the base as a bi-encoder and a little of BM25; a document's likeness to the judged answer, which only
 training lists know, can count beside it (docs/decisions/012; learning with privileged information, Vapnik and Vashist
-2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the queries that
-judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
-inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
+2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the queries that judged questions do not: long ones, single
+sentences, and a few words out of one, as people type them (a relative of the inverse cloze task, Lee et al. 2019,
+arXiv:1906.00300).
 """
 
 import hashlib
@@ -86,10 +86,12 @@ class Taught:
         return self._questions(source, rng) if isinstance(source, Questions) else self._passages(source, rng)
 
     def _questions(self, source: Questions, rng: random.Random) -> Iterator[LabeledList]:
-        similarities = self._similarities([item.query for item in self._lists])
-        for item, similarity in zip(self._lists, similarities, strict=True):
-            answers = {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
-            similarity += source.answer * self._to_nearest(answers)
+        answers_of = [
+            {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
+            for item in self._lists
+        ]
+        similarities = self._similarities([item.query for item in self._lists], answers_of, source.answer)
+        for item, answers, similarity in zip(self._lists, answers_of, similarities, strict=True):
             places = {self._place[text] for text in item.documents}
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             own = [place for place in by_similarity if place in places and place not in answers]
@@ -105,9 +107,8 @@ class Taught:
     def _passages(self, source: Passages, rng: random.Random) -> Iterator[LabeledList]:
         drawn = rng.sample(range(len(self._documents)), source.lists)
         queries = [query_of(self._documents[place], rng) for place in drawn]
-        similarities = self._similarities(queries)
+        similarities = self._similarities(queries, [[place] for place in drawn], source.answer)
         for place, query, similarity in zip(drawn, queries, similarities, strict=True):
-            similarity += source.answer * self._to_nearest([place])
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             chosen = [other for start, stop, count in NEAR for other in rng.sample(by_similarity[start:stop], count)]
             chosen += rng.sample(by_similarity, FAR)
@@ -126,12 +127,15 @@ class Taught:
         nearest: NDArray[np.float32] = np.max(self._embedded @ self._embedded[list(answers)].T, axis=1, initial=0.0)
         return nearest
 
-    def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Of all documents to each query."""
+    def _similarities(
+        self, queries: Sequence[str], answers_of: Sequence[Iterable[int]], weight: float
+    ) -> Iterator[NDArray[np.float32]]:
+        """Of all documents to each query and, so many times, to its answers."""
         words = bm25s.tokenize(queries, return_ids=False, show_progress=False)
-        for meaning, tokens in zip(embeddings(self._folder, queries), words, strict=True):
+        for meaning, tokens, answers in zip(embeddings(self._folder, queries), words, answers_of, strict=True):
             by_words = self._index.get_scores(tokens) if tokens else 0.0
-            yield self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words
+            by_answers = weight * self._to_nearest(answers) if weight else 0.0
+            yield self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words + by_answers
 
 
 def query_of(passage: str, rng: random.Random) -> str:
