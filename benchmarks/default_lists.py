@@ -1,11 +1,11 @@
-"""Lists that the embedded model learns from: judged questions and raw passages, labelled by cheap teachers.
+"""Lists that the embedded model learns from: judged questions and raw passages, labelled by two cheap teachers.
 
 A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
-is the cosine of the base as a bi-encoder, a little of BM25 and, where a source says so, SPLADE's. A document's likeness
-to the judged answer, which only training lists know, can count beside it (docs/decisions/012; learning with privileged
-information, Vapnik and Vashist 2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the queries that judged
-questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
-inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
+is the cosine of the base as a bi-encoder and a little of BM25; a document's likeness to the judged answer, which only
+training lists know, can count beside it (docs/decisions/012; learning with privileged information, Vapnik and Vashist
+2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the queries that judged questions do not: long ones, single
+sentences, and a few words out of one, as people type them (a relative of the inverse cloze task, Lee et al. 2019,
+arXiv:1906.00300).
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import bm25s
@@ -22,8 +21,6 @@ import numpy as np
 import torch
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, load_npz, save_npz
-from splade import Splade
 
 from plackett.bi_encoder import BiEncoder
 from plackett.engines import processor
@@ -46,7 +43,7 @@ class Questions:
     Of a list's own documents that are no answers the `own` most similar to the query are kept; the most `similar` ones
     of other lists are added, and `others` at random. A label is `scale` times the similarity, and `bonus` more for a
     judged answer. With `answer`, so many times a document's similarity to the answer most like it is added to its
-    similarity to the query, with `words` so many times that of SPLADE.
+    similarity to the query.
     """
 
     file: str
@@ -56,7 +53,6 @@ class Questions:
     similar: int
     others: int = 0
     answer: float = 0.0
-    words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,7 @@ class Taught:
             {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
             for item in self._lists
         ]
-        queries = [item.query for item in self._lists]
-        similarities = self._similarities(queries, answers_of, source.answer, source.words)
+        similarities = self._similarities([item.query for item in self._lists], answers_of, source.answer)
         for item, answers, similarity in zip(self._lists, answers_of, similarities, strict=True):
             places = {self._place[text] for text in item.documents}
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
@@ -133,23 +128,14 @@ class Taught:
         return nearest
 
     def _similarities(
-        self, queries: Sequence[str], answers_of: Sequence[Iterable[int]], answer: float, words: float = 0.0
+        self, queries: Sequence[str], answers_of: Sequence[Iterable[int]], weight: float
     ) -> Iterator[NDArray[np.float32]]:
-        """Of all documents to each query and, so many times, to its answers and by SPLADE."""
-        tokens_of = bm25s.tokenize(queries, return_ids=False, show_progress=False)
-        by_splade = self._by_splade(queries) if words else repeat(np.float32(0), len(queries))
-        rows = zip(embeddings(self._folder, queries), tokens_of, answers_of, by_splade, strict=True)
-        for meaning, tokens, answers, expanded in rows:
+        """Of all documents to each query and, so many times, to its answers."""
+        words = bm25s.tokenize(queries, return_ids=False, show_progress=False)
+        for meaning, tokens, answers in zip(embeddings(self._folder, queries), words, answers_of, strict=True):
             by_words = self._index.get_scores(tokens) if tokens else 0.0
-            by_answers = answer * self._to_nearest(answers) if answer else 0.0
-            similarity = self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words + by_answers
-            yield similarity + np.float32(words) * expanded
-
-    def _by_splade(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Of all documents to each query."""
-        documents = expansions(self._folder, self._documents)
-        for query in expansions(self._folder, queries):
-            yield (documents @ query.reshape(1, -1).T).toarray().ravel()
+            by_answers = weight * self._to_nearest(answers) if weight else 0.0
+            yield self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words + by_answers
 
 
 def query_of(passage: str, rng: random.Random) -> str:
@@ -173,8 +159,9 @@ def words_of(text: str) -> list[str]:
 
 def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
     """Of all texts by the teacher, kept in `folder` under their hash; in bf16 where that is faster."""
-    path = folder / f"{_hash(texts)}.npy"
+    path = folder / f"{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]}.npy"
     if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         fast = not processor.instructions().isdisjoint(processor.BF16)
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             made = BiEncoder(TEACHER, max_length=TEACHER_TOKENS).embed(texts, show_progress=True)
@@ -182,16 +169,3 @@ def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
             np.save(beside / path.name, made)
     found: NDArray[np.float32] = np.load(path)
     return found
-
-
-def expansions(folder: Path, texts: Sequence[str]) -> csr_array:
-    """The same by SPLADE."""
-    path = folder / f"{_hash(texts)}.npz"
-    if not path.is_file():
-        with whole_files(folder) as beside:
-            save_npz(beside / path.name, Splade(max_length=TEACHER_TOKENS).embed(texts, show_progress=True))
-    return load_npz(path)
-
-
-def _hash(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -7,17 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from plackett.bi_encoder import BiEncoder
-from plackett.checkpoint import find_folder
-from plackett.model import quiet
 from plackett.records import LabeledList
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import default_lists
-import splade
 from default_lists import Passages, Questions, Taught, query_of
 
 LISTS = [
@@ -45,15 +40,6 @@ def bm25(query, document):
     return score
 
 
-def expanded(text):
-    """SPLADE's weights of words by transformers, a text at a time."""
-    folder = find_folder(splade.NAME, revision=None, local_files_only=True)
-    inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
-    with quiet(), torch.inference_mode():
-        logits = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True)(**inputs).logits[0]
-    return torch.log1p(torch.relu(logits)).amax(0).numpy()
-
-
 @pytest.fixture
 def taught(tmp_path):
     return Taught(LISTS, tmp_path)
@@ -72,23 +58,6 @@ def test_labels_are_cosines_bm25_and_bonus(taught, weight):
             expected = 20 * (query @ embedding + 0.01 * bm25(item.query, text) + weight * max(answer @ embedding, 0))
             expected += 4 * (text == item.documents[0])
             assert label == pytest.approx(expected, abs=0.3)  # embeddings in bf16 where the processor has it
-
-
-def test_splade_weighs_words_as_transformers_does():
-    texts = ["Egg calories are food.", PASSAGE, "egg"]
-    made = splade.Splade(max_length=160).embed(texts).toarray()
-    for row, text in zip(made, texts, strict=True):
-        assert row == pytest.approx(expanded(text), abs=0.02)  # products are in bf16
-        assert 1 < (row > 0).sum() < 300
-
-
-def test_splade_counts_where_a_source_says_so(taught):
-    sources = (Questions("", 1, 0, own=2, similar=1), Questions("", 1, 0, own=2, similar=1, words=0.1))
-    for alone, beside in zip(*(taught.lists(source) for source in sources), strict=True):
-        labels = dict(zip(alone.documents, alone.labels, strict=True))
-        for text, label in zip(beside.documents, beside.labels, strict=True):
-            expected = 0.1 * expanded(beside.query) @ expanded(text)
-            assert label - labels[text] == pytest.approx(expected, abs=0.02)
 
 
 def test_own_documents_are_kept_by_similarity(taught):
