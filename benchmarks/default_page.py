@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from default_development import MEASURES
 from default_development import table as development_table
-from default_model import NAME
 from default_quality import BI_ENCODER, COLLECTIONS, RESULT
 from default_speed import RESULT as SPEED
 from default_speed import size_name
@@ -74,16 +71,6 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def seeds() -> str:
-    """The last stage with each seed and their mean on the development sets, and how far apart the seeds are."""
-    rows = json.loads(DEVELOPMENT.read_text())
-    alone = {name: list(row.values()) for name, row in rows.items() if name.startswith("default-")}
-    apart = np.ptp([[*row, np.mean(row)] for row in alone.values()], axis=0)
-    differences = ", ".join(f"{name} {value:.4f}" for name, value in zip([*MEASURES, "mean"], apart, strict=True))
-    shown = {name: rows[name] for name in (*alone, NAME)}
-    return f"{development_table(shown)}\n\nThe seeds, highest less lowest: {differences}."
-
-
 def plot(document: dict[str, Any], path: Path) -> None:
     """Quality against speed."""
     import matplotlib
@@ -128,6 +115,7 @@ def page(document: dict[str, Any]) -> str:
         f"| {point.name} | {point.layers} | {point.value:.4f} | {point.low:.4f} to {point.high:.4f} |"
         for point in points()
     )
+    development = development_table(json.loads(DEVELOPMENT.read_text()))
     published = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     return (
         f"# The embedded model\n\nMeasured by `benchmarks/default_quality.py`.\n\n{table(document)}\n\n"
@@ -137,8 +125,8 @@ def page(document: dict[str, Any]) -> str:
         f"| model | layers | {MEASURE} | 95 % |\n|---|---|---|---|\n{beside}\n\n"
         f"Published rerankers on {SHOWN}, from {SOURCE}; trained on all of MS MARCO (500,000 queries), their "
         f"candidates are not stated:\n\n| model | layers | {MEASURE} |\n|---|---|---|\n{published}\n\n"
-        "On the development sets (`make default-seeds`), the last stage with each seed alone, and the int8 file that "
-        f"ships, which has the mean of their weights:\n\n{seeds()}\n"
+        "On the development sets, BM25 (of a question's own candidates their order in the file), the bi-encoder, and "
+        f"what the command makes with each seed (`make default-seeds`):\n\n{development}\n"
     )
 
 

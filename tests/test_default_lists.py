@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from plackett.bi_encoder import BiEncoder
+from plackett.checkpoint import find_folder
+from plackett.model import quiet
 from plackett.records import LabeledList
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import default_lists
+import splade
 from default_lists import Passages, Questions, Taught, query_of
 
 LISTS = [
@@ -40,13 +45,22 @@ def bm25(query, document):
     return score
 
 
+def expanded(text):
+    """SPLADE's weights of words by transformers, a text at a time."""
+    folder = find_folder(splade.NAME, revision=None, local_files_only=True)
+    inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    with quiet(), torch.inference_mode():
+        logits = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True)(**inputs).logits[0]
+    return torch.log1p(torch.relu(logits)).amax(0).numpy()
+
+
 @pytest.fixture
 def taught(tmp_path):
-    return Taught(LISTS, tmp_path)
+    return Taught(LISTS, tmp_path / "embeddings")
 
 
 @pytest.mark.parametrize("weight", [0, 0.5])
-def test_labels_are_cosines_bm25_and_bonus(taught, weight):
+def test_labels_are_cosines_bm25_splade_and_bonus(taught, weight):
     teacher = BiEncoder(default_lists.TEACHER)
     source = Questions("", scale=20, bonus=4, own=2, similar=1, answer=weight)
     for item, made in zip(LISTS, taught.lists(source), strict=True):
@@ -55,9 +69,17 @@ def test_labels_are_cosines_bm25_and_bonus(taught, weight):
         assert len(made.documents) == 4
         query, answer, *documents = teacher.embed([made.query, item.documents[0], *made.documents])
         for text, embedding, label in zip(made.documents, documents, made.labels, strict=True):
-            expected = 20 * (query @ embedding + 0.01 * bm25(item.query, text) + weight * max(answer @ embedding, 0))
-            expected += 4 * (text == item.documents[0])
+            expected = query @ embedding + 0.01 * bm25(item.query, text) + 0.04 * expanded(item.query) @ expanded(text)
+            expected = 20 * (expected + weight * max(answer @ embedding, 0)) + 4 * (text == item.documents[0])
             assert label == pytest.approx(expected, abs=0.3)  # embeddings in bf16 where the processor has it
+
+
+def test_splade_weighs_words_as_transformers_does():
+    texts = ["Egg calories are food.", PASSAGE, "egg"]
+    made = splade.Splade(max_length=160).embed(texts).toarray()
+    for row, text in zip(made, texts, strict=True):
+        assert row == pytest.approx(expanded(text), abs=0.02)  # products are in bf16
+        assert 1 < (row > 0).sum() < 300
 
 
 def test_own_documents_are_kept_by_similarity(taught):
@@ -82,11 +104,12 @@ def test_the_answer_nearest_to_a_document_counts(tmp_path):
 
 
 def test_embeddings_are_made_once_for_the_same_texts(taught, tmp_path, monkeypatch):
-    known = list(taught.lists(Questions("", scale=1, bonus=0, own=1, similar=0)))
+    source = Questions("", scale=1, bonus=0, own=1, similar=0)
+    known = list(taught.lists(source))
     monkeypatch.setattr(default_lists, "BiEncoder", None)
-    assert list(Taught(LISTS, tmp_path).lists(Questions("", scale=1, bonus=0, own=1, similar=0))) == known
+    assert list(Taught(LISTS, tmp_path / "embeddings").lists(source)) == known
     with pytest.raises(TypeError):  # other texts are not taken for these
-        Taught(LISTS[:1], tmp_path)
+        Taught(LISTS[:1], tmp_path / "embeddings")
 
 
 def test_lists_of_passages(tmp_path, monkeypatch):
@@ -102,13 +125,13 @@ def test_lists_of_passages(tmp_path, monkeypatch):
         assert 1 <= len(item.documents) == len(set(item.documents)) <= 3
 
 
-def test_the_passage_that_a_query_comes_out_of_is_its_answer(taught, monkeypatch):
+def test_labels_of_passages_are_cosines_and_bm25(taught, monkeypatch):
     monkeypatch.setattr(default_lists, "NEAR", ((0, 5, 5),))
-    monkeypatch.setattr(default_lists, "query_of", lambda passage, rng: passage.split()[0])
-    passage_of = {"Egg": "Egg calories are food.", "Hens": "Hens lay eggs.", "Rome": "Rome is old."}
-    found = {made.query: made for made in taught.lists(Passages("", scale=1, lists=5, answer=9))}
-    for query, passage in passage_of.items():
-        assert max(zip(found[query].labels, found[query].documents, strict=True))[1] == passage
+    teacher = BiEncoder(default_lists.TEACHER)
+    for made in taught.lists(Passages("", scale=10, lists=5)):
+        query, *documents = teacher.embed([made.query, *made.documents])
+        for text, embedding, label in zip(made.documents, documents, made.labels, strict=True):
+            assert label == pytest.approx(10 * (query @ embedding + 0.01 * bm25(made.query, text)), abs=0.15)
 
 
 def test_queries_out_of_a_passage():
