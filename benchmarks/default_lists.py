@@ -93,7 +93,9 @@ class Taught:
         queries = [item.query for item in self._lists]
         rows = zip(self._lists, answers_of, self._similarities(queries), self._by_splade(queries), strict=True)
         for item, answers, similarity, by_splade in rows:
-            similarity += np.float32(SPLADE_WEIGHT) * by_splade + source.answer * self._to_nearest(answers)
+            similarity += np.float32(SPLADE_WEIGHT) * by_splade
+            if source.answer:
+                similarity += source.answer * self._to_nearest(answers)
             places = {self._place[text] for text in item.documents}
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             own = [place for place in by_similarity if place in places and place not in answers]
