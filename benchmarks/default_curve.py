@@ -91,7 +91,7 @@ def plot(pairs: Sequence[int], rows: Sequence[Mapping[str, float]], level: Mappi
     axis.set_xticks(pairs, [f"{count:,}" for count in pairs])
     axis.minorticks_off()
     axis.set_title("the first stage of the embedded model; dotted: the bi-encoder, its main teacher", fontsize=10)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=100)
 
 
