@@ -98,7 +98,7 @@ def plot(document: dict[str, Any], path: Path) -> None:
         axis.errorbar(
             x, point.value, [[point.value - point.low], [point.high - point.value]], fmt="s", color=color, capsize=4
         )
-        offset, side = ((8, -3), "left") if number == 0 else ((-8, -16 if number == len(BESIDE) else -3), "right")
+        offset, side = ((8, 4), "left") if number == 0 else ((-8, -16 if number == len(BESIDE) else 4), "right")
         axis.annotate(point.name, (x, point.value), xytext=offset, ha=side, textcoords="offset points", fontsize=8)
     levels = document["systems"][BI_ENCODER]["collections"][SHOWN]["measures"][MEASURE]
     for name, level in (("BM25", levels["first_stage"]), ("bi-encoder it starts from", levels["reranked"])):
