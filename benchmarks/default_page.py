@@ -20,12 +20,14 @@ from default_speed import size_name
 DEVELOPMENT = RESULT.with_name("default_development.json")  # of make default-seeds
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 HIDDEN = 384
-# Results of default_quality.py for others -> their layers: one of the published ones, and runs of default_curve.py.
-BESIDE = {
-    "default_published.json": 12,
-    "default_layers_4.json": 4,
-    "default_layers_3.json": 3,
-    "default_reference_recipe.json": 6,
+# Results of default_quality.py -> (layers, where the name stands): the embedded model first, then one of the published
+# ones, and runs of default_curve.py.
+MEASURED = {
+    RESULT.name: (6, "right"),
+    "default_published.json": (12, "left"),
+    "default_layers_4.json": (4, "over left"),
+    "default_layers_3.json": (3, "left"),
+    "default_reference_recipe.json": (6, "left"),
 }
 # Name -> (layers, hidden size, nDCG@10 on TREC DL 2019, where its name stands), as their cards have it.
 SOURCE = "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2"
@@ -37,7 +39,12 @@ PUBLISHED = {
     "ms-marco-MiniLM-L12-v2": (12, 384, 0.7431, "above"),
 }
 TICKS = (50, 100, 200, 500, 1000)
-PLACES = {"right": ((7, -3), "left"), "left": ((-7, -3), "right"), "above": ((8, 7), "right")}
+PLACES = {
+    "right": ((7, -3), "left"),
+    "left": ((-7, -3), "right"),
+    "above": ((8, 7), "right"),
+    "over left": ((-7, 4), "right"),
+}
 
 
 class Point(NamedTuple):
@@ -48,15 +55,16 @@ class Point(NamedTuple):
     value: float
     low: float
     high: float
+    place: str
 
 
 def points() -> Iterator[Point]:
     """The embedded model first."""
-    for name, layers in {RESULT.name: 6, **BESIDE}.items():
+    for name, (layers, place) in MEASURED.items():
         system, collections = list(json.loads((RESULT.parent / name).read_text())["systems"].items())[-1]
         found = collections["collections"][SHOWN]["measures"][MEASURE]
         low, high = (found["first_stage"] + bound for bound in found["ci95"])
-        yield Point(system, layers, found["reranked"], low, high)
+        yield Point(system, layers, found["reranked"], low, high, place)
 
 
 def table(document: dict[str, Any]) -> str:
@@ -98,7 +106,7 @@ def plot(document: dict[str, Any], path: Path) -> None:
         axis.errorbar(
             x, point.value, [[point.value - point.low], [point.high - point.value]], fmt="s", color=color, capsize=4
         )
-        offset, side = ((8, 4), "left") if number == 0 else ((-8, -16 if number == len(BESIDE) else 4), "right")
+        offset, side = PLACES[point.place]
         axis.annotate(point.name, (x, point.value), xytext=offset, ha=side, textcoords="offset points", fontsize=8)
     levels = document["systems"][BI_ENCODER]["collections"][SHOWN]["measures"][MEASURE]
     for name, level in (("BM25", levels["first_stage"]), ("bi-encoder it starts from", levels["reranked"])):
