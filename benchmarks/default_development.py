@@ -19,14 +19,13 @@ from pathlib import Path
 
 from default_lists import words_of
 from default_quality import BASE, by_cosine
-
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
-from plackett.evaluation import evaluate
-from plackett.mining import BM25
-from plackett.readers import lists_as_collection, read_lists
+from plackett.data.rows import lists_as_collection, read_lists
+from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
-from plackett.reranking import rerank
+from plackett.retrieval.hard_negatives import BM25
+from plackett.retrieval.reranking import rerank
 
 DEPTH = 30
 QUERY_WORDS = 65  # the median of CISI's queries

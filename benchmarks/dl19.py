@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from plackett.checkpoint import find_folder
-from plackett.jobs import evaluate
-from plackett.readers import read_collection
+from plackett.checkpoints.folder import find_folder
+from plackett.data.rows import read_collection
+from plackett.data.trec import by_query, run_lines
 from plackett.records import ScoredDoc
-from plackett.runs import by_query, run_lines
-from plackett.sources import Sources
+from plackett.retrieval.sources import Sources
+from plackett.workflows.jobs import evaluate
 
 PUBLISHED = {"first stage": 0.5058, "bi-encoder": 0.6402}
 BATCH = 32

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from plackett import CrossEncoder
-from plackett.checkpoint import find_folder, read_base
-from plackett.engines.torch import TorchEngine
-from plackett.evaluation import compare, evaluate
-from plackett.model import new_model
-from plackett.readers import read_collection
+from plackett.checkpoints.folder import find_folder, read_base
+from plackett.data.rows import read_collection
+from plackett.engines.torch.engine import TorchEngine
+from plackett.evaluation.comparison import compare, evaluate
+from plackett.models.classifier import new_model
 
 ROUNDS = 3
 QUERIES, CANDIDATES, JUDGED = 10_000, 100, 10

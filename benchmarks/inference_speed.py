@@ -29,17 +29,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import numpy as np
 import torch
-from gemm_ceiling import ceiling
 from scipy.stats import kendalltau
 
-from plackett.checkpoint import read_checkpoint
-from plackett.engines import processor
-from plackett.engines.threads import usable_threads
-from plackett.pydocs import read_objects
-from plackett.tokenization import PairTokenizer
+import checkpoints
+from gemm_ceiling import ceiling
+from plackett.checkpoints.folder import read_checkpoint
+from plackett.engines import hardware as processor
+from plackett.engines.hardware import usable_threads
+from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.workflows.demo.pydocs import read_objects
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "inference_speed.json"

@@ -19,20 +19,20 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-import checkpoints
 import numpy as np
 from numpy.typing import NDArray
 
+import checkpoints
 from plackett import CrossEncoder
-from plackett.agreement import agreement
-from plackett.batching import WindowedPairs
-from plackett.checkpoint import find_folder
-from plackett.engines import processor
-from plackett.evaluation import evaluate
-from plackett.exporting import MEASURE, export
+from plackett.checkpoints.folder import find_folder
+from plackett.engines import hardware as processor
+from plackett.evaluation.agreement import agreement
+from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection
-from plackett.reranking import Candidates
-from plackett.sources import read_one
+from plackett.retrieval.reranking import Candidates
+from plackett.retrieval.sources import read_one
+from plackett.tokenization.batches import WindowedPairs
+from plackett.workflows.export import MEASURE, export
 
 RESULTS = Path(__file__).parent / "results"
 ENGINES, PRECISIONS = ("onnx", "openvino"), ("fp32", "int8")

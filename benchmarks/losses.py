@@ -19,12 +19,12 @@ import ir_measures
 import numpy as np
 
 from plackett import CrossEncoder
-from plackett.evaluation import rerank
-from plackett.readers import read_collection, read_lists
-from plackett.recipes import make_recipe
+from plackett.data.rows import read_collection, read_lists
+from plackett.evaluation.comparison import rerank
 from plackett.records import Collection, LabeledList
-from plackett.sampling import Part
-from plackett.training import train
+from plackett.training.recipe import make_recipe
+from plackett.training.sampling import Part
+from plackett.training.trainer import train
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 0

@@ -14,13 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from process import peak_resident
 from tqdm import tqdm
 
-from plackett.recipes import make_recipe
 from plackett.records import LabeledList
-from plackett.sampling import Part
-from plackett.training import train
+from plackett.training.recipe import make_recipe
+from plackett.training.sampling import Part
+from plackett.training.trainer import train
+from process import peak_resident
 
 RESULT = Path(__file__).parent / "results" / "memory.json"
 WORDS = 600  # more than 512 tokens

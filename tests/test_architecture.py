@@ -7,36 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bare import EXTRAS, python
+
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "plackett").rglob("*.py"))
-
-# What comes with extras only. `import plackett` and `plackett --help` must do without.
-EXTRAS = {
-    "accelerate",
-    "bm25s",
-    "ir_measures",
-    "jaxtyping",
-    "jinja2",
-    "pyarrow",
-    "pydantic",
-    "torch",
-    "transformers",
-    "yaml",
-}
-
-BLOCKER = f"""
-import importlib.abc, sys
-class Blocker(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {EXTRAS!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Blocker())
-"""
-
-
-def python(code, *arguments):
-    command = [sys.executable, "-c", BLOCKER + code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
@@ -86,7 +60,7 @@ def test_a_missing_extra_is_named(bert, tmp_path):
     code = """
 from pathlib import Path
 import plackett
-from plackett.readers import read_lists
+from plackett.data.rows import read_lists
 for call in (lambda: plackett.CrossEncoder(sys.argv[1]), lambda: list(read_lists(Path("x.parquet")))):
     try:
         call()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from conftest import PAIRS
 from plackett import CheckpointError
 from plackett.bi_encoder import BiEncoder
+from tiny import PAIRS
 
 TEXTS = [text for pair in PAIRS for text in pair]
 

@@ -13,10 +13,10 @@ import safetensors.torch
 import sentence_transformers
 import torch
 
-from conftest import DOCUMENTS, FAMILIES, PAIRS, QUERY
 from plackett import CheckpointError, CrossEncoder, InputError, PlackettError, ScoreError, SettingError
 from plackett.cross_encoder import Share
-from plackett.engines import FakeEngine
+from plackett.engines.base import FakeEngine
+from tiny import DOCUMENTS, FAMILIES, PAIRS, QUERY
 
 
 def reference(folder: Path) -> sentence_transformers.CrossEncoder:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from plackett._files import write_beir
 from plackett.cli import commands
-from plackett.pydocs import read_objects
 from plackett.records import Collection, Qrel
-from plackett.writers import write_beir
+from plackett.workflows.demo.pydocs import read_objects
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 import plackett
 from plackett.cross_encoder import Window
-from plackett.explaining import Contribution
+from plackett.explanations import Contribution
 
 PUBLIC = [
     "CheckpointError",

@@ -15,7 +15,7 @@ from plackett.errors import (
     SettingError,
     TrainingError,
 )
-from plackett.windows import LongDocuments
+from plackett.tokenization.windows import LongDocuments
 
 __version__ = version("plackett")
 

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 from plackett.errors import MissingExtraError
 
@@ -24,3 +26,18 @@ def is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # of an import hook that hides modules
         return False
+
+
+def lazily(package: str, names: Mapping[str, str], *, extra: str = "train") -> Callable[[str], Any]:
+    """Make the `__getattr__` of a package whose public `names` (name -> module) are imported on first use.
+
+    The face of a package costs nothing until somebody asks for one of its names, and the names that need an optional
+    dependency raise MissingExtraError where it is not installed.
+    """
+
+    def attribute(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(require(f"{package}.{names[name]}", extra=extra), name)
+
+    return attribute

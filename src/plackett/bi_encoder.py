@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
-from plackett.batching import token_batches
-from plackett.checkpoint import find_folder, read_base
+from plackett.checkpoints.folder import find_folder, read_base
 from plackett.errors import CheckpointError
-from plackett.model import padded_inputs, quiet
-from plackett.tokenization import PairTokenizer
+from plackett.models.classifier import padded_inputs, quiet
+from plackett.tokenization.batches import token_batches
+from plackett.tokenization.tokenizer import PairTokenizer
 
 TOKEN_BUDGET = 8192
 

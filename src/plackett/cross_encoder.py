@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett.batching import WindowedPairs, token_batches
-from plackett.checkpoint import (
+from plackett._inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
+from plackett.checkpoints.bundled import SUMS
+from plackett.checkpoints.exports import EXPORTS
+from plackett.checkpoints.folder import (
     CALIBRATED,
     Checkpoint,
     activation_function,
@@ -23,14 +25,13 @@ from plackett.checkpoint import (
     whole_folder,
     write_metadata,
 )
-from plackett.embedded import SUMS
-from plackett.engines import Engine, EngineSettings, Parts, files_for, is_url, load_engine, open_remote
+from plackett.engines.base import Engine, EngineSettings, Parts
+from plackett.engines.loading import files_for, is_url, load_engine, open_remote
 from plackett.errors import CheckpointError, InputError, ScoreError
-from plackett.explaining import Contribution, Reading, explain_readings
-from plackett.exports import EXPORTS
-from plackett.inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
-from plackett.lists import stable_order
-from plackett.windows import LongDocuments, WindowTokenizer
+from plackett.explanations import Contribution, Reading, explain_readings
+from plackett.ranking import stable_order
+from plackett.tokenization.batches import WindowedPairs, token_batches
+from plackett.tokenization.windows import LongDocuments, WindowTokenizer
 
 EXPLAINED = 5  # documents that `rank` explains where `top_k` does not say how many
 MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+HELD_OUT = "held-out"  # the name of the lists that `training.sampling.hold_out` draws
+
 
 class ScoredDoc(NamedTuple):
     """One line of a run. The fields of ir-measures' record of the same name, which may take its place."""

@@ -15,8 +15,9 @@ import pytest
 import sentence_transformers
 import torch
 
-from conftest import PAIRS
-from plackett import CrossEncoder, jobs
+from plackett import CrossEncoder
+from plackett.workflows import jobs
+from tiny import PAIRS
 
 SCRIPT = Path(__file__).with_name("check_old_sentence_transformers.py")
 PYTHONS = [name for name in os.environ.get("PLACKETT_OLD_PYTHONS", "").split(os.pathsep) if name]

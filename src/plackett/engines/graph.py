@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from plackett._extras import require
-from plackett.engines.families import Affine, EncoderWeights, LayerWeights
+from plackett.engines.torch.weights import Affine, EncoderWeights, LayerWeights
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10

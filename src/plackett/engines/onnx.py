@@ -20,11 +20,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from plackett.batching import EncodedPairs, token_batches
-from plackett.checkpoint import Checkpoint
-from plackett.engines import EngineSettings
-from plackett.engines.exported import cannot_be_read, find_export, on_cpu, padded_feed
-from plackett.engines.threads import usable_threads
+from plackett.checkpoints.folder import Checkpoint
+from plackett.engines._exported import cannot_be_read, find_export, on_cpu, padded_feed
+from plackett.engines.base import EngineSettings
+from plackett.engines.hardware import usable_threads
+from plackett.tokenization.batches import EncodedPairs, token_batches
 
 PROVIDERS = ["CPUExecutionProvider"]
 

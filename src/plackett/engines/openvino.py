@@ -7,12 +7,12 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from plackett.batching import EncodedPairs
-from plackett.checkpoint import Checkpoint
-from plackett.engines import EngineSettings
-from plackett.engines.exported import cannot_be_read, find_export, on_cpu, padded_feed
-from plackett.engines.threads import usable_threads
+from plackett.checkpoints.folder import Checkpoint
+from plackett.engines._exported import cannot_be_read, find_export, on_cpu, padded_feed
+from plackett.engines.base import EngineSettings
+from plackett.engines.hardware import usable_threads
 from plackett.errors import SettingError
+from plackett.tokenization.batches import EncodedPairs
 
 STEP = 8
 """Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""

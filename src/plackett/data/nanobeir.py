@@ -1,0 +1,140 @@
+"""NanoBEIR: thirteen small collections of 50 queries with BM25's first hundred, in both layouts of the hub.
+
+One repository for all, with `corpus`, `queries`, `qrels` and `bm25`, each in a part for every collection; or the older
+repository for each collection, with `corpus`, `queries` and `relevance`. Each is also read from a local copy.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from plackett.checkpoints.hub import commit_of, without_tokens
+from plackett.data.rows import read_rows, read_texts
+from plackett.errors import DataError, HubError, SettingError
+from plackett.records import Collection, Origin, Qrel, ScoredDoc
+
+REPOSITORY = "sentence-transformers/NanoBEIR-en"
+NAMES = (
+    "ClimateFEVER", "DBPedia", "FEVER", "FiQA2018", "HotpotQA", "MSMARCO", "NFCorpus", "NQ", "QuoraRetrieval",
+    "SCIDOCS", "ArguAna", "SciFact", "Touche2020",
+)  # fmt: skip
+
+
+def is_nanobeir(folder: Path) -> bool:
+    """Whether a folder is a local copy of one of the two layouts."""
+    return (folder / "corpus").is_dir() and ((folder / "bm25").is_dir() or (folder / "relevance").is_dir())
+
+
+def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) -> list[Collection]:
+    """The collections of these names, all by default, from a local copy or a repository of the hub.
+
+    A copy in the older layout holds one. SettingError for an unknown name; HubError where the hub did not deliver.
+    """
+    full = [_name(name) for name in names]
+    folder, origin = Path(source), Origin(first_stage="BM25, as NanoBEIR has it")
+    if not folder.is_dir():
+        folder = _from_hub(str(source), full)
+        origin = replace(origin, source=f"hf://datasets/{source}", revision=commit_of(folder))
+    if (folder / "relevance").is_dir():
+        return [replace(_read_one_of_thirteen(folder), origin=origin)]
+    present = [name for name in NAMES if _files(folder, "corpus", f"Nano{name}")]
+    collections = [replace(_read_part(folder, f"Nano{name}"), origin=origin) for name in full or present]
+    if not collections:
+        raise DataError(f"{folder} holds no collection of NanoBEIR")
+    return collections
+
+
+def _name(name: str) -> str:
+    """`msmarco`, `MSMARCO` and `NanoMSMARCO` are one."""
+    by_key = {known.lower(): known for known in NAMES}
+    key = name.lower().removeprefix("nano")
+    if key not in by_key:
+        raise SettingError.unknown("collection of NanoBEIR", name, NAMES)
+    return by_key[key]
+
+
+def _from_hub(repository: str, names: Sequence[str]) -> Path:
+    # Imported here as in `checkpoint`: it is half of the time of `import plackett`.
+    from huggingface_hub import snapshot_download
+
+    patterns = [f"*/Nano{name}*" for name in names or NAMES] + ["*/train*"]
+    try:
+        folder = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=patterns))
+    except Exception as error:  # whatever the client makes of answers that are not the hub's
+        raise HubError(
+            f"{repository} is no folder here and could not be fetched from the hub: {without_tokens(str(error))}; "
+            "name a local copy, or try again with a network"
+        ) from error
+    if not is_nanobeir(folder):
+        raise HubError(f"{repository} is in neither layout of NanoBEIR, or the hub's cache holds it in part only")
+    return folder
+
+
+def _read_part(folder: Path, name: str) -> Collection:
+    qrels = [
+        Qrel(_text(where, row, "query-id"), doc_id, int(row.get("score", 1)))
+        for where, row in _rows(folder, "qrels", name)
+        for doc_id in _ids(where, row, "corpus-id")
+    ]
+    rows = [
+        (_text(where, row, "query-id"), _ids(where, row, "corpus-ids")) for where, row in _rows(folder, "bm25", name)
+    ]
+    return _collection(folder, name, name, qrels, rows)
+
+
+def _read_one_of_thirteen(folder: Path) -> Collection:
+    rows = [
+        (_text(where, row, "query-id"), _ids(where, row, "positive-corpus-ids"), _ids(where, row, "bm25-ranked-ids"))
+        for where, row in _rows(folder, "relevance", "train")
+    ]
+    qrels = [Qrel(query_id, doc_id, 1) for query_id, positives, _ in rows for doc_id in positives]
+    name = next((f"Nano{name}" for name in NAMES if f"nano{name}".lower() in str(folder).lower()), folder.name)
+    return _collection(folder, name, "train", qrels, [(query_id, ranked) for query_id, _, ranked in rows])
+
+
+def _collection(
+    folder: Path, name: str, part: str, qrels: Sequence[Qrel], ranked: Sequence[tuple[str, Sequence[str]]]
+) -> Collection:
+    texts = []
+    for subset in ("queries", "corpus"):
+        texts.append({key: text for path in _found(folder, subset, part) for key, text in read_texts(path).items()})
+    queries, corpus = texts
+    judged = {qrel.query_id for qrel in qrels}
+    run = [
+        ScoredDoc(query_id, doc_id, -float(rank))
+        for query_id, doc_ids in ranked
+        for rank, doc_id in enumerate(doc_ids, start=1)
+    ]
+    return Collection(name, {key: text for key, text in queries.items() if key in judged}, corpus, qrels, run)
+
+
+def _rows(folder: Path, subset: str, part: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path in _found(folder, subset, part):
+        yield from read_rows(path)
+
+
+def _found(folder: Path, subset: str, part: str) -> list[Path]:
+    files = _files(folder, subset, part)
+    if not files:
+        raise DataError(f"{folder / subset} holds no {part}*.parquet (nor .jsonl)")
+    return files
+
+
+def _files(folder: Path, subset: str, part: str) -> list[Path]:
+    return [
+        path
+        for path in sorted((folder / subset).glob(f"{part}*"))
+        if path.name.removeprefix(part)[:1] in {"-", "."} and path.suffix in {".parquet", ".jsonl", ".gz"}
+    ]
+
+
+def _ids(where: str, row: Mapping[str, Any], column: str) -> list[str]:
+    value = row.get(column)
+    if value is None:
+        raise DataError(f"{where}: no {column}")
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _text(where: str, row: Mapping[str, Any], column: str) -> str:
+    return _ids(where, row, column)[0]

@@ -1,0 +1,85 @@
+"""What an engine is: one method that scores a batch, its settings, and a fake one for tests."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.errors import SettingError
+from plackett.tokenization.batches import EncodedPairs, WindowedPairs
+
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine should run. `device` is torch's name of one, None for the best that is there.
+
+    `precision` is one of `PRECISIONS`, None for fp32, or what an export was made in. `threads` is a number of processor
+    threads, None for all that this process may use; torch has one such number for the whole process.
+    """
+
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise SettingError.unknown("precision", self.precision, PRECISIONS)
+        if self.threads is not None and (
+            isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1
+        ):
+            raise SettingError(f"threads={self.threads!r} is not a number of threads; leave it out for all of them")
+
+
+class Engine(Protocol):
+    """Scores one batch of what the tokenizer beside it makes; safe to call from several threads."""
+
+    token_budget: int
+    """Tokens per batch at which this engine is fastest."""
+
+    def score(self, batch: Any) -> NDArray[np.float32]:
+        """Raw logits of the pairs, in their order: float32 (pairs, labels).
+
+        `batch` is `EncodedPairs`, or `TextPairs` where the engine reads texts.
+        """
+        ...
+
+
+class Tokenizer(Protocol):
+    """Makes of pairs of texts what the engine beside it scores."""
+
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str], /) -> WindowedPairs:
+        """All pairs, in input order. `name` gives what an error calls a pair."""
+        ...
+
+    def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a CrossEncoder is made of."""
+
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    engine: Engine
+
+
+class FakeEngine:
+    """An engine for tests: `function(token_ids of one pair) -> logit`."""
+
+    token_budget = 2048
+
+    def __init__(self, function: Callable[[NDArray[np.int64]], float]) -> None:
+        self._function = function
+
+    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        """One logit for each pair, (pairs, 1)."""
+        rows = (batch.token_ids[start:end] for start, end in itertools.pairwise(batch.cu_seqlens))
+        return np.array([self._function(row) for row in rows], np.float32)[:, None]

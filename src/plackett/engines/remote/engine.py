@@ -1,0 +1,99 @@
+"""The remote engine: any server that speaks TEI's or Cohere's rerank dialect; texts in, raw logits out."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.folder import ACTIVATIONS, Checkpoint
+from plackett.engines.base import Parts
+from plackett.engines.remote.connection import Address, Connection
+from plackett.engines.remote.probe import Dialect, find_dialect, nonsense
+from plackett.errors import SettingError
+from plackett.tokenization.batches import TextPairs, WindowedPairs, token_batches
+
+CONNECTIONS = 4  # requests under way at a time
+BYTES = 1_000_000  # of padded text in a request: half of what TEI takes
+
+
+class TextTokenizer:
+    """Leaves texts as they are: the server has the tokenizer."""
+
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = str) -> WindowedPairs:
+        """The pairs, in input order."""
+        return WindowedPairs.whole(TextPairs(pairs))
+
+    def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
+        """The whole document: what the server reads of it is not known."""
+        return [(0, len(pair[1]))]
+
+
+class RemoteEngine:
+    """Asks a server for the scores of pairs, query by query, in requests as large as it takes."""
+
+    token_budget = 1024
+    """Pairs that are asked for in one go."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+
+    def score(self, batch: TextPairs) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs, 1). RemoteError where the server does not give them."""
+        logits = np.zeros((len(batch), 1), np.float32)
+        requests = [part for pairs in _by_query(batch) for part in self._parts(batch, pairs)]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            for part, found in zip(requests, pool.map(lambda part: self._ask(batch, part), requests), strict=True):
+                logits[part, 0] = found
+        return logits
+
+    def _parts(self, batch: TextPairs, pairs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The pairs of one query, cut into requests: documents of like length together, which servers pad."""
+        sizes = np.array([len(batch.texts[pair][1].encode()) for pair in pairs], np.int64)
+        return [pairs[part] for part in token_batches(sizes, BYTES, self._dialect.most_texts)]
+
+    def _ask(self, batch: TextPairs, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+        [query, *_], documents = zip(*(batch.texts[pair] for pair in pairs), strict=True)
+        with self._free:  # however many threads share this engine
+            reply = self._connection.post(self._dialect.path, self._dialect.question(query, documents))
+        if not reply.good:
+            raise self._connection.refusal(reply)
+        try:
+            return self._dialect.logits(reply.body, len(pairs))
+        except ValueError as error:
+            raise nonsense(self._connection, error) from error
+
+
+def connect(url: str, activation: str | None) -> Parts:
+    """Find out how the server at `url` wants to be asked.
+
+    Its model has one label; logits pass a sigmoid, as those of such checkpoints do, unless `activation` says otherwise.
+    """
+    if activation is not None and activation not in ACTIVATIONS:
+        raise SettingError.unknown("activation", activation, ACTIVATIONS)
+    connection = Connection(Address.parse(url))
+    dialect = find_dialect(connection)
+    checkpoint = Checkpoint(
+        folder=Path(connection.address.host),
+        model_type="",
+        labels=1,
+        max_length=0,
+        activation=activation or "sigmoid",
+        prompt="",
+        truncation_side="right",
+        pad_id=0,
+        token_types=False,
+        server=f"{connection.address.base} {dialect.says}",
+    )
+    return Parts(checkpoint, TextTokenizer(), RemoteEngine(connection, dialect))
+
+
+def _by_query(batch: TextPairs) -> list[NDArray[np.int64]]:
+    pairs: dict[str, list[int]] = {}
+    for index, (query, _) in enumerate(batch.texts):
+        pairs.setdefault(query, []).append(index)
+    return [np.array(indices, np.int64) for indices in pairs.values()]

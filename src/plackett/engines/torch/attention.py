@@ -1,0 +1,94 @@
+"""Attention over packed rows: the tokens of a pair look at their own pair only.
+
+`between_tokens` is for a layer of which all tokens are needed, `ForFirstTokens` for one whose first tokens are.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from plackett.engines.torch.weights import Affine
+
+varlen_attn: Any
+try:  # since torch 2.10
+    from torch.nn.attention import varlen
+except ImportError:
+    varlen_attn = None
+else:
+    varlen_attn = varlen.varlen_attn
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Where the pairs of a packed batch are, shortest first; rows that fill up the matrix stand behind them.
+
+    `first` is the row of the first token of each, filled up too. `groups` are (pairs, tokens of each) by length.
+    `cu_seqlens` is int32 (pairs + 1,): where each pair starts, and the end.
+    """
+
+    first: Tensor
+    groups: list[tuple[int, int]]
+    cu_seqlens: Tensor
+
+
+def between_tokens(query_key_value: Tensor, pairs: Pairs, heads: int) -> Tensor:
+    """Every token attends to all tokens of its pair: (tokens, 3 * hidden) -> (tokens, hidden)."""
+    parts = query_key_value.view(len(query_key_value), 3, heads, -1)
+    if _has_varlen(parts):
+        longest = pairs.groups[-1][1]
+        attended: Tensor = varlen_attn(*parts.unbind(1), pairs.cu_seqlens, pairs.cu_seqlens, longest, longest)
+        return attended.flatten(1)
+    return _by_length(parts, pairs)
+
+
+def _has_varlen(parts: Tensor) -> bool:
+    """Whether torch's kernel for packed rows takes these: it is for half precision on CUDA."""
+    return varlen_attn is not None and parts.is_cuda and parts.dtype == torch.bfloat16
+
+
+def _by_length(parts: Tensor, pairs: Pairs) -> Tensor:
+    """Pairs of equal length at once, in fp32: torch's kernel in bf16 is the slower one (measured), and less exact."""
+    *groups, filling = _split(parts, [count * length for count, length in pairs.groups])
+    attended = []
+    for (count, length), rows in zip(pairs.groups, groups, strict=True):
+        query, key, value = rows.float().view(count, length, *parts.shape[1:]).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(query, key, value)
+        attended.append(out.transpose(1, 2).reshape(count * length, -1))
+    return torch.cat([*attended, filling[:, 0].flatten(1).float()])
+
+
+class ForFirstTokens:
+    """The first token of each pair attends to all of its tokens, for which no keys and values are computed.
+
+    With x the tokens and q the query of a head, q · (K x + b) = (Kᵀ q) · x + q · b, whose last term is the same for all
+    tokens, so that softmax drops it; and Σ p (V x + c) = V (Σ p x) + c. Two products of a pair stand for two of each
+    token. In fp32, as it costs next to nothing.
+    """
+
+    def __init__(self, key: Affine, value: Affine, heads: int) -> None:
+        self._key = key.weight.view(heads, -1, key.weight.shape[1])
+        self._value = value.weight.view(heads, -1, value.weight.shape[1]).transpose(1, 2)
+        self._bias = value.bias.view(heads, 1, -1)
+
+    def __call__(self, query: Tensor, hidden: Tensor, pairs: Pairs) -> Tensor:
+        """Queries of the first tokens (pairs, hidden) and (tokens, hidden) -> (pairs, hidden)."""
+        queries = query.float().view(len(query), len(self._key), -1)
+        sought = torch.bmm(queries.transpose(0, 1), self._key).transpose(0, 1)  # (pairs, heads, hidden)
+        *of_groups, filling = _split(sought, [count for count, _ in pairs.groups])
+        *groups, _ = _split(hidden, [count * length for count, length in pairs.groups])
+        found = []
+        for (count, length), rows, seekers in zip(pairs.groups, groups, of_groups, strict=True):
+            tokens = rows.view(count, 1, length, -1)
+            scale = queries.shape[-1] ** -0.5
+            found.append(F.scaled_dot_product_attention(seekers[:, None], tokens, tokens, scale=scale)[:, 0])
+        gathered = torch.cat([*found, filling]).transpose(0, 1)  # (heads, pairs, hidden)
+        return torch.baddbmm(self._bias, gathered, self._value).transpose(0, 1).flatten(1)
+
+
+def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    """The rows of each group, and those that fill up behind them."""
+    parts: tuple[Tensor, ...] = torch.split(rows, [*sizes, len(rows) - sum(sizes)])
+    return parts

@@ -1,0 +1,127 @@
+"""The torch engine: the BERT family without padding, any other sequence classifier in padded batches."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.engines.base import EngineSettings
+from plackett.engines.hardware import BF16, instructions, usable_threads
+from plackett.engines.torch.packed import PackedEncoder
+from plackett.engines.torch.weights import read_weights
+from plackett.errors import SettingError
+from plackett.models.classifier import load_model, padded_inputs
+from plackett.tokenization.batches import EncodedPairs
+
+_TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibration LISTS --output FOLDER"
+
+
+class TorchEngine:
+    """Runs a transformers model, as it is now: for a model that has learned on, make a new engine.
+
+    `dtype` is what it computes in, by default what the model is in; logits are float32 anyway.
+    """
+
+    token_budget = 2048
+
+    def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None) -> None:
+        self._labels = checkpoint.labels
+        self._forward = packed_forward(model, checkpoint, dtype=dtype) or padded_forward(
+            model if dtype is None else _converted(model, dtype), checkpoint
+        )
+
+    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs, labels)."""
+        if not len(batch):
+            return np.empty((0, self._labels), np.float32)
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
+        return scores
+
+
+Forward = Callable[[EncodedPairs], torch.Tensor]
+
+
+def packed_forward(
+    model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None
+) -> Forward | None:
+    """Plackett's own forward pass, for plain members of the BERT family."""
+    weights = read_weights(model)
+    if weights is None:
+        return None
+    return PackedEncoder(weights, token_types=checkpoint.token_types, dtype=dtype or torch.float32)
+
+
+def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
+    """The module's forward pass, over a padded batch."""
+    model.eval()
+    device = next(model.parameters()).device
+
+    def forward(batch: EncodedPairs) -> torch.Tensor:
+        inputs = padded_inputs(batch, checkpoint)
+        logits: torch.Tensor = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits
+        return logits
+
+    return forward
+
+
+def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy with the encoder in `dtype` and the head as it is: bf16 logits have 8 bits, and would make many ties."""
+    converted: Any = copy.deepcopy(model)
+    converted.base_model.to(dtype)
+    for name, head in converted.named_children():
+        if name != converted.base_model_prefix:
+            head.register_forward_pre_hook(lambda _, inputs: tuple(tensor.float() for tensor in inputs))
+    return converted  # type: ignore[no-any-return]
+
+
+def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
+    """The checkpoint's weights on a device: by default CUDA or MPS where there is one, else the CPU; in fp32 or bf16.
+
+    `settings.threads` is set for the whole process, as torch has one number for all of its models: the engine that was
+    loaded last decides. None leaves torch's own number, unless this process may use fewer.
+    """
+    device = settings.device or _default_device()
+    dtype = _dtype(settings.precision, device)
+    model = _moved(load_model(checkpoint), device)
+    _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
+    return TorchEngine(model, checkpoint, dtype=dtype)
+
+
+def _dtype(precision: str | None, device: str) -> torch.dtype | None:
+    """None for fp32, which the model is loaded in. SettingError for what this engine or this processor cannot do."""
+    if precision == "int8":
+        raise SettingError(
+            f"the torch engine has no int8; export the checkpoint: {_TO_INT8}, and name FOLDER as the model"
+        )
+    if precision != "bf16":
+        return None
+    if torch.device(device).type == "cpu" and instructions().isdisjoint(BF16):
+        raise SettingError(
+            f"this processor has no bf16 instructions ({' or '.join(BF16)}), without which bf16 is slower than fp32; "
+            f"leave precision out, or export to int8: {_TO_INT8}"
+        )
+    return torch.bfloat16
+
+
+def _use_threads(threads: int) -> None:
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+
+
+def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingError(f"device {device!r} cannot be used here ({reason}); leave it out, or name cpu") from error
+
+
+def _default_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,204 @@
+"""Facts in, README.md out: a pure function. The sections are those of sentence-transformers' cards, in its order."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from plackett._files import whole_file
+from plackett.publishing.citations import papers
+from plackett.publishing.facts import Evaluation, Facts, Lists, Training, Usage, is_hub_id, read_facts, write_facts
+
+SIGNIFICANT = 0.05
+FOLDED = 100  # rows of the training log beyond which it is folded away
+
+
+def render(facts: Facts) -> str:
+    """The model card of these facts."""
+    facts = replace(facts, evaluations=_told_apart(facts.evaluations))
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"cell": cell, "code": code, "python": repr, "json": _json, "line": _line, "mb": _megabytes}
+    template = environment.from_string(
+        files("plackett.publishing").joinpath("card.md.jinja").read_text(encoding="utf-8")
+    )
+    training = facts.training
+    return template.render(
+        facts=facts,
+        front_matter=_front_matter(facts),
+        groups=_groups(facts.evaluations),
+        significant=any(_mark(item, name) for item in facts.evaluations for name in item.measures),
+        in_one_cell=_in_one_cell,
+        interval=_interval,
+        mark=_mark,
+        ranking=_ranking(facts.usage) if facts.usage else [],
+        log=list(_log_rows(training)) if training else [],
+        measured=_measured_names(training) if training else [],
+        folded=FOLDED,
+        settings={**training.settings, **training.arguments} if training else {},
+        spread=_spread,
+        engine=next((item.engine for item in facts.engines), ""),
+        location=facts.model.repository or f"path/to/{facts.model.name}",
+        papers=_papers(facts),
+    )
+
+
+def write_card(folder: Path, facts: Facts) -> Path:
+    """Write the facts and their card beside the weights; the path of the card."""
+    write_facts(folder, facts)
+    with whole_file(folder / "README.md") as stream:
+        stream.write(render(read_facts(folder)))
+    return folder / "README.md"
+
+
+def cell(value: object) -> str:
+    """Text that stands in a line or a table as it is: Markdown, HTML, mathematics and links in it are only characters.
+
+    Names stay legible in a terminal: an underscore between letters, which means nothing in Markdown, is left.
+    """
+    text = " ".join(str(value).split())
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]", "\ufffd", text)
+    text = re.sub(r"[&<>|`*\[\]\\~$]|^[#+=-]|(?<=^\d)[.)](?= |$)", _reference, text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", _reference, text)
+
+
+def code(value: object) -> str:
+    """`cell` in the type of code."""
+    return f"<code>{cell(value)}</code>"
+
+
+def _reference(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0])};"
+
+
+def _front_matter(facts: Facts) -> str:
+    model, training = facts.model, facts.training
+    library = "sentence-transformers" if model.weights else "plackett"  # whose code the hub shows
+    tags = list(dict.fromkeys([library, "cross-encoder", "reranker", "plackett"]))
+    if training:
+        sizes = [part.size for part in training.data]
+        size = [f"dataset_size:{sum(filter(None, sizes))}"] if None not in sizes else []
+        tags += ["generated_from_trainer", *size, f"loss:{training.loss}"]
+    values = {
+        "language": list(model.language),
+        "license": model.license,
+        "library_name": library,
+        "tags": tags,
+        "base_model": model.base if is_hub_id(model.base) else None,
+        "datasets": list(dict.fromkeys(part.name for part in training.data if part.source)) if training else [],
+        "pipeline_tag": "text-ranking",
+        "metrics": list(dict.fromkeys(name for item in facts.evaluations for name in item.measures)),
+        "model-index": _model_index(facts) if facts.evaluations else None,
+    }
+    return yaml.safe_dump(
+        {key: value for key, value in values.items() if value}, sort_keys=False, allow_unicode=True, width=10_000
+    )
+
+
+def _model_index(facts: Facts) -> list[dict[str, Any]]:
+    return [{"name": facts.model.name, "results": [_index_entry(item) for item in facts.evaluations]}]
+
+
+def _index_entry(item: Evaluation) -> dict[str, Any]:
+    dataset = {"name": item.collection.replace("_", " "), "type": item.collection, "revision": item.revision}
+    return {
+        "task": {"type": item.task, "name": item.task.replace("-", " ").title()},
+        "dataset": {key: value for key, value in dataset.items() if value},
+        "metrics": [
+            {"type": name, "value": round(values.reranked, 6), "name": name} for name, values in item.measures.items()
+        ],
+    }
+
+
+def _told_apart(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """A collection that was measured at several depths carries them in its name, as sentence-transformers' do."""
+    times = Counter(item.collection for item in evaluations)
+    return tuple(
+        replace(item, collection=f"{item.collection}_R{item.depth}") if times[item.collection] > 1 else item
+        for item in evaluations
+    )
+
+
+def _groups(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Evaluations in their order, those of the same measures one after the other in one table."""
+    return [list(group) for _, group in groupby(evaluations, key=lambda item: (list(item.measures), item.primary))]
+
+
+def _in_one_cell(item: Evaluation, name: str) -> str:
+    values = item.measures[name]
+    return f"{values.reranked:.4f} ({values.difference:+.4f}){_mark(item, name)}"
+
+
+def _mark(item: Evaluation, name: str) -> str:
+    """An asterisk, bare of Markdown, where the difference is more than chance."""
+    p_value = item.measures[name].p_value
+    return "\\*" if p_value is not None and p_value < SIGNIFICANT else ""
+
+
+def _interval(item: Evaluation, name: str) -> str:
+    ci95 = item.measures[name].ci95
+    return f"{ci95[0]:+.4f} to {ci95[1]:+.4f}" if ci95 else "-"
+
+
+def _ranking(usage: Usage) -> list[tuple[int, float]]:
+    """What `rank` gives: (index, score), best first by the logits, ties in the order of the documents."""
+    order = sorted(range(len(usage.logits)), key=lambda index: -usage.logits[index])
+    return [(index, usage.scores[index]) for index in order]
+
+
+def _measured_names(training: Training) -> list[str]:
+    """What the development collections were measured by: `eval_COLLECTION_MEASURE` in the log, without its speed."""
+    speed = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
+    names = dict.fromkeys(key for entry in training.log for key in entry if key.startswith("eval_"))
+    return [name for name in names if name not in speed]
+
+
+def _log_rows(training: Training) -> Iterator[list[str]]:
+    """Epoch, step, loss, learning rate and measures, one row a step, that of the chosen weights in bold."""
+    steps: dict[int, dict[str, float]] = {}
+    for entry in training.log:
+        steps.setdefault(int(entry["step"]), {}).update(entry)
+    formats = {"epoch": ".4f", "step": ".0f", "loss": ".4f", "learning_rate": ".2e"}
+    for step, entry in sorted(steps.items()):
+        keys = [*formats, *_measured_names(training)]
+        cells = [format(entry[key], formats.get(key, ".4f")) if key in entry else "-" for key in keys]
+        yield [f"**{text}**" for text in cells] if step == training.best_step else cells
+
+
+def _spread(data: Lists, what: str, unit: str) -> str:
+    values = getattr(data, what)
+    plain = (f"{number:.2f}".rstrip("0").rstrip(".") for number in (values.minimum, values.mean, values.maximum))
+    items = (f"{label}: {number} {unit}".strip() for label, number in zip(("min", "mean", "max"), plain, strict=True))
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
+
+
+def _papers(facts: Facts) -> list[str]:
+    training = facts.training
+    names = [facts.model.base, *(part.name for part in training.data if part.source)] if training else []
+    return papers(training.loss if training else "", [*names, *(item.collection for item in facts.evaluations)])
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=list)
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    """JSON in one line, fit to stand between backticks."""
+    return json.dumps(value, ensure_ascii=False, default=list).replace("`", "'")
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

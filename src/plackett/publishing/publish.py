@@ -1,0 +1,135 @@
+"""A checkpoint to the hub, through huggingface-hub: checked first, then sent whole in one commit."""
+
+import fnmatch
+import json
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
+
+from plackett.checkpoints.calibrations import parameters_of, read_calibration
+from plackett.checkpoints.hub import check_inside, hub_error
+from plackett.cross_encoder import CrossEncoder
+from plackett.errors import CheckpointError, HubError, SettingError
+from plackett.publishing.card import render
+from plackett.publishing.facts import FILE, Facts, dump_facts, is_hub_id, read_facts
+from plackett.training.recipe import without_paths
+
+# What a folder of weights may hold beside a checkpoint: hidden files, half of a training, pickles.
+LEFT_OUT = (".*", "checkpoint-*", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "pytorch_model*.bin", "*.lock")
+RECIPE = "recipe.json"
+TOLERANCE = 1e-3  # of a score: engines, libraries and machines differ by less, other weights by more
+
+
+@dataclass(frozen=True)
+class SentFile:
+    """A file of the commit: its path in the repository and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was sent, and the address of the commit or pull request: empty for a dry run."""
+
+    files: tuple[SentFile, ...]
+    url: str = ""
+
+
+def publish(
+    folder: Path,
+    repository: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    dry_run: bool = False,
+) -> Published:
+    """Send a checkpoint to `repository` (org/name) on the hub, in one commit or pull request.
+
+    The repository is made where there is none, `private` or not, and so is the branch `revision`. What the hub has
+    already is not sent again, so the same call goes on after an interruption. In the published card and facts the
+    repository stands in the place of the folder, and the recipe names files without their paths. `dry_run`
+    checks everything and asks nobody.
+
+    Raises CheckpointError for a folder that does not load, or whose card is not what its facts give; HubError where the
+    hub refuses or cannot be reached.
+    """
+    if not is_hub_id(repository):
+        raise SettingError(f"{repository!r} is not a hub id such as org/name")
+    facts = check(folder)
+    operations = _operations(folder, replace(facts, model=replace(facts.model, repository=repository)))
+    files = tuple(SentFile(item.path_in_repo, item.upload_info.size) for item in operations)
+    if dry_run:
+        return Published(files)
+    if constants.HF_HUB_OFFLINE:
+        raise HubError("HF_HUB_OFFLINE is set, so nobody was asked: unset it to publish")
+    api = HfApi(library_name="plackett", library_version=version("plackett"))
+    try:
+        api.create_repo(repository, private=private or None, exist_ok=True)
+        if revision and not create_pr:
+            api.create_branch(repository, branch=revision, exist_ok=True)
+        commit = api.create_commit(
+            repository,
+            operations,
+            commit_message=f"Publish {facts.model.name} with Plackett {version('plackett')}",
+            revision=revision,
+            create_pr=create_pr,
+        )
+    except Exception as error:  # as in `hub.download`
+        raise hub_error(f"{folder} could not be published as {repository}", error) from error
+    return Published(files, str(commit.pr_url or commit.commit_url))
+
+
+def check(folder: Path) -> Facts:
+    """The facts of a checkpoint that is fit to be published: it loads, and its card says what is so."""
+    facts = read_facts(folder)
+    check_inside(folder)
+    encoder = CrossEncoder(folder)
+    again = f"render it again: plackett card {folder}"
+    now = encoder.checkpoint
+    if (facts.model.activation, facts.model.max_length) != (now.activation, now.max_length):
+        raise CheckpointError(f"the card of {folder} was made for another activation or token limit; {again}")
+    card = folder / "README.md"
+    if not card.is_file() or card.read_text(encoding="utf-8") != render(facts):
+        raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
+    for picture in ("training.png", "calibration.png"):
+        if f"]({picture})" in card.read_text(encoding="utf-8") and not (folder / picture).is_file():
+            raise CheckpointError(f"{card} shows {picture}, which is not there; {again}")
+    if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
+        raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
+    _ = ModelCard.load(card).data
+    if facts.usage:
+        scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
+        if not np.allclose(scores, facts.usage.scores, atol=TOLERANCE):
+            raise CheckpointError(
+                f"{folder} does not give the scores that stand on its card: its weights were changed after {FILE} "
+                "was written; train again, or put back the weights"
+            )
+    return facts
+
+
+def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
+    """One for each file; the card, the facts and the recipe as they are to be read in the repository."""
+    own = {"README.md": render(facts).encode(), FILE: dump_facts(facts).encode()}
+    if (folder / RECIPE).is_file():
+        own[RECIPE] = _recipe(folder / RECIPE, facts.model.base)
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    kept = [name for name in names if not any(_left_out(part) for part in name.split("/"))]
+    return [CommitOperationAdd(name, own.get(name) or str((folder / name).resolve())) for name in kept]
+
+
+def _recipe(path: Path, base: str) -> bytes:
+    """The recipe without the paths of this machine."""
+    try:
+        values = without_paths(json.loads(path.read_text(encoding="utf-8")), base=base)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not as `plackett train` writes it; delete it: {error!r}") from error
+    return (json.dumps(values, indent=2) + "\n").encode()
+
+
+def _left_out(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OUT)

@@ -1,0 +1,143 @@
+"""Runs, reranked: the first candidates of each query by a CrossEncoder's logits; in memory, or from file to file.
+
+`rerank_file` writes by chunks of queries and can be killed at any time: the same call goes on after the last whole
+chunk, and the file is the same, to the byte, as without the kill.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from plackett._resumable import file_fact, partial_file
+from plackett.cross_encoder import ALONE, CrossEncoder, Share
+from plackett.data.rows import read_texts
+from plackett.data.trec import best_first, by_query, check_known, cut, run_lines, stream_run
+from plackett.errors import DataError, SettingError
+from plackett.records import Collection, ScoredDoc
+from plackett.tokenization.batches import WindowedPairs
+
+CHUNK = 32  # queries that are scored together, and between two entries of the journal
+TAG = "plackett"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The first candidates of each query, tokenised once: to be scored again and again while a model learns.
+
+    `filled` are the indices of the pairs with text: real corpora hold empty documents, where an encoder has nothing to
+    read. They come last.
+    """
+
+    keys: Sequence[tuple[str, str]]
+    filled: NDArray[np.int64]
+    encoded: WindowedPairs
+
+    @classmethod
+    def of(cls, encoder: CrossEncoder, collection: Collection, depth: int) -> "Candidates":
+        """Of the first `depth` candidates of each query; DataError for ids without a text."""
+        keys = [(scored.query_id, scored.doc_id) for scored in cut(collection.run, depth)]
+        check_known((key[0] for key in keys), collection.queries, f"queries of the run are not in {collection.name}")
+        check_known(
+            (key[1] for key in keys),
+            collection.corpus,
+            f"documents of the run are not in the corpus of {collection.name}",
+        )
+        texts = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
+        filled = [index for index, (_, document) in enumerate(texts) if document.strip()]
+        return cls(keys, np.array(filled, np.int64), encoder.encode([texts[index] for index in filled]))
+
+    def rerank(self, encoder: CrossEncoder, *, share: Share = ALONE, show_progress: bool = False) -> list[ScoredDoc]:
+        """The run by raw logits: an activation could make ties of them."""
+        return self.run(encoder.score_encoded(self.encoded, share=share, show_progress=show_progress)[:, 0])
+
+    def run(self, logits: NDArray[np.float32]) -> list[ScoredDoc]:
+        """The run of the logits of all `encoded`, (filled,)."""
+        scores = np.full(len(self.keys), logits.min(initial=0) - 1, np.float32)
+        scores[self.filled] = logits
+        return [ScoredDoc(*key, float(score)) for key, score in zip(self.keys, scores, strict=True)]
+
+
+def rerank(
+    encoder: CrossEncoder, collection: Collection, *, depth: int, show_progress: bool = False
+) -> list[ScoredDoc]:
+    """The first `depth` candidates of each query, scored by raw logits. DataError for ids without a text."""
+    return Candidates.of(encoder, collection, depth).rerank(encoder, show_progress=show_progress)
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """What came of `rerank_file`: queries and pairs of the whole run, and the queries that an earlier call had done."""
+
+    queries: int
+    pairs: int
+    done_before: int
+
+
+def rerank_file(
+    encoder: CrossEncoder,
+    run: Path,
+    output: Path,
+    *,
+    queries: Path,
+    corpus: Path,
+    depth: int | None = None,
+    show_progress: bool = False,
+) -> Reranked:
+    """Rerank the TREC run `run` into `output`, a TREC run; each pair is scored once.
+
+    `queries` and `corpus` are files of texts (JSON lines, `.tsv` or Parquet), of which only what the run names is kept
+    in memory. `depth` keeps the first so many candidates of each query. Raises DataError for files that cannot be read
+    and ids without a text, SettingError where a partial output was begun with other files or another model.
+    """
+    if output.suffix == ".gz":
+        raise SettingError(f"runs are written as plain text; name {output.name} something that ends in .trec")
+    collection, pairs = _texts(run, queries, corpus, depth)
+    facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}
+    facts |= {"model": encoder.fingerprint(), "depth": str(depth), "queries a chunk": str(CHUNK)}
+    with partial_file(output, facts) as partial:
+        counts: Mapping[str, int] = {"queries": 0, "pairs": 0} | dict(partial.counts)
+        before = counts["queries"]
+        with tqdm(total=pairs, initial=counts["pairs"], unit="pair", delay=2, disable=not show_progress) as progress:
+            rest = islice(_first(run, depth), before, None)
+            while chunk := list(islice(rest, CHUNK)):
+                lines, scored = _reranked_lines(encoder, collection, chunk)
+                counts = {"queries": counts["queries"] + len(chunk), "pairs": counts["pairs"] + scored}
+                partial.append(lines, counts)
+                progress.update(scored)
+        partial.finish()
+    return Reranked(counts["queries"], counts["pairs"], before)
+
+
+def _texts(run: Path, queries: Path, corpus: Path, depth: int | None) -> tuple[Collection, int]:
+    """The texts that the run names, and the number of its pairs."""
+    query_ids, doc_ids, pairs = dict[str, None](), dict[str, None](), 0
+    for query_id, candidates in _first(run, depth):
+        query_ids[query_id] = None
+        doc_ids |= dict.fromkeys(scored.doc_id for scored in candidates)
+        pairs += len(candidates)
+    texts = [read_texts(path, keep) for path, keep in ((queries, query_ids), (corpus, doc_ids))]
+    check_known(query_ids, texts[0], f"queries of {run.name} are not in {queries.name}")
+    check_known(doc_ids, texts[1], f"documents of {run.name} are not in {corpus.name}")
+    empty = [query_id for query_id in query_ids if not texts[0][query_id].strip()]
+    if empty:
+        raise DataError(f"{queries}: the query {empty[0]!r} is empty")
+    return Collection(run.name, texts[0], texts[1], (), ()), pairs
+
+
+def _first(run: Path, depth: int | None) -> Iterator[tuple[str, list[ScoredDoc]]]:
+    for query_id, candidates in stream_run(run):
+        yield query_id, best_first(candidates)[:depth]
+
+
+def _reranked_lines(
+    encoder: CrossEncoder, collection: Collection, chunk: Sequence[tuple[str, list[ScoredDoc]]]
+) -> tuple[list[str], int]:
+    run = [scored for _, candidates in chunk for scored in candidates]
+    part = Collection(collection.name, collection.queries, collection.corpus, (), run)
+    reranked = by_query(rerank(encoder, part, depth=len(run)))
+    return [line for candidates in reranked.values() for line in run_lines(candidates, TAG)], len(run)

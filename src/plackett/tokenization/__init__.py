@@ -1,0 +1,7 @@
+"""Tokenization: text pairs to token ids, long documents to windows, ragged ids to batches."""
+
+from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.tokenization.windows import LongDocuments
+
+__all__ = ["EncodedPairs", "LongDocuments", "PairTokenizer"]

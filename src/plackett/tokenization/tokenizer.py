@@ -1,0 +1,199 @@
+"""(query, document) -> token ids.
+
+The truth is `tokenizer.json`, as for TEI and `tokenizers` itself. transformers 5 rebuilds the normaliser of
+known classes from their defaults; where the file says something else, Plackett keeps to the file.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from plackett._extras import require
+from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
+from plackett.errors import CheckpointError, MissingExtraError, SettingError
+from plackett.tokenization.batches import EncodedPairs, ragged_positions
+
+# Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
+# at once.
+CHUNK = 8192
+CHUNK_CHARACTERS = 1 << 23
+
+
+class Kept(NamedTuple):
+    """What stays of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
+
+    query: of the query, for all windows. windows: int64 (windows, 2), of the document, each a row of its own.
+    """
+
+    query: tuple[int, int]
+    windows: NDArray[np.int64]
+
+
+# (index of the pair, tokens of its query, of its document, and how many there is room for) -> what stays of it.
+Cut = Callable[[int, int, int, int], Kept]
+
+
+class PairTokenizer:
+    """A fast tokenizer, set once, so that threads can share it, and what is cut of pairs that are too long.
+
+    It never has `tokenizers` itself cut a pair, which keeps all that is cut off, each part of the query with each part
+    of the document: 250 MB for one query of 4,000 words beside one document of 10,000
+    (https://github.com/huggingface/tokenizers/issues/2035).
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, max_length: int, *, token_types: bool, truncation_side: str = "right"
+    ) -> None:
+        special = tokenizer.num_special_tokens_to_add(True)
+        if max_length <= special:
+            raise SettingError(f"max_length={max_length} leaves no room for text beside {special} special tokens")
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self.max_length = max_length
+        self.room = max_length - special
+        self._token_types = token_types
+        self._left = truncation_side == "left"
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
+        """The tokenizer of a checkpoint, with its token limit."""
+        return cls(
+            read_tokenizer(checkpoint),
+            checkpoint.max_length,
+            token_types=checkpoint.token_types,
+            truncation_side=checkpoint.truncation_side,
+        )
+
+    def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
+        """Token ids of all pairs, or of single texts, unpadded, in input order, cut by `longest_first`."""
+        return self.encode_windows(pairs, self.longest_first)[0]
+
+    def encode_windows(
+        self, pairs: Sequence[tuple[str, str]] | Sequence[str], cut: Cut
+    ) -> tuple[EncodedPairs, NDArray[np.int64]]:
+        """Token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,)."""
+        parts, counts = [], [np.empty(0, np.int64)]
+        for start, texts in chunks(pairs):
+            encodings = self._tokenizer.encode_batch_fast(texts)
+            whole = _flat(encodings, token_types=self._token_types)
+            long = np.flatnonzero(whole.lengths > self.max_length)
+            cuts = {int(index): self._cut(encodings[index], start + int(index), cut) for index in long}
+            count = np.ones(len(texts), np.int64)
+            count[list(cuts)] = [len(kept.windows) for _, _, kept in cuts.values()]
+            parts.append(_take(whole, cuts, count) if cuts else whole)
+            counts.append(count)
+        return EncodedPairs.joined(parts), np.concatenate(counts)
+
+    def spans(self, pair: tuple[str, str], cut: Cut) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        encoding = self._tokenizer.encode_batch([pair])[0]
+        if len(encoding) <= self.max_length:
+            return [(0, len(pair[1]))]
+        _, (first, _), kept = self._cut(encoding, 0, cut)
+        return [_characters(encoding, int(start), int(end)) for start, end in first + kept.windows]
+
+    def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
+        """As `tokenizers` and sentence-transformers cut: the longer text only, or else both to half of the room.
+
+        Texts lose their ends or, with `truncation_side="left"`, their starts.
+        """
+        shorter = min(query, document, room // 2)
+        of_query, of_document = (shorter, room - shorter) if query <= document else (room - shorter, shorter)
+        return Kept(self.side(query, of_query), np.array([self.side(document, of_document)], np.int64))
+
+    def side(self, length: int, kept: int) -> tuple[int, int]:
+        """The run of at most `kept` tokens that stays of a text."""
+        return (max(0, length - kept), length) if self._left else (0, min(length, kept))
+
+    def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
+        """Where the query and the document of a pair stand, and what stays of them."""
+        sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
+        document = _run(sequences == 1, len(encoding))
+        query = _run(sequences == 0, document[0])
+        lengths = query[1] - query[0], document[1] - document[0]
+        return query, document, cut(index, *lengths, self.max_length - len(encoding) + sum(lengths))
+
+
+def _run(of_text: NDArray[np.bool_], otherwise: int) -> tuple[int, int]:
+    """The first token of a text, and the one behind its last; `otherwise` both, where it has none."""
+    places = np.flatnonzero(of_text)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (otherwise, otherwise)
+
+
+def _characters(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
+    """The characters of a text that its tokens from `start` to `end` stand for."""
+    first, last = encoding.token_to_chars(start), encoding.token_to_chars(max(start, end - 1))
+    return (first[0], last[1]) if first and last else (0, 0)
+
+
+def _take(
+    whole: EncodedPairs, cuts: dict[int, tuple[tuple[int, int], tuple[int, int], Kept]], counts: NDArray[np.int64]
+) -> EncodedPairs:
+    """The rows, each of five runs of tokens of its pair: the two that stay of its texts, and what is around them."""
+    cu_windows = np.concatenate([[0], np.cumsum(counts)])
+    runs = np.zeros((cu_windows[-1], 5, 2), np.int64)
+    runs[:, 0, 0] = np.repeat(whole.cu_seqlens[:-1], counts)
+    runs[:, 0, 1] = np.repeat(whole.cu_seqlens[1:], counts)
+    for index, (query, document, kept) in cuts.items():
+        rows, start = slice(cu_windows[index], cu_windows[index + 1]), whole.cu_seqlens[index]
+        runs[rows, 4, 1] = runs[rows, 0, 1]
+        runs[rows, 0, 1] = start + query[0]
+        runs[rows, 1] = start + query[0] + np.array(kept.query)
+        runs[rows, 2] = start + query[1], start + document[0]
+        runs[rows, 3] = start + document[0] + kept.windows
+        runs[rows, 4, 0] = start + document[1]
+    lengths = runs[..., 1] - runs[..., 0]
+    tokens = ragged_positions(runs[..., 0].ravel(), lengths.ravel())
+    cu_seqlens = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+    return EncodedPairs(whole.token_ids[tokens], whole.type_ids[tokens], cu_seqlens)
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """The tokenizer of a checkpoint: `tokenizer.json`, or else what transformers makes of the older files."""
+    path = checkpoint.folder / "tokenizer.json"
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else _converted(checkpoint.folder)
+        return Tokenizer.from_str(text)
+    except (CheckpointError, MissingExtraError):
+        raise
+    except Exception as error:  # the Rust side raises bare Exceptions
+        raise CheckpointError(f"the tokenizer of {checkpoint.folder} cannot be read: {error}") from error
+
+
+def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[str | tuple[str, str]]]]:
+    """The texts, or pairs, in parts that are encoded at once, each with the index of its first."""
+    part: list[str | tuple[str, str]] = []
+    characters, start = 0, 0
+    for index, text in enumerate(texts):
+        part.append(text)
+        characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+        if len(part) == CHUNK or characters > CHUNK_CHARACTERS or index == len(texts) - 1:
+            yield start, part
+            part, characters, start = [], 0, index + 1
+
+
+def _flat(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
+    """What the tokenizer gave, as arrays."""
+    token_ids = _array(encoding.ids for encoding in encodings)
+    type_ids = _array(encoding.type_ids for encoding in encodings) if token_types else np.zeros_like(token_ids)
+    lengths = np.array([len(encoding) for encoding in encodings], np.int64)
+    return EncodedPairs(token_ids, type_ids, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _array(rows: Iterable[list[int]]) -> NDArray[np.int64]:
+    return np.fromiter(itertools.chain.from_iterable(rows), np.int64)
+
+
+def _converted(folder: Path) -> str:
+    if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
+        # transformers would make a tokenizer that knows no word.
+        raise CheckpointError(f"{folder} holds no tokenizer.json and no vocabulary: it was not saved to the end")
+    transformers = require("transformers", extra="train")
+    text: str = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.to_str()
+    return text

@@ -1,0 +1,101 @@
+"""Documents that are longer than the model reads: cut, refused, or read in overlapping windows.
+
+A window is the whole pair without the rest of the document, so that its special tokens and token types are those of the
+tokenizer's own post-processor. The stride of `tokenizers` itself is no help: it is set before the query is known, and
+panics where a query leaves less room than the stride.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.errors import InputError, SettingError
+from plackett.tokenization.batches import WindowedPairs
+from plackett.tokenization.tokenizer import Cut, Kept, PairTokenizer
+
+POLICIES = ("longest_first", "truncate", "error", "windows")
+AGGREGATES = ("max", "first", "mean")
+SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the windows, or they would be too many to score
+
+
+@dataclass(frozen=True)
+class LongDocuments:
+    """What becomes of a pair that is longer than `max_length`; one that fits is scored the same by all of them.
+
+    `policy`: `longest_first` cuts the longer text, query or document, as sentence-transformers does; `truncate` cuts
+    the document only; `error` refuses it; `windows` reads all of the document in windows, each `overlap` of which is
+    the end of the one before. `aggregate`: the document's score is the `max` or `mean` of its windows' raw logits, or
+    that of the `first` window, and then the others are not read.
+    """
+
+    policy: str = "longest_first"
+    aggregate: str = "max"
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise SettingError.unknown("long_documents", self.policy, POLICIES)
+        if self.aggregate not in AGGREGATES:
+            raise SettingError.unknown("aggregate", self.aggregate, AGGREGATES)
+        if isinstance(self.overlap, bool) or not isinstance(self.overlap, int | float) or not 0 <= self.overlap < 1:
+            raise SettingError(f"overlap={self.overlap!r} is not a share of a window, from 0 to less than 1")
+
+    @classmethod
+    def of(cls, value: "str | LongDocuments") -> "LongDocuments":
+        """The settings that a user gave, or those of the policy of that name."""
+        return value if isinstance(value, LongDocuments) else cls(policy=value)
+
+    def ranges(self, length: int, room: int) -> NDArray[np.int64]:
+        """First and behind-last token of each window of at most `room` tokens, (windows, 2)."""
+        step = max(1, room - int(room * self.overlap))
+        starts = np.arange(0, max(1, length - room + step), step)[: 1 if self.aggregate == "first" else None]
+        return np.stack([starts, np.minimum(starts + room, length)], axis=1)
+
+
+class WindowTokenizer:
+    """The tokenizer of a checkpoint, with a policy for long documents. Set once, so that threads can share it."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: LongDocuments) -> None:
+        self.settings = settings
+        self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
+
+    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = "pair {}".format) -> WindowedPairs:
+        """Token ids of all pairs, unpadded, in input order.
+
+        `name` names a pair in the InputError for one that is too long for the policy, or whose query is.
+        """
+        rows, counts = self._tokenizer.encode_windows(pairs, self._cut(name))
+        return WindowedPairs(rows, np.concatenate([[0], np.cumsum(counts)]))
+
+    def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
+        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        return self._tokenizer.spans(pair, self._cut(lambda _: "the pair"))
+
+    def _cut(self, name: Callable[[int], str]) -> Cut:
+        longest_first = self.settings.policy == "longest_first"
+        return self._tokenizer.longest_first if longest_first else partial(self._cut_document, name)
+
+    def _cut_document(self, name: Callable[[int], str], index: int, query: int, document: int, room: int) -> Kept:
+        left = room - query
+        self._check(name(index), query, document, left)
+        if self.settings.policy == "windows":
+            return Kept((0, query), self.settings.ranges(document, left))
+        return Kept((0, query), np.array([self._tokenizer.side(document, left)], np.int64))
+
+    def _check(self, where: str, query: int, document: int, left: int) -> None:
+        """InputError for a document that the policy refuses, or a query that leaves too little beside it."""
+        limit = f"max_length={self._tokenizer.max_length}"
+        if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
+            raise InputError(
+                f"{where}: the query has {query} tokens, and {limit} leaves {max(0, left)} beside it, too few "
+                f"for the document's {document}; shorten it, or take long_documents='longest_first', to cut both"
+            )
+        if self.settings.policy == "error":
+            raise InputError(
+                f"{where}: the document has {document} tokens, and {limit} leaves {max(0, left)} for it beside "
+                "its query; shorten it, or take long_documents='truncate' or 'windows'"
+            )

@@ -1,0 +1,1 @@
+"""Training: recipes, sampled lists, and Hugging Face's Trainer with a listwise loss."""

@@ -1,0 +1,156 @@
+"""What a training shows and leaves: a bar on standard error, its curves as a picture, checkpoints that can be used."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
+from plackett.training.recipe import Recipe
+from plackett.training.sampling import SampledLists, StreamedLists
+
+
+class ProgressBar(TrainerCallback):
+    """A bar on standard error with the last logged loss and learning rate."""
+
+    _bar: "tqdm[Any] | None" = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Open the bar."""
+        if state.is_world_process_zero:
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="training")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any) -> None:
+        """Show the loss."""
+        logs = context.get("logs") or {}
+        if self._bar is not None and "loss" in logs:
+            self._bar.set_postfix(loss=f"{logs['loss']:.4f}", learning_rate=f"{logs['learning_rate']:.1e}")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the line of the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Reproducible(TrainerCallback):
+    """What an epoch draws is a function of the seed and the epoch, the dropout of a step of the seed and the step.
+
+    So a training that goes on, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
+    its epoch only where the batches are neither shared among processes nor skipped; and random numbers saved with a
+    checkpoint do not know what iterators over workers will draw.
+    """
+
+    def __init__(self, dataset: SampledLists | StreamedLists) -> None:
+        self._dataset = dataset
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Tell the dataset."""
+        self._dataset.set_epoch(int(state.epoch or 0))
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Seed, each process differently."""
+        seeds = np.random.SeedSequence([args.seed, state.global_step, args.process_index])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+
+
+class EarlyStop(TrainerCallback):
+    """Stops after `patience` evaluations in a row without a better measure.
+
+    The log tells, so a resumed training stops where the first would have.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Look back."""
+        control.should_training_stop |= self.is_over(args, state)
+
+    def is_over(self, args: TrainingArguments, state: TrainerState) -> bool:
+        """Whether the best evaluation after the start lies `patience` evaluations back."""
+        measure = f"eval_{str(args.metric_for_best_model).removeprefix('eval_')}"
+        by_step = {entry["step"]: entry[measure] for entry in state.log_history if measure in entry and entry["step"]}
+        values = [value if args.greater_is_better else -value for value in by_step.values()]
+        return bool(values) and len(values) - 1 - values.index(max(values)) >= self._patience
+
+
+class MeasureAtEnd(TrainerCallback):
+    """Evaluates after the last step too, wherever `eval_steps` falls."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask for it."""
+        if state.global_step >= state.max_steps and args.eval_strategy != "epoch":
+            control.should_evaluate = True
+
+
+class RecipeRecord(TrainerCallback, ExportableState):
+    """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
+
+    def __init__(self, recipe: Mapping[str, Any]) -> None:
+        self._recipe = recipe
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer saves."""
+        return {"args": {"recipe": dict(self._recipe)}, "attributes": {}}
+
+    @staticmethod
+    def read(checkpoint: Path) -> Mapping[str, Any]:
+        """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        recipe: Mapping[str, Any] = state["stateful_callbacks"][RecipeRecord.__name__]["args"]["recipe"]
+        return recipe
+
+
+class UsableCheckpoints(TrainerCallback):
+    """Every checkpoint that is saved on the way can be ranked with, but for adapters and shards, which only resume."""
+
+    def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
+        self._base = base
+        self._recipe = recipe
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Add what the Trainer does not write."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and (folder / "config.json").is_file():
+            make_usable(folder, self._base, self._recipe)
+
+
+def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
+    """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
+    copy_tokenizer(base.folder, folder)
+    write_metadata(folder, activation="sigmoid", max_length=base.max_length)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+
+
+def plot_training(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Loss, learning rate and the measures of the development collections by step, as PNG."""
+    measured = sorted({key for entry in log for key in entry if key.startswith("eval_")} - {"eval_runtime"})
+    keys = ["loss", "learning_rate", *(["measures"] if measured else [])]
+    figure = Figure(figsize=(8, 2.6 * len(keys)), layout="constrained")
+    for axes, key in zip(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0], keys, strict=True):
+        for name in measured if key == "measures" else [key]:
+            points = [(entry["step"], entry[name]) for entry in log if name in entry]
+            axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", label=name.removeprefix("eval_"))
+        axes.set_ylabel(key.replace("_", " "))
+        axes.grid(alpha=0.3)
+        if key == "measures":
+            axes.legend(fontsize="small")
+    axes.set_xlabel("step")
+    figure.savefig(path, dpi=100)

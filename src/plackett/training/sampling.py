@@ -1,0 +1,169 @@
+"""Which lists, and which documents of them, a training sees."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from plackett.errors import DataError, SettingError
+from plackett.losses import Loss
+from plackett.records import LabeledList
+
+CHECKED_LISTS = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice).
+
+    `name` is a file's, `revision` the commit of one that came from the hub. Lists to be
+    streamed need only be iterable, again and again.
+    """
+
+    lists: Sequence[LabeledList] | Iterable[LabeledList]
+    share: float = 1.0
+    name: str = ""
+    revision: str = ""
+
+
+class SampledLists(Dataset[LabeledList]):
+    """Parts mixed by their shares, each list cut to `list_size` documents by `draw`, afresh each epoch.
+
+    What an index gives is a function of (seed, epoch, index) alone, so a resumed run sees what the first would have,
+    and data-loader workers what one process would.
+    """
+
+    def __init__(self, parts: Sequence[Part], list_size: int, seed: int, *, draw: str = "random") -> None:
+        self._parts = [list(part.lists) for part in parts]
+        self._shares = [part.share for part in parts]
+        self._list_size = list_size
+        self._seed = seed
+        self._draw = draw
+        self._epoch = _shared_number()
+        self._drawn_for = -1
+        self._draw_lists()
+
+    def __len__(self) -> int:
+        return len(self._drawn)
+
+    def __getitem__(self, index: int) -> LabeledList:
+        self._draw_lists()
+        part, place = self._drawn[index]
+        rng = random.Random(f"{self._seed} {self._drawn_for} {index}")
+        return sample(self._parts[part][place], self._list_size, rng, draw=self._draw)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called at the start of each epoch, in the main process."""
+        self._epoch.fill_(epoch)
+
+    def _draw_lists(self) -> None:
+        """Draw the lists of the epoch, once in each process."""
+        epoch = int(self._epoch)
+        if epoch != self._drawn_for:
+            self._drawn_for = epoch
+            self._drawn = [
+                (number, place)
+                for number, (part, share) in enumerate(zip(self._parts, self._shares, strict=True))
+                for place in _places(len(part), share, random.Random(f"{self._seed} {epoch} part {number}"))
+            ]
+
+
+class StreamedLists(IterableDataset[LabeledList]):
+    """Parts read one after the other, as they are needed, lists cut to `list_size` documents. Shares do not count."""
+
+    def __init__(self, parts: Sequence[Part], list_size: int, seed: int, *, draw: str = "random") -> None:
+        self._parts = parts
+        self._list_size = list_size
+        self._seed = seed
+        self._draw = draw
+        self._epoch = _shared_number()
+
+    def __iter__(self) -> Iterator[LabeledList]:
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        epoch = int(self._epoch)
+        for index, item in enumerate(item for part in self._parts for item in part.lists):
+            if index % workers == number:
+                rng = random.Random(f"{self._seed} {epoch} {index}")
+                yield sample(item, self._list_size, rng, draw=self._draw)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called at the start of each epoch, in the main process."""
+        self._epoch.fill_(epoch)
+
+
+def sample(item: LabeledList, list_size: int, rng: random.Random, *, draw: str = "random") -> LabeledList:
+    """`list_size` documents of a list in their order: one of the best-labelled, and others.
+
+    The others are drawn at random, or are the first ones of the list with `draw="first"`; which of several
+    best-labelled is kept is decided the same way.
+    """
+    count = len(item.documents)
+    if count <= list_size:
+        return item
+    best_ones = [index for index in range(count) if item.labels[index] == max(item.labels)]
+    best = best_ones[0] if draw == "first" else rng.choice(best_ones)
+    rest = [index for index in range(count) if index != best]
+    others = rest[: list_size - 1] if draw == "first" else rng.sample(rest, list_size - 1)
+    kept = sorted([best, *others])
+    return LabeledList(item.query, tuple(item.documents[i] for i in kept), tuple(item.labels[i] for i in kept))
+
+
+def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
+    """The first lists hold what the loss learns from; DataError where they do not.
+
+    A loss that looks at labels needs two that differ: within one list, or among all lists where a single document
+    already has a loss.
+    """
+
+    def try_on(*labels: float) -> float:
+        mask = torch.ones(1, len(labels), dtype=torch.bool)
+        return float(loss(torch.arange(len(labels))[None] + 0.3, torch.tensor([labels]), mask))
+
+    first = list(islice((item for part in parts for item in part.lists), CHECKED_LISTS))
+    if not first:
+        raise DataError("there are no lists to train on")
+    if try_on(1.0, 0.0) == try_on(0.0, 1.0):
+        return  # it learns from the order of the documents
+    if try_on(1.0) != try_on(0.0):
+        enough = len({label for item in first for label in item.labels}) > 1
+    else:
+        enough = any(len(set(item.labels)) > 1 for item in first)
+    if not enough:
+        raise DataError(
+            f"the loss {name} learns from labels that differ, and in none of the first {len(first)} lists do they: "
+            "give graded, binary or teacher's labels, or a loss that learns from the order alone "
+            "(ties: input_order)"
+        )
+
+
+def hold_out(parts: Sequence[Part], count: int, seed: int) -> tuple[list[Part], list[LabeledList]]:
+    """The parts without `count` lists, and these: drawn at random from all parts, in their order."""
+    lists = [list(part.lists) for part in parts]
+    places = [(number, index) for number, part in enumerate(lists) for index in range(len(part))]
+    if count >= len(places):
+        raise SettingError(f"hold_out={count} leaves nothing to train on: there are {len(places)} lists")
+    held = set(random.Random(f"{seed} held out").sample(places, count))
+    kept = [[item for index, item in enumerate(part) if (n, index) not in held] for n, part in enumerate(lists)]
+    return (
+        [replace(part, lists=rest) for part, rest in zip(parts, kept, strict=True) if rest],
+        [lists[number][index] for number, index in sorted(held)],
+    )
+
+
+def _shared_number() -> torch.Tensor:
+    """A number that reaches data-loader workers: one that goes on from epoch to epoch is never told of the next."""
+    number = torch.zeros((), dtype=torch.int64)
+    number.share_memory_()  # type: ignore[no-untyped-call]
+    return number
+
+
+def _places(count: int, share: float, rng: random.Random) -> list[int]:
+    """Every place as often as the others, as nearly as the share allows."""
+    if not count:
+        return []
+    whole, rest = divmod(max(1, round(share * count)), count)
+    return [*range(count)] * whole + rng.sample(range(count), rest)

@@ -1,0 +1,118 @@
+"""Weights in shards: FSDP and DeepSpeed's ZeRO-3, where no process holds them all.
+
+Each forward pass gathers the weights of a layer from all processes, and each backward pass does so again: all of them
+must make equally many, in the same order.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.engines.torch.engine import TorchEngine, padded_forward
+from plackett.errors import CheckpointError, SettingError
+from plackett.tokenization.batches import EncodedPairs
+from plackett.training.recipe import Recipe
+
+
+def check_sharding(recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Refuse what would be ignored, or fail when the training is over and shall be saved: SettingError.
+
+    Lets the processes meet, which ZeRO-3 wants before the weights are read.
+    """
+    device, kind = arguments.device, arguments.distributed_state.distributed_type
+    fsdp = bool(arguments.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in {"true", "1"}
+    if fsdp and kind in {DistributedType.NO, DistributedType.MULTI_CPU}:
+        where = "is a single process" if kind == DistributedType.NO else f"runs on {device.type}"
+        raise SettingError(
+            f"FSDP would be ignored: it takes several processes, each on an accelerator of its own, and this training "
+            f"{where}; start it with torchrun --nproc-per-node N where N accelerators are, or leave training.fsdp out"
+        )
+    zero = _zero_settings(arguments)
+    if zero.get("stage") == 3 and zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
+        raise SettingError(
+            "ZeRO-3 could not write the checkpoint: set stage3_gather_16bit_weights_on_model_save to true under "
+            "zero_optimization in training.deepspeed"
+        )
+    if zero.get("stage") == 3 and dist.is_initialized():  # accelerate tells DeepSpeed only where there are accelerators
+        importlib.import_module("deepspeed.comm").init_distributed()
+    sharded = fsdp or zero.get("stage") == 3
+    if recipe.lora is not None and sharded:
+        raise SettingError("adapters cannot be merged into weights in shards: leave lora out, or take DDP or ZeRO-2")
+    if recipe.cached_gradients and (fsdp or zero.get("stage") in {2, 3}):
+        raise SettingError(
+            "cached_gradients makes several backward passes a step, which FSDP and ZeRO-2 and -3 do not take: "
+            "leave it out, or take DDP or ZeRO-1"
+        )
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether every forward pass gathers the weights from all processes."""
+    fsdp: bool = accelerator.distributed_type == DistributedType.FSDP
+    return fsdp or _is_zero_3(accelerator)
+
+
+def check_not_over(accelerator: Accelerator, last: Path) -> None:
+    """Refuse to finish a training that was killed after its last step, where only training reads shards again."""
+    if _is_zero_3(accelerator):
+        raise CheckpointError(
+            f"{last} is the end of this training, and ZeRO-3 reads a checkpoint only to train on. "
+            "It can be ranked with: copy it to where the output should be"
+        )
+
+
+def in_step(batches: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+    """The micro-batches, and the smallest again and again until every process has equally many."""
+    most = torch.tensor(len(batches), device=next(iter(batches[0].values())).device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    smallest = min(batches, key=lambda batch: batch["input_ids"].numel())
+    return [*batches, *[smallest] * (int(most) - len(batches))]
+
+
+def own_scores(scores: Tensor, pairs: int) -> Tensor:
+    """The first so many, (pairs,); those of the micro-batches that `in_step` added stay in the graph, times 0."""
+    return scores[:pairs] + 0 * scores[pairs:].sum()
+
+
+def whole_weights(accelerator: Accelerator, model: torch.nn.Module) -> dict[str, Tensor]:
+    """All weights, by name, in the first process. Models that are read from here on are no longer cut into shards."""
+    weights: dict[str, Tensor] = accelerator.get_state_dict(model)
+    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+    return weights
+
+
+class ShardedEngine:
+    """Runs a model in shards as it is now, in padded batches. All processes must score the same number of them."""
+
+    token_budget = TorchEngine.token_budget
+
+    def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint) -> None:
+        self._forward = padded_forward(model, checkpoint)
+
+    def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs, labels)."""
+        with torch.no_grad():  # gathered weights outlive the pass, and those of inference mode could not learn on
+            scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
+        return scores
+
+
+def _is_zero_3(accelerator: Accelerator) -> bool:
+    zero = getattr(accelerator.state, "deepspeed_plugin", None)
+    return zero is not None and zero.zero_stage == 3
+
+
+def _zero_settings(arguments: TrainingArguments) -> Mapping[str, object]:
+    config = getattr(arguments, "hf_deepspeed_config", None)
+    settings: Mapping[str, object] = config.config.get("zero_optimization", {}) if config else {}
+    return settings

@@ -1,0 +1,84 @@
+"""Judged candidates in; calibration, picture, facts and card of a checkpoint out: what `plackett calibrate` calls."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from plackett._files import whole_files
+from plackett.calibration import fitting, report
+from plackett.calibration.fitting import JudgedPairs
+from plackett.calibration.thresholds import Target
+from plackett.checkpoints.calibrations import FILE, dump_calibration
+from plackett.cross_encoder import CrossEncoder
+from plackett.data.trec import judged_only
+from plackett.errors import CheckpointError, DataError
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import calibration_facts, known_facts
+from plackett.records import Collection
+from plackett.retrieval.reranking import Candidates
+from plackett.retrieval.sources import Sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """What a calibration is fitted to, and how.
+
+    The first `depth` candidates of each query are taken, and those labelled `relevant_from` or more are relevant.
+    `folds` are drawn by query, with `seed`.
+    """
+
+    depth: int = 100
+    relevant_from: int = 1
+    folds: int = 5
+    seed: int = 0
+    targets: Sequence[Target] = ()
+
+
+def calibrate(
+    folder: Path, sources: Sources, settings: CalibrationSettings = CalibrationSettings()
+) -> fitting.Calibrated:
+    """Fit a calibration to the judged candidates of collections, and write what comes of it, whole or not at all.
+
+    Raises DataError for data without relevant pairs or without others, SettingError for fewer queries than folds, and
+    CheckpointError for a checkpoint of several labels, one of the hub, or one that may not be changed.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is no folder; save a checkpoint of the hub with save_pretrained first")
+    encoder = CrossEncoder(folder, activation="identity")
+    if encoder.checkpoint.labels != 1:
+        raise CheckpointError(f"a calibration needs one label, {folder} has {encoder.checkpoint.labels}")
+    if not os.access(folder, os.W_OK):
+        raise CheckpointError(f"{folder} may not be written to; copy it with save_pretrained, and calibrate the copy")
+    known = known_facts(folder)
+    collections = sources.read(settings.depth)
+    name = ", ".join(item.name for item in collections)
+    pairs = _judged_pairs(encoder, collections, name, settings)
+    found = fitting.calibrate(pairs, folds=settings.folds, seed=settings.seed, targets=settings.targets)
+    with whole_files(folder) as beside:
+        (beside / FILE).write_text(dump_calibration(found.calibration), encoding="utf-8")
+        report.plot(found, beside / report.PICTURE)
+        write_card(beside, replace(known, calibration=calibration_facts(found, name)))
+    return found
+
+
+def _judged_pairs(
+    encoder: CrossEncoder, collections: Sequence[Collection], name: str, settings: CalibrationSettings
+) -> JudgedPairs:
+    """The candidates that have text, with their logits; data that will not do is refused before it is scored."""
+    candidates = [Candidates.of(encoder, judged_only(item)[0], settings.depth) for item in collections]
+    relevant, queries, numbers = list[bool](), list[int](), dict[tuple[int, str], int]()
+    for place, (of_collection, collection) in enumerate(zip(candidates, collections, strict=True)):
+        grades = {(qrel.query_id, qrel.doc_id): qrel.relevance for qrel in collection.qrels}
+        for key in (of_collection.keys[index] for index in of_collection.filled):
+            relevant.append(grades.get(key, 0) >= settings.relevant_from)
+            queries.append(numbers.setdefault((place, key[0]), len(numbers)))
+    try:
+        pairs = JudgedPairs(np.zeros(len(relevant)), np.array(relevant, bool), np.array(queries, np.int64))
+    except DataError as error:
+        raise DataError(f"{name}: {error}; labels from {settings.relevant_from} on count as relevant") from error
+    fitting.folds_by_query(pairs.queries, settings.folds, settings.seed)
+    logits = [encoder.score_encoded(item.encoded, show_progress=True)[:, 0] for item in candidates]
+    return replace(pairs, logits=np.concatenate(logits))

@@ -1,0 +1,62 @@
+"""The demo: first what works at once, the default model on this machine's documentation; then training one's own."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import log
+from pathlib import Path
+from time import perf_counter
+
+import click
+
+from plackett._extras import require
+from plackett.cross_encoder import CrossEncoder
+from plackett.errors import MissingExtraError
+from plackett.workflows.demo.pydocs import QUESTION, read_objects
+
+CANDIDATES, SHOWN = 50, 5
+
+
+def run(base: str | None, output: Path, seed: int) -> None:
+    """Rank with the default model and, where the extra `train` is installed, train, measure and use another."""
+    rank_documentation()
+    try:
+        demo = require("plackett.workflows.demo.training", extra="train")
+    except MissingExtraError:
+        click.echo(
+            "\nTo train your own on this documentation: pip install 'plackett[train]', then `plackett demo` again."
+        )
+        return
+    click.echo("\nNow a reranker of your own, trained on this documentation (about 10 minutes on 2 cores):\n")
+    demo.run(base, output, seed)
+
+
+def rank_documentation() -> None:
+    """Answer one question out of Python's documentation: no network, no training, no torch."""
+    documents = [item.document for item in read_objects()]
+    candidates = first_stage(QUESTION, documents, CANDIDATES)
+    start = perf_counter()
+    ranked = CrossEncoder().rank(QUESTION, candidates, top_k=SHOWN, return_documents=True)
+    seconds = perf_counter() - start
+    click.echo(
+        f"The model that comes with Plackett, on Python's documentation: of {len(documents)} objects the "
+        f"{CANDIDATES} that share the rarest words with the question, loaded and ranked in {seconds:.1f} s.\n\n"
+        f"{QUESTION}?"
+    )
+    for item in ranked:
+        click.echo(f"  {item['score']:.3f}  {item['text'][:100]}  (was {item['corpus_id'] + 1})")
+    click.echo(f"\nThe same with texts of your own:\n  plackett rank {QUESTION!r} --documents FILE --top-k {SHOWN}")
+
+
+def first_stage(question: str, documents: Sequence[str], depth: int) -> list[str]:
+    """The documents that share the rarest words with the question, in that order: BM25 needs the extra `train`."""
+    words = [_words(document) for document in documents]
+    frequency = Counter(word for of_document in words for word in of_document)
+    wanted = _words(question)
+    shared = [sum(log(len(documents) / frequency[word]) for word in wanted & of_document) for of_document in words]
+    best = sorted(range(len(documents)), key=lambda index: -shared[index])
+    return [documents[index] for index in best[:depth]]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))

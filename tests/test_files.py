@@ -1,0 +1,120 @@
+"""What is written is read back; a file is written whole or not at all."""
+
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plackett import DataError
+from plackett._files import whole_file, whole_files, write_beir, write_lists
+from plackett.data.rows import read_collection, read_lists
+from plackett.records import Collection, LabeledList, Qrel
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
+LISTS = st.lists(
+    st.builds(
+        lambda query, rows: LabeledList(query, tuple(d for d, _ in rows), tuple(label for _, label in rows)),
+        TEXT,
+        st.lists(st.tuples(TEXT, st.floats(-1e6, 1e6)), max_size=5),
+    ),
+    max_size=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(LISTS)
+def test_lists_come_back(tmp_path, lists):
+    write_lists(tmp_path / "lists.jsonl", lists)
+    assert list(read_lists(tmp_path / "lists.jsonl")) == lists
+
+
+def test_a_collection_comes_back(tmp_path):
+    corpus = {"d 1": "a\nb\u2028c", "d2": "東京"}
+    collection = Collection(
+        "mine", {"q1": "what?", "q 2": "é"}, corpus, [Qrel("q1", "d2", 2), Qrel("q 2", "d 1", 0)], ()
+    )
+    write_beir(tmp_path / "mine", collection, split="dev")
+    assert read_collection(tmp_path / "mine", split="dev") == collection
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "f.json"
+    target.write_text("old")
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), whole_file(target) as stream:  # noqa: PT012
+            stream.write("half")
+            raise error
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_appears_with_its_folders_when_it_is_whole(tmp_path):
+    target = tmp_path / "a" / "b" / "f.json"
+    with whole_file(target) as stream:
+        stream.write("é\n")
+        assert not target.exists()
+    assert target.read_bytes() == b"\xc3\xa9\n"
+    assert list(target.parent.iterdir()) == [target]
+    (tmp_path / "plain").write_text("")
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    for target, message in [(tmp_path, "is a folder"), (tmp_path / "file" / "f.json", "cannot be written")]:
+        with pytest.raises(DataError, match=message), whole_file(target):
+            pass
+
+
+def test_several_files_take_their_places_together_or_none_does(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("old")
+    (tmp_path / "c").mkdir()
+
+    def write(fault):
+        with whole_files(tmp_path) as new:
+            (new / "a").write_text("new")
+            fault(new)
+
+    for fault in (lambda new: 1 / 0, lambda new: (new / "c").write_text("new")):
+        with pytest.raises((ZeroDivisionError, DataError)):
+            write(fault)
+        assert [(tmp_path / name).read_text() for name in "ab"] == ["old", "old"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+    with whole_files(tmp_path) as new:
+        (new / "a").write_text("new")
+    assert [(tmp_path / name).read_text() for name in "ab"] == ["new", "old"]
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    with pytest.raises(DataError, match="none cannot be written to: No such file"), whole_files(tmp_path / "none"):
+        pass
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    with whole_file(tmp_path / "link.json") as stream:
+        stream.write("new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text() == "new"
+
+
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
+    target = tmp_path / "f.json"
+    target.write_text("old")
+    code = f"""
+import pathlib, time
+from plackett._files import whole_file
+with whole_file(pathlib.Path({str(target)!r})) as stream:
+    stream.write("half"); stream.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "writing\n"
+        writer.send_signal(signal.SIGKILL)
+    assert target.read_text() == "old"
+    assert all(path.name.startswith(".f.json.") for path in tmp_path.iterdir() if path != target)

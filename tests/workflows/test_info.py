@@ -1,0 +1,109 @@
+"""What this machine and a checkpoint offer."""
+
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from plackett.engines import hardware as cpu
+from plackett.engines.hardware import usable_threads
+from plackett.engines.loading import ENGINES
+from plackett.models.classifier import load_model
+from plackett.workflows import info
+
+
+def test_the_machine(run):
+    code, output, errors = run("info", "--json")
+    found = json.loads(output)
+    assert (code, errors) == (0, "")
+    assert found["versions"]["plackett"] == importlib.metadata.version("plackett")
+    assert found["versions"]["torch"] == importlib.metadata.version("torch")
+    assert found["threads"] == usable_threads()
+    assert [engine["name"] for engine in found["engines"]] == list(ENGINES)
+    assert found["automatic"] == "torch"
+    assert found["checkpoint"] is None
+
+
+@pytest.mark.skipif(not torch.cpu.is_available() or not cpu.CPUINFO.exists(), reason="Linux tells, others do not")
+def test_instructions_are_those_that_torch_sees():
+    found = info.read_info()
+    assert ("avx2" in found.instructions) == torch.cpu._is_avx2_supported()
+    assert ("avx512f" in found.instructions) == torch.cpu._is_avx512_supported()
+    assert ("avx512_bf16" in found.instructions) == torch.cpu._is_avx512_bf16_supported()
+
+
+def test_a_checkpoint(run, tiny, checkpoint, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny("bert", 3), folder)
+    for file in (
+        "onnx/model.onnx",
+        "onnx/model_int8.onnx",
+        "openvino/openvino_model.xml",
+        "openvino/openvino_model.bin",
+        "plackett.json",
+    ):
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text("{}")
+    code, output, _ = run("info", folder, "--json")
+    found = json.loads(output)["checkpoint"]
+    assert code == 0
+    assert found | {"parameters": 0} == {
+        "folder": str(folder),
+        "model_type": "bert",
+        "parameters": 0,
+        "weights": ["F32"],
+        "labels": 3,
+        "max_length": checkpoint.max_length,
+        "activation": "identity",
+        "exports": [
+            {"engine": "onnx", "precision": "fp32", "file": "onnx/model.onnx"},
+            {"engine": "onnx", "precision": "int8", "file": "onnx/model_int8.onnx"},
+            {"engine": "openvino", "precision": "fp32", "file": "openvino/openvino_model.xml"},
+        ],
+        "facts": True,
+    }
+
+
+def test_parameters_are_counted(bert, checkpoint):
+    contents = info.read_info(str(bert)).checkpoint
+    assert contents.parameters == sum(weights.numel() for weights in load_model(checkpoint).parameters())
+
+
+def test_a_folder_of_graphs_alone(run, bert, tmp_path):
+    folder = shutil.copytree(bert, tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").touch()
+    _, output, _ = run("info", folder)
+    lines = dict(line.split("  ", 1) for line in output.splitlines())
+    assert lines["model"].strip() == "bert, exports only"
+    assert lines["engine auto"].strip() == "onnx"
+
+
+def test_for_people(run, bert, monkeypatch):
+    monkeypatch.setattr(info, "is_installed", lambda name: name != "torch")
+    code, output, _ = run("info", bert)
+    lines = dict(line.split("  ", 1) for line in output.splitlines())
+    assert code == 0
+    assert lines["engine torch"].strip() == "not installed: pip install 'plackett[train]'"
+    assert lines["labels"].strip() == "1"
+    assert lines["activation"].strip() == "sigmoid"
+    assert lines["facts"].strip().startswith("none")
+
+
+def test_a_checkpoint_that_is_not_there(run, tmp_path):
+    code, output, errors = run("info", tmp_path / "nothing")
+    assert (code, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+
+
+def test_nothing_heavy_is_imported(bert):
+    code = "from plackett.workflows.info import read_info; read_info(sys.argv[1]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}", str(bert)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n", done.stderr
