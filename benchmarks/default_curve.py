@@ -17,7 +17,7 @@ from pathlib import Path
 import default_development as development
 from default_model import MSMARCO, ROOT, TEACHER, settings, train_stage
 from plackett.training.recipe import read_recipe
-from plackett.workflows import jobs
+from plackett.workflows.train import train as run_recipe
 
 RESULT = Path(__file__).parent / "results" / "default_curve.json"
 STAGE = "default-start"
@@ -72,7 +72,7 @@ def reference(data: Path, work: Path, seed: int) -> Path:
 def train(recipe: Path, model: Path, overrides: list[str]) -> None:
     """What is there already is not made again."""
     if not model.is_dir():
-        jobs.train(recipe, overrides)
+        run_recipe(recipe, overrides)
 
 
 def plot(pairs: Sequence[int], rows: Sequence[Mapping[str, float]], level: Mapping[str, float], path: Path) -> None:

@@ -28,9 +28,9 @@ from plackett.publishing.collect import usage
 from plackett.publishing.facts import read_facts
 from plackett.retrieval.sources import Sources
 from plackett.training.recipe import read_recipe
-from plackett.workflows import jobs
 from plackett.workflows.calibrate import CalibrationSettings, calibrate
 from plackett.workflows.export import export
+from plackett.workflows.train import train as run_recipe
 
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
 NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
@@ -89,7 +89,7 @@ def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: i
     model = work / f"{stage}-{seed}"
     if not model.is_dir():
         make_lists(data, work, stage)
-        jobs.train(ROOT / "recipes" / f"{stage}.yaml", settings(work, stage, before, model, seed))
+        run_recipe(ROOT / "recipes" / f"{stage}.yaml", settings(work, stage, before, model, seed))
     return model
 
 

@@ -21,7 +21,7 @@ from plackett.data.rows import read_collection
 from plackett.data.trec import by_query, run_lines
 from plackett.records import ScoredDoc
 from plackett.retrieval.sources import Sources
-from plackett.workflows.jobs import evaluate
+from plackett.workflows.evaluate import evaluate
 
 PUBLISHED = {"first stage": 0.5058, "bi-encoder": 0.6402}
 BATCH = 32

@@ -1,23 +1,42 @@
 """The one door to optional dependencies."""
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from plackett.errors import MissingExtraError
 
 
-def require(module: str, *, extra: str) -> ModuleType:
-    """The imported `module`; where it, or what it imports, is not installed, an error that names the extra."""
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Raise MissingExtraError, which names the extra to install, for imports in the block that are not installed.
+
+    ```python
+    with extra("train"):
+        from plackett.training.trainer import train
+    ```
+
+    The names that the block imports keep their types. A missing module of Plackett itself is a bug, and passes through.
+    """
     try:
-        return importlib.import_module(module)
+        yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("plackett"):
             raise
-        message = f"this needs {error.name}, which is not installed: pip install 'plackett[{extra}]'"
+        message = f"this needs {error.name}, which is not installed: pip install 'plackett[{name}]'"
         raise MissingExtraError(message) from error
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import a module whose name is known at run time only, through the same door."""
+    with _door(extra):
+        return importlib.import_module(module)
+
+
+_door = extra  # a parameter has its name in `require`
 
 
 def is_installed(module: str) -> bool:

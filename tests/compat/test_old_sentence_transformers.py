@@ -16,7 +16,7 @@ import sentence_transformers
 import torch
 
 from plackett import CrossEncoder
-from plackett.workflows import jobs
+from plackett.workflows.train import train as run_recipe
 from tiny import PAIRS
 
 SCRIPT = Path(__file__).with_name("check_old_sentence_transformers.py")
@@ -48,7 +48,7 @@ def trained(bert, tmp_path_factory):
     training = "{max_steps: 4, learning_rate: 1.0e-3, bf16: false}"
     recipe = f"base: {bert}\ntrain: {folder}/lists.jsonl\noutput: {folder}/model\ntraining: {training}\n"
     (folder / "recipe.yaml").write_text(recipe)
-    return jobs.train(folder / "recipe.yaml")
+    return run_recipe(folder / "recipe.yaml")
 
 
 def agree(theirs, encoder):

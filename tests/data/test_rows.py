@@ -35,8 +35,8 @@ def lists(path):
         ("l.jsonl", b"\n" + lines(ROWS).replace(b"\n", b"\r\n\r\n")),
         ("l.jsonl", b"\xef\xbb\xbf" + lines(ROWS)),
         ("l.jsonl", lines(ROWS).rstrip()),
-        ("l.jsonl.gz", gzip.compress(lines(ROWS))),
-        ("l.jsonl.gz", gzip.compress(lines(ROWS[:1])) + gzip.compress(lines(ROWS[1:]))),
+        ("l.jsonl.gz", gzip.compress(lines(ROWS), mtime=0)),
+        ("l.jsonl.gz", gzip.compress(lines(ROWS[:1]), mtime=0) + gzip.compress(lines(ROWS[1:]), mtime=0)),
     ],
 )
 def test_lists_in_lines(tmp_path, name, content):
@@ -76,7 +76,7 @@ def test_lists_in_parquet(tmp_path):
 @pytest.mark.parametrize("name", ["l.jsonl", "l.jsonl.gz"])
 def test_a_broken_line_is_named(tmp_path, name, line, message):
     content = lines(ROWS) + b"\n" + line.encode()
-    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    (tmp_path / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
     with pytest.raises(DataError, match=f"{name}:4: {message}"):
         lists(tmp_path / name)
 
@@ -98,7 +98,7 @@ def test_lines_come_one_at_a_time(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    whole = gzip.compress(lines(ROWS * 5000))
+    whole = gzip.compress(lines(ROWS * 5000), mtime=0)
     pq.write_table(pa.Table.from_pylist(ROWS[1:]), tmp_path / "whole.parquet")
     parquet = (tmp_path / "whole.parquet").read_bytes()
     files = {
@@ -139,7 +139,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 
 def test_an_empty_file_holds_no_lists(tmp_path):
-    for name, content in [("l.jsonl", b""), ("l.jsonl.gz", b""), ("m.jsonl.gz", gzip.compress(b""))]:
+    for name, content in [("l.jsonl", b""), ("l.jsonl.gz", b""), ("m.jsonl.gz", gzip.compress(b"", mtime=0))]:
         (tmp_path / name).write_bytes(content)
         assert lists(tmp_path / name) == []
         with pytest.raises(DataError, match="holds no lists"):
@@ -193,7 +193,7 @@ def beir(tmp_path):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_beir_folder(beir, zipped):
     for path in [beir / "corpus.jsonl", beir / "queries.jsonl", beir / "qrels" / "test.tsv"] if zipped else []:
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         path.unlink()
     collection = read_collection(beir)
     assert collection.name == "beir"

@@ -26,7 +26,7 @@ from plackett.publishing.facts import (
 )
 from plackett.records import LabeledList
 from plackett.training.sampling import Part
-from plackett.workflows import jobs
+from plackett.workflows.train import train as run_recipe
 from tiny import PAIRS
 
 RECIPE = """
@@ -69,7 +69,7 @@ def trained(bert, tmp_path_factory):
     for name, part in (("lists", rows), ("test", rows[:6])):
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in part))
     (folder / "recipe.yaml").write_text(RECIPE.format(base=bert, folder=folder))
-    jobs.train(folder / "recipe.yaml")
+    run_recipe(folder / "recipe.yaml")
     return folder / "model"
 
 
@@ -303,7 +303,7 @@ def test_files_of_the_hub_stand_on_the_card_with_the_commit_that_was_read(traine
         f"base: {bert}\ntrain: {here}/lists.jsonl\ntest: {here}@main/test.jsonl\noutput: {tmp_path}/model\n"
         "training: {max_steps: 1, bf16: false}\n"
     )
-    facts = read_facts(jobs.train(tmp_path / "recipe.yaml"))
+    facts = read_facts(run_recipe(tmp_path / "recipe.yaml"))
     [data], [evaluation] = facts.training.data, facts.evaluations
     assert (data.name, data.source, data.revision) == ("org/name", f"{here}/lists.jsonl", snapshot.name)
     assert (evaluation.source, evaluation.revision) == (f"{here}@main/test.jsonl", snapshot.name)

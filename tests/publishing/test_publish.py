@@ -20,9 +20,9 @@ from plackett.publishing.card import render, write_card
 from plackett.publishing.collect import described, usage
 from plackett.publishing.facts import read_facts
 from plackett.publishing.publish import publish
-from plackett.workflows import jobs
 from plackett.workflows.export import export
 from plackett.workflows.info import read_info
+from plackett.workflows.train import train as run_recipe
 from tiny import DOCUMENTS, PAIRS, QUERY
 
 # What huggingface-hub 2.4 does itself with httpx2.
@@ -202,7 +202,7 @@ def test_paths_of_this_machine_do_not_leave_it(hub, bert, tmp_path):
         "training": {"max_steps": 1, "bf16": False, "output_dir": f"{home}/work", "hub_token": "hf_mine"},
     }
     (tmp_path / "recipe.json").write_text(json.dumps(values))
-    model = jobs.train(tmp_path / "recipe.json")
+    model = run_recipe(tmp_path / "recipe.json")
     before = (model / "recipe.json").read_bytes()
     publish(model, "org/name")
     for name, content in hub.files("org/name").items():

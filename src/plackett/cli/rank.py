@@ -1,0 +1,75 @@
+"""`plackett rank`."""
+
+import json
+from typing import TextIO
+
+import click
+
+from plackett.cli.options import LONG, MODEL, say
+from plackett.cross_encoder import CrossEncoder, RankedDocument
+from plackett.data.rows import read_documents
+from plackett.errors import InputError
+
+
+@click.command()
+@click.argument("query")
+@click.argument("documents", nargs=-1)
+@click.option(
+    "--documents", "source", type=click.File(encoding="utf-8"), help="One document a line; - is standard input."
+)
+@MODEL
+@click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
+@click.option("--top-k", type=int, help="Show the best so many.")
+@click.option("--min-score", type=float, help="Show those with at least this score, as it is printed by --json.")
+@LONG
+@click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit: of the best 5, or --top-k.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score, text and what was asked for."
+)
+def rank(
+    query: str,
+    documents: tuple[str, ...],
+    source: TextIO | None,
+    model: str | None,
+    activation: str | None,
+    top_k: int | None,
+    min_score: float | None,
+    long_documents: str,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Rank DOCUMENTS for QUERY, best first.
+
+    \b
+    plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
+    plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
+    """
+    texts = [*documents, *(read_documents(source, source.name) if source else [])]
+    if not texts:
+        raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
+    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)
+    windows = long_documents == "windows"
+    ranked = encoder.rank(
+        query,
+        texts,
+        top_k=top_k,
+        min_score=min_score,
+        return_documents=True,
+        return_windows=windows,
+        explain=explain,
+    )
+    for item in ranked:
+        click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+    if not ranked and min_score is not None:
+        say(f"no document scores {min_score:g} or more")
+
+
+def _line(item: RankedDocument) -> str:
+    lines = [f"{item['score']:.4f}  {_one_line(item['text'])}"]
+    for part in item.get("explanation", ()):
+        lines.append(f"    {part['contribution']:+.4f}  {_one_line(part['text'])}")
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,45 @@
+"""`plackett verify`."""
+
+import json
+
+import click
+
+from plackett._extras import extra
+from plackett.workflows import verify as verification
+from plackett.workflows.probes import probes
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--data", help="A BEIR folder, a file of lists, or nanobeir:NAME.  [default: built-in texts]")
+@click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+@click.option(
+    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates of each query, at most."
+)
+@click.option(
+    "--tolerance", default=1e-4, show_default=True, type=click.FloatRange(min=0), help="Largest difference of a logit."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all token ids.")
+@click.pass_context
+def verify(
+    context: click.Context, a: str, b: str, data: str | None, split: str, depth: int, tolerance: float, as_json: bool
+) -> None:
+    """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
+
+    Each is a checkpoint (default is Plackett's own), an export or a server's address; @ENGINE:PRECISION after a
+    checkpoint says how it runs.
+
+    \b
+    plackett verify models/mine models/mine@onnx
+    plackett verify models/mine http://localhost:8080 --data my-test.jsonl
+    """
+    if data is None:
+        collection = probes()
+    else:
+        with extra("train"):
+            from plackett.retrieval.sources import read_one
+        collection = read_one(data, depth, split=split)
+    done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
+    click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
+    context.exit(0 if done.within else 1)

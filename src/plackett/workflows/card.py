@@ -1,0 +1,26 @@
+"""Write a checkpoint's model card again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from plackett.cross_encoder import CrossEncoder
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import described, known_facts, usage
+from plackett.training.callbacks import plot_training
+
+
+def card(folder: Path) -> Path:
+    """Write the card of a checkpoint again from its facts, and its picture; the path of the card.
+
+    A checkpoint without facts gets what it says of itself; where its activation or token limit were changed since, the
+    scores on the card are computed again.
+    """
+    now = described(folder)
+    known = known_facts(folder)
+    if (known.model.activation, known.model.max_length) != (now.model.activation, now.model.max_length):
+        model = replace(known.model, activation=now.model.activation, max_length=now.model.max_length)
+        shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)
+        known = replace(known, model=model, usage=shown)
+    if known.training:
+        plot_training(known.training.log, folder / "training.png")
+    return write_card(folder, known)

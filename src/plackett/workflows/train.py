@@ -1,0 +1,59 @@
+"""Train as a recipe says, measure, and write the checkpoint with its card."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from plackett.checkpoints.hub import commit_of
+from plackett.cross_encoder import CrossEncoder
+from plackett.data.rows import ListFile, find_file, lists_as_collection
+from plackett.errors import DataError
+from plackett.evaluation.comparison import (
+    compare,
+)
+from plackett.publishing.card import write_card
+from plackett.publishing.collect import evaluation_facts, trained, usage
+from plackett.publishing.facts import add_evaluations
+from plackett.records import HELD_OUT, LabeledList
+from plackett.retrieval.sources import first_stage, read_named
+from plackett.training.recipe import read_recipe
+from plackett.training.sampling import Part, hold_out
+from plackett.training.trainer import TrainingFacts
+from plackett.training.trainer import train as run_training
+
+
+def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
+    """Train as a recipe file says, measure on its `test` collections, and write the checkpoint with its card."""
+    recipe = read_recipe(recipe_path, overrides)
+    parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
+    dev, tests = (
+        [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
+        for names in (recipe.dev, recipe.test)
+    )
+    held_out: list[LabeledList] = []
+    named = dev
+    if recipe.hold_out:
+        parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
+        dev = [*dev, lists_as_collection(HELD_OUT, held_out)]
+
+    def publish(folder: Path, facts: TrainingFacts) -> None:
+        encoder = CrossEncoder(folder)
+        results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
+        known = trained(folder, facts, parts, held_out=held_out, dev=named)
+        example = next(item for part in parts for item in part.lists)
+        known = replace(known, usage=usage(encoder, example.query, example.documents))
+        write_card(folder, add_evaluations(known, evaluation_facts(results)))
+
+    run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
+    return Path(recipe.output)
+
+
+def _part(name: str, share: float, *, streaming: bool) -> Part:
+    file = ListFile(find_file(name))
+    lists = file if streaming else list(file)
+    revision = commit_of(file.path) if name.startswith("hf://") else ""
+    if not any(True for _ in lists):
+        raise DataError(f"{name} holds no lists")
+    return Part(lists, share, name, revision)
