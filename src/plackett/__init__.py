@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from plackett import _moved
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import (
     CheckpointError,
@@ -18,6 +19,8 @@ from plackett.errors import (
 from plackett.tokenization.windows import LongDocuments
 
 __version__ = version("plackett")
+
+_moved.install()
 
 __all__ = [
     "CheckpointError",

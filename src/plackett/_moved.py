@@ -1,0 +1,40 @@
+"""Documented imports from before the packages: they still work, and a DeprecationWarning names the new place."""
+
+import importlib.abc
+import importlib.util
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# The documented modules that went away -> where their documented names are now.
+MOVED = {
+    "plackett.mining": "plackett.retrieval",
+    "plackett.readers": "plackett.data",
+    "plackett.reports": "plackett.evaluation.report",
+}
+
+
+class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Makes, for an old name, a module whose attributes are those of the new one."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        new = MOVED[spec.name]
+        warnings.warn(f"{spec.name} moved; import from {new}", DeprecationWarning, stacklevel=2)
+        module = ModuleType(spec.name, f"The old name of `{new}`.")
+        module.__getattr__ = lambda name: getattr(importlib.import_module(new), name)  # type: ignore[method-assign]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run: the attributes are looked up when somebody asks for them."""
+
+
+def install() -> None:
+    """Let Python find the old names, after everything else."""
+    sys.meta_path.append(_OldNames())
