@@ -14,9 +14,8 @@ SOURCES = sorted((ROOT / "src" / "plackett").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_files_and_functions_stay_short(path):
+def test_functions_stay_short(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = {node.name: lines for node in functions if (lines := node.end_lineno - node.lineno + 1) > 50}
     assert long == {}
