@@ -18,13 +18,13 @@ from pathlib import Path
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data.rows import read_collection, read_qrels
-from plackett.data.trec import by_query, judged_only
 from plackett.engines import hardware as processor
 from plackett.evaluation.comparison import Comparison, compare_run
 from plackett.evaluation.report import figures, table
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import evaluation_facts
 from plackett.publishing.facts import add_evaluations, read_facts
+from plackett.ranking import by_query, judged_only
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.hard_negatives import BM25
 from plackett.retrieval.reranking import rerank

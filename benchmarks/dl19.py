@@ -18,7 +18,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from plackett.checkpoints.folder import find_folder
 from plackett.data.rows import read_collection
-from plackett.data.trec import by_query, run_lines
+from plackett.data.trec import run_lines
+from plackett.ranking import by_query
 from plackett.records import ScoredDoc
 from plackett.retrieval.sources import Sources
 from plackett.workflows.evaluate import evaluate

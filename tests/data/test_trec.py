@@ -5,8 +5,9 @@ import gzip
 import pytest
 
 from plackett.data.rows import read_qrels, read_texts
-from plackett.data.trec import best_first, cut, read_run, run_lines, stream_run
+from plackett.data.trec import read_run, run_lines, stream_run
 from plackett.errors import DataError
+from plackett.ranking import best_first
 from plackett.records import Qrel, ScoredDoc
 
 LINES = ["q Q0 a 1 2.5 tag", "q Q0 b 2 -1e-3 tag", "", "r\tQ0\ta\t1\t3\ttag"]
@@ -38,16 +39,6 @@ def test_runs_are_written_best_first_and_read_back(file):
     back = read_run(file(*lines))
     assert [scored.doc_id for scored in back] == [scored.doc_id for scored in best_first(candidates)]
     assert [scored.score for scored in back] == pytest.approx([scored.score for scored in best_first(candidates)])
-
-
-def test_ids_are_compared_by_their_bytes():
-    ids = ["a", "B", "é", "z", "\U0001d538", "~"]
-    tied = [ScoredDoc("q", doc_id, 0.0) for doc_id in ids]
-    assert [scored.doc_id for scored in best_first(tied)] == sorted(ids, key=str.encode, reverse=True)
-
-
-def test_the_best_are_kept():
-    assert cut(RECORDS, 1) == [RECORDS[0], RECORDS[2]]
 
 
 BROKEN = {

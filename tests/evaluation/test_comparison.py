@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from plackett import CrossEncoder
-from plackett.data.trec import cut
 from plackett.engines.base import FakeEngine
 from plackett.errors import DataError, SettingError
 from plackett.evaluation.comparison import compare, compare_run, evaluate, evaluate_per_query, mean_of, with_holm
+from plackett.ranking import cut
 from plackett.records import Collection, Qrel, ScoredDoc
 from plackett.retrieval.reranking import rerank
 

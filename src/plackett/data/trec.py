@@ -1,15 +1,13 @@
-"""TREC runs: files of `query Q0 document rank score tag`, the order that trec_eval reads out of them, their errors."""
+"""TREC runs: files with one `query Q0 document rank score tag` per line."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from plackett.data.rows import read_lines
 from plackett.errors import DataError
-from plackett.records import Collection, ScoredDoc
-
-SHOWN = 5
+from plackett.ranking import best_first, checked
+from plackett.records import ScoredDoc
 
 
 def read_run(path: Path) -> list[ScoredDoc]:
@@ -24,7 +22,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
     for where, scored in _lines(path):
         if scored.query_id != query_id:
             if query_id is not None:
-                yield query_id, _checked(query_id, candidates)
+                yield query_id, checked(query_id, candidates)
                 done.add(query_id)
             if scored.query_id in done:
                 raise DataError(f"{where}: the query {scored.query_id!r} stands in two places; sort the run by query")
@@ -32,27 +30,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
         candidates.append(scored)
     if query_id is None:
         raise DataError(f"{path} holds no candidates")
-    yield query_id, _checked(query_id, candidates)
-
-
-def by_query(run: Iterable[ScoredDoc]) -> dict[str, list[ScoredDoc]]:
-    """The run's candidates of each query. DataError for a score that is not finite and a document that stands twice."""
-    queries: dict[str, list[ScoredDoc]] = {}
-    for scored in run:
-        queries.setdefault(scored.query_id, []).append(scored)
-    for query_id, candidates in queries.items():
-        _checked(query_id, candidates)
-    return queries
-
-
-def best_first(candidates: Sequence[ScoredDoc]) -> list[ScoredDoc]:
-    """One query's candidates as trec_eval ranks them: by score, equal scores by document id, both descending."""
-    return sorted(candidates, key=lambda scored: (scored.score, scored.doc_id), reverse=True)
-
-
-def cut(run: Iterable[ScoredDoc], depth: int) -> list[ScoredDoc]:
-    """The `depth` best candidates of each query, best first."""
-    return [scored for candidates in by_query(run).values() for scored in best_first(candidates)[:depth]]
+    yield query_id, checked(query_id, candidates)
 
 
 def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
@@ -61,24 +39,6 @@ def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
         f"{scored.query_id} Q0 {scored.doc_id} {rank} {scored.score:.9g} {tag}"
         for rank, scored in enumerate(best_first(candidates), start=1)
     ]
-
-
-def check_known(doc_ids: Iterable[str], known: Mapping[str, object], what: str) -> None:
-    """DataError for ids that are not among the known ones: how many, and the first five."""
-    missing = [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in known]
-    if missing:
-        first = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
-        raise DataError(f"{len(missing)} {what}: {first}")
-
-
-def judged_only(collection: Collection) -> tuple[Collection, int]:
-    """The collection without the queries of its run that nobody judged, and how many those are."""
-    judged = {qrel.query_id for qrel in collection.qrels}
-    unjudged = {scored.query_id for scored in collection.run} - judged
-    if not unjudged:
-        return collection, 0
-    run = [scored for scored in collection.run if scored.query_id in judged]
-    return replace(collection, run=run), len(unjudged)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
@@ -97,16 +57,3 @@ def _lines(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
         if not math.isfinite(score):
             raise DataError(f"{path}:{number}: the score {text} is not finite")
         yield f"{path}:{number}", ScoredDoc(query_id, doc_id, score)
-
-
-def _checked(query_id: str, candidates: list[ScoredDoc]) -> list[ScoredDoc]:
-    if not all(math.isfinite(scored.score) for scored in candidates):
-        broken = next(scored for scored in candidates if not math.isfinite(scored.score))
-        raise DataError(
-            f"the run gives {broken.doc_id!r} for the query {query_id!r} the score {broken.score}, which is not finite"
-        )
-    if len({scored.doc_id for scored in candidates}) < len(candidates):
-        seen: set[str] = set()
-        double = next(s.doc_id for s in candidates if s.doc_id in seen or seen.add(s.doc_id))  # type: ignore[func-returns-value]
-        raise DataError(f"the run holds {double!r} twice for the query {query_id!r}; a document has one place in a run")
-    return candidates

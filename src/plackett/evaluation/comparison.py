@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.data.rows import read_qrels
-from plackett.data.trec import best_first, by_query, cut, judged_only, read_run
+from plackett.data.trec import read_run
 from plackett.errors import DataError, ScoreError, SettingError
 from plackett.evaluation.significance import Significance, holm, significance
+from plackett.ranking import best_first, by_query, cut, judged_only
 from plackett.records import HELD_OUT, NOWHERE, Collection, Origin, Qrel, ScoredDoc
 from plackett.retrieval.reranking import Candidates, rerank
 

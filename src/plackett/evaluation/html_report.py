@@ -8,8 +8,8 @@ from itertools import groupby
 
 import jinja2
 
-from plackett.data.trec import best_first, by_query
 from plackett.evaluation.comparison import Comparison
+from plackett.ranking import best_first, by_query
 from plackett.records import Collection, ScoredDoc
 
 SHOWN_QUERIES = 10

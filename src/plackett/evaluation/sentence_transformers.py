@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.trec import best_first, by_query, check_known, judged_only
 from plackett.errors import DataError
+from plackett.ranking import best_first, by_query, check_known, judged_only
 from plackett.records import Collection
 
 Metrics = Mapping[str, float]  # "map", "mrr@10", "ndcg@10", and each with "base_"

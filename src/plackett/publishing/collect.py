@@ -22,7 +22,6 @@ from plackett.checkpoints.calibrations import method_of, parameters_of
 from plackett.checkpoints.folder import find_folder, has_weights, read_checkpoint, weights_of
 from plackett.checkpoints.hub import commit_of
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.trec import judged_only
 from plackett.evaluation.comparison import Comparison, mean_of
 from plackett.evaluation.sentence_transformers import CUTOFF, Metrics
 from plackett.losses import LOSSES
@@ -42,6 +41,7 @@ from plackett.publishing.facts import (
     is_hub_id,
     read_facts,
 )
+from plackett.ranking import judged_only
 from plackett.records import HELD_OUT, NOWHERE, Collection, LabeledList, Origin
 from plackett.training.recipe import OF_THE_MACHINE, Recipe, short_paths
 from plackett.training.sampling import Part

@@ -13,10 +13,10 @@ from plackett.calibration.fitting import JudgedPairs
 from plackett.calibration.thresholds import Target
 from plackett.checkpoints.calibrations import FILE, dump_calibration
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.trec import judged_only
 from plackett.errors import CheckpointError, DataError
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import calibration_facts, known_facts
+from plackett.ranking import judged_only
 from plackett.records import Collection
 from plackett.retrieval.reranking import Candidates
 from plackett.retrieval.sources import Sources

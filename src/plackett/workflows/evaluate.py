@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plackett._files import whole_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.trec import judged_only, read_run
+from plackett.data.trec import read_run
 from plackett.errors import SettingError
 from plackett.evaluation.comparison import (
     MEASURES,
@@ -22,6 +22,7 @@ from plackett.evaluation.report import csv_text, figures, table
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import evaluation_facts
 from plackett.publishing.facts import Facts, add_evaluations, read_facts
+from plackett.ranking import judged_only
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.reranking import rerank
 from plackett.retrieval.sources import Sources
