@@ -8,6 +8,8 @@ from plackett._extras import extra
 from plackett.cli.options import FILE, LONG
 from plackett.errors import SettingError
 
+SEMANTICS = ("trec_eval", "reference")
+
 
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="CHECKPOINT|RUN...")
@@ -64,14 +66,10 @@ def evaluate(
         from plackett.workflows.evaluate_as_reference import evaluate_as_reference
     outputs = Outputs(json=json, per_query=per_query, csv=csv, html=html, card=card)
     sources = Sources(data=data, split=split, run=run, qrels=qrels, queries=queries, corpus=corpus)
+    _check_semantics(semantics, long_documents)
     if semantics == "reference":
-        if long_documents != "longest_first":
-            raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
-        positives = not only_retrieved
-        click.echo(evaluate_as_reference(systems, sources, _depths(depth), positives, outputs))
+        click.echo(evaluate_as_reference(systems, sources, _depths(depth), not only_retrieved, outputs))
         return
-    if semantics != "trec_eval":
-        raise SettingError.unknown("semantics", semantics, ["trec_eval", "reference"])
     found = measure(
         systems,
         sources,
@@ -81,6 +79,13 @@ def evaluate(
         outputs=outputs,
     )
     click.echo(found)
+
+
+def _check_semantics(semantics: str, long_documents: str) -> None:
+    if semantics not in SEMANTICS:
+        raise SettingError.unknown("semantics", semantics, SEMANTICS)
+    if semantics == "reference" and long_documents != "longest_first":
+        raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
 
 
 def _depths(text: str) -> list[int]:
