@@ -7,6 +7,7 @@ import inspect
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 from plackett import losses
 from plackett.errors import InputError, SettingError
 from plackett.losses import LOSSES, POSITION_WEIGHTS, REDUCTIONS, SCHEMES, TIES, to_matrix
+from plackett.publishing.citations import LOSS_PAPERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAN, INF = math.nan, math.inf
@@ -302,8 +304,8 @@ def test_every_loss_says_what_it_is(name: str) -> None:
         ("rank_net", {"reduction": "sum"}, "unknown reduction 'sum'; known: batch, list"),
         ("rank_net", {"cutoff": 0}, "cutoff must be at least 1"),
         ("neural_ndcg", {"cutoff": -1}, "cutoff must be at least 1"),
-        ("list_net", {"temperature": 0}, "temperature must be above 0, not 0"),
-        ("lambda_loss", {"sigma": NAN}, "sigma must be above 0, not nan"),
+        ("list_net", {"temperature": 0}, "temperature"),
+        ("lambda_loss", {"sigma": NAN}, "sigma"),
     ],
 )
 def test_options_that_do_not_exist_are_explained(name: str, options: dict[str, Any], message: str) -> None:
@@ -771,3 +773,45 @@ def test_multiple_negatives_agree_with_the_reference(columns: int, scale: float,
     loss = reference.MultipleNegativesRankingLoss(model, num_negatives=None, scale=scale)
     theirs = loss([queries, *map(list, zip(*documents, strict=True))], torch.zeros(batch))
     assert_agrees(value_and_gradient("multiple_negatives", scores, labels, mask, scale=scale), theirs, model, mask)
+
+
+# A new loss is one file and a line in the table; its paper is not forgotten.
+
+
+@every_loss
+def test_the_paper_that_a_loss_cites_is_the_one_on_its_card(name: str) -> None:
+    """The first author and the year of the paper in `LOSS_PAPERS` are those that the docstring cites."""
+    text = inspect.getdoc(LOSSES[name]) or ""
+    cites = bool(re.search(r"\([A-Z][^()]*? (19|20)\d\d", text))
+    key = re.fullmatch(r"([a-z]+?)((?:19|20)\d\d)\w+", LOSS_PAPERS.get(name, ""))
+    assert cites == (key is not None), f"{name}: cite its paper in its docstring and in publishing/citations.py"
+    if key is not None:
+        ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+        assert re.search(rf"\({key[1]}[^()]* {key[2]}", ascii_text)
+
+
+@every_loss
+def test_a_loss_is_defined_in_one_file_under_its_name(name: str) -> None:
+    assert LOSSES[name].__name__ == name
+    assert LOSSES[name].__module__.startswith("plackett.losses.")
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -1.0])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("list_net", "temperature"),
+        ("kl_divergence", "temperature"),
+        ("approx_ndcg", "temperature"),
+        ("neural_ndcg", "temperature"),
+        ("rank_net", "sigma"),
+        ("lambda_loss", "sigma"),
+        ("lambda_loss", "mu"),
+        ("adr_mse", "alpha"),
+        ("binary_cross_entropy", "positive_weight"),
+        ("multiple_negatives", "scale"),
+    ],
+)
+def test_numbers_that_no_loss_can_use_are_named(name: str, option: str, value: float) -> None:
+    with pytest.raises(SettingError, match=option):
+        LOSSES[name](*ragged([3]), **{option: value})
