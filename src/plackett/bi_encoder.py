@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
+from plackett._compat.transformers import quiet
 from plackett.checkpoints.folder import find_folder, read_base
 from plackett.errors import CheckpointError
-from plackett.models.classifier import padded_inputs, quiet
+from plackett.models.classifier import padded_inputs
 from plackett.tokenization.batches import token_batches
 from plackett.tokenization.tokenizer import PairTokenizer
 

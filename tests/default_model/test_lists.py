@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from plackett._compat.transformers import quiet
 from plackett.bi_encoder import BiEncoder
 from plackett.checkpoints.folder import find_folder
-from plackett.models.classifier import quiet
 from plackett.records import LabeledList
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

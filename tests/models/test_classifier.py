@@ -14,7 +14,8 @@ from transformers.utils import logging as transformers_logging
 
 from plackett import CheckpointError, SettingError
 from plackett.checkpoints.folder import read_base, read_checkpoint
-from plackett.models.classifier import first_token_only, load_model, new_model, padded_inputs
+from plackett.models.classifier import load_model, new_model, padded_inputs
+from plackett.models.first_token import first_token_only
 from plackett.tokenization.tokenizer import PairTokenizer
 from tiny import FAMILIES, PAIRS
 
@@ -144,6 +145,20 @@ def test_a_base_that_transformers_does_not_know(bert, tmp_path):
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no-such-model"}))
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         new_model(read_base(folder), layers=None, dropout=None, seed=0)
+
+
+@pytest.mark.parametrize("load", [load_model, lambda base: new_model(base, layers=None, dropout=None, seed=0)])
+def test_weights_of_another_shape_than_the_configuration_are_named(bert, tmp_path, load):
+    """With the name and both shapes; a new head may differ, an encoder is never random numbers."""
+    folder = Path(shutil.copytree(bert, tmp_path / "m"))
+    config = json.loads((folder / "config.json").read_text())
+    rows, hidden = load_file(folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"].shape
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + 3}))
+    with pytest.raises(CheckpointError, match="word_embeddings") as caught:
+        load(read_checkpoint(folder))
+    assert f"({rows}, {hidden})" in str(caught.value)
+    assert f"({rows + 3}, {hidden})" in str(caught.value)
+    assert "report" not in str(caught.value)
 
 
 def test_loading_is_quiet_and_leaves_the_logging_as_it_was(bert, capfd):

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from plackett.checkpoints.folder import read_base
-from plackett.models.classifier import first_token_only, new_model, padded_inputs
+from plackett.models.classifier import new_model, padded_inputs
 from plackett.models.cpu_attention import NAME, attend
+from plackett.models.first_token import first_token_only
 from plackett.tokenization.tokenizer import PairTokenizer
 
 PAIRS = [("a short one", "a document"), ("a longer query", "and a document of many more words than the first " * 3)]

@@ -21,7 +21,8 @@ from plackett.checkpoints.folder import read_base, read_checkpoint
 from plackett.errors import CheckpointError, DataError, MissingExtraError, SettingError, TrainingError
 from plackett.evaluation.comparison import compare
 from plackett.losses import LOSSES
-from plackett.models.classifier import load_model, new_model, with_lora, without_lora
+from plackett.models.classifier import load_model, new_model
+from plackett.models.lora import with_lora, without_lora
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.retrieval.reranking import Candidates
 from plackett.tokenization.tokenizer import PairTokenizer

@@ -11,8 +11,10 @@ from torch import Tensor
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from plackett._compat.torch import softmax_backward
+
 NAME = "plackett_cpu"
-"""What transformers knows it by, as a value of `attn_implementation`."""
+"""Name of this attention, as a value of `attn_implementation`."""
 
 
 class _Attention(torch.autograd.Function):
@@ -22,7 +24,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float, dropout: float
     ) -> Tensor:
-        """Softmax computes in fp32 whatever it reads and writes; the weights are all that is kept beside the input."""
+        """Compute softmax in fp32, whatever its input and output; keep only the weights and the input."""
         weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling).softmax(dim=-1)
         kept = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout) if dropout else None
         ctx.save_for_backward(query, key, value, weights, kept)
@@ -31,14 +33,14 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The same products the other way round."""
+        """Compute the same products in reverse."""
         query, key, value, weights, kept = ctx.saved_tensors
         (gradient,) = gradients
         of_value = (weights if kept is None else weights * kept).transpose(1, 2).bmm(gradient)
         of_weights = gradient.bmm(value.transpose(1, 2))
         if kept is not None:
             of_weights *= kept
-        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_scores = softmax_backward(of_weights, weights)
         of_query = of_scores.bmm(key).mul_(ctx.scaling)
         of_key = of_scores.transpose(1, 2).bmm(query).mul_(ctx.scaling)
         return of_query, of_key, of_value, None, None, None
@@ -54,7 +56,7 @@ def attend(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers asks of an attention: (pairs, heads, tokens, size) -> (pairs, tokens, heads, size)."""
+    """Attention as transformers calls it: (pairs, heads, tokens, size) -> (pairs, tokens, heads, size)."""
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     heads = query.shape[1]
     with torch.autocast("cpu", enabled=False):  # which would turn the scores into fp32

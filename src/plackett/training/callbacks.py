@@ -13,6 +13,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from plackett._compat.transformers import callback_state
 from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
 from plackett.training.recipe import Recipe
 from plackett.training.sampling import SampledLists, StreamedLists
@@ -114,7 +115,7 @@ class RecipeRecord(TrainerCallback, ExportableState):
     def read(checkpoint: Path) -> Mapping[str, Any]:
         """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        recipe: Mapping[str, Any] = state["stateful_callbacks"][RecipeRecord.__name__]["args"]["recipe"]
+        recipe: Mapping[str, Any] = callback_state(state, RecipeRecord.__name__)["recipe"]
         return recipe
 
 

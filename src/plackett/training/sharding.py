@@ -17,8 +17,8 @@ from accelerate.utils import DistributedType
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import TrainingArguments
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+from plackett._compat.transformers import forget_deepspeed
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines.torch.engine import TorchEngine, padded_forward
 from plackett.errors import CheckpointError, SettingError
@@ -88,7 +88,7 @@ def own_scores(scores: Tensor, pairs: int) -> Tensor:
 def whole_weights(accelerator: Accelerator, model: torch.nn.Module) -> dict[str, Tensor]:
     """All weights, by name, in the first process. Models that are read from here on are no longer cut into shards."""
     weights: dict[str, Tensor] = accelerator.get_state_dict(model)
-    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
+    forget_deepspeed()
     return weights
 
 

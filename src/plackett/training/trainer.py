@@ -16,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from plackett._compat.torch import has_fast_bf16
+from plackett._compat.transformers import LOGGERS as HUGGING_FACE_LOGGERS
+from plackett._compat.transformers import load_weights, quiet
 from plackett._extras import require
 from plackett.checkpoints.folder import Checkpoint, check_target, find_folder, read_base, whole_folder
 from plackett.checkpoints.hub import torch_files
@@ -27,7 +29,9 @@ from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingE
 from plackett.evaluation.comparison import Evaluator, measured_names
 from plackett.losses.matrices import to_matrix
 from plackett.models import cpu_attention
-from plackett.models.classifier import FIRST_TOKEN, first_token_only, new_model, quiet, with_lora, without_lora
+from plackett.models.classifier import new_model
+from plackett.models.first_token import FIRST_TOKEN, first_token_only
+from plackett.models.lora import with_lora, without_lora
 from plackett.records import Collection
 from plackett.tokenization.tokenizer import PairTokenizer
 from plackett.training import sharding
@@ -129,7 +133,7 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
     defaults = {
         "output_dir": f"{recipe.output}-training",
         "use_cpu": not torch.accelerator.is_available(),
-        "bf16": torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported(),
+        "bf16": torch.cuda.is_available() or has_fast_bf16(),
         "save_strategy": "no",
         "logging_steps": 10,
         "report_to": "none",
@@ -169,8 +173,8 @@ def _check_training(settings: Mapping[str, Any]) -> None:
     for name in [report_to] if isinstance(report_to, str) else report_to or ():
         if name in LOGGERS:
             require(name, extra=name)
-        elif name not in {"none", "all", *INTEGRATION_TO_CALLBACK}:
-            raise SettingError.unknown("training.report_to", name, ["none", *INTEGRATION_TO_CALLBACK])
+        elif name not in {"none", "all", *HUGGING_FACE_LOGGERS}:
+            raise SettingError.unknown("training.report_to", name, ["none", *HUGGING_FACE_LOGGERS])
 
 
 class ListTrainer(Trainer):
@@ -281,7 +285,7 @@ def _run(trainer: ListTrainer, last: Path | None) -> float:
             sharding.check_not_over(trainer.accelerator, last)
             trainer.state = state
             best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-            trainer._load_from_checkpoint(best or str(last))
+            load_weights(trainer, best or str(last))
             return 0.0
     if trainer.args.dataloader_num_workers:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else each worker warns that it forked

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plackett._compat import torch as compat
+
 _ROWS = 2048
 """Rows for which the layout is chosen: the tokens of a batch. Any other number works."""
 
@@ -25,7 +27,7 @@ class Linear:
         self._reordered = weight.device.type == "cpu" and _onednn_works(dtype)
         if self._reordered:
             with torch.no_grad():
-                self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), _ROWS)
+                self._weight = compat.reordered_weight(self._weight.contiguous(), _ROWS)
 
     def __call__(self, rows: Tensor, residual: Tensor | None = None) -> Tensor:
         """(rows, inputs) -> (rows, outputs)."""
@@ -41,12 +43,9 @@ def _plain(rows: Tensor, weight: Tensor, bias: Tensor, gelu: bool, residual: Ten
 
 
 def _onednn(rows: Tensor, weight: Tensor, bias: Tensor, gelu: bool, residual: Tensor | None) -> Tensor:
-    product = torch.ops.mkldnn._linear_pointwise
     if residual is not None and residual.dtype == rows.dtype:
-        out: Tensor = product.binary(rows, residual, weight, bias, "add")
-        return out
-    # "none" beside "gelu" asks for the exact function, not the tanh approximation.
-    out = product(rows, weight, bias, "gelu", [], "none") if gelu else product(rows, weight, bias, "none", [], "")
+        return compat.linear_add(rows, residual, weight, bias)
+    out = compat.linear_gelu(rows, weight, bias) if gelu else compat.linear(rows, weight, bias)
     return out if residual is None else residual + out
 
 
@@ -67,10 +66,10 @@ def _onednn_works(dtype: torch.dtype) -> bool:
     rows, weight, bias = rows.to(dtype), weight.to(dtype), bias.to(dtype)
     try:
         with torch.inference_mode():
-            reordered = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+            reordered = compat.reordered_weight(weight, _ROWS)
             return all(
                 torch.allclose(_onednn(rows, reordered, bias, *rest), _plain(rows, weight, bias, *rest), atol=tolerance)
                 for rest in ((False, None), (True, None), (False, residual))
             )
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+    except compat.OPERATOR_ERRORS:
         return False
