@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plackett import CrossEncoder, HubError
+from plackett import CrossEncoder, DataError, HubError
 from plackett.checkpoints.folder import find_folder
+from plackett.checkpoints.hub import find_file, parse_hub_file
 from tiny import PAIRS
 
 COMMIT = "0123456789" * 4
@@ -131,3 +132,50 @@ def test_a_hub_that_is_ill(hub, tmp_path, name):
     assert done.stdout.startswith("HubError: "), done.stderr
     assert name in done.stdout
     assert time.perf_counter() - start < 60
+
+
+CONTENT = b"{}\n"
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A cache in the hub's own layout that holds one file of one data set."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    file = tmp_path / "datasets--org--name" / "snapshots" / COMMIT / "v1.1" / "train.jsonl"
+    for path, content in ((file, CONTENT), (tmp_path / "datasets--org--name" / "refs" / "main", COMMIT.encode())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("revision", [f"@{COMMIT}", "@main", ""])
+def test_a_file_of_the_hub_is_read_from_its_cache(hub_cache, revision):
+    found = find_file(f"hf://datasets/org/name{revision}/v1.1/train.jsonl")
+    assert found == hub_cache
+    assert found.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"]
+)
+def test_a_file_that_is_not_in_the_cache_of_the_hub(hub_cache, name):
+    with pytest.raises(HubError, match=f"{name} is not in the hub's cache, and the hub cannot be reached"):
+        find_file(f"hf://datasets/{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["hf://org/name/x.jsonl", "hf://datasets/name/x.jsonl", "hf://datasets/org/name", "hf://"]
+)
+def test_a_name_that_is_no_file_of_the_hub(name):
+    with pytest.raises(DataError, match="not of the form hf://datasets/OWNER/NAME@REVISION/FILE"):
+        find_file(name)
+
+
+def test_the_parts_of_a_name_of_the_hub():
+    assert parse_hub_file("hf://datasets/org/name@refs/pr/3/a/b.jsonl") == ("org/name", "refs/pr/3", "a/b.jsonl")
+    assert parse_hub_file("hf://datasets/org/name/b.jsonl") == ("org/name", None, "b.jsonl")
+    assert parse_hub_file("datasets/org/name/b.jsonl") is None
+
+
+def test_a_path_is_taken_as_it_is(tmp_path):
+    assert find_file(str(tmp_path / "x.jsonl")) == tmp_path / "x.jsonl"

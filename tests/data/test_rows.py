@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from plackett import DataError, HubError
-from plackett.data.rows import find_file, lists_as_collection, read_collection, read_documents, read_lists
+from plackett import DataError
+from plackett.data.rows import lists_as_collection, read_collection, read_documents, read_lists
 from plackett.records import LabeledList, Qrel, ScoredDoc
 
 ROWS = [
@@ -332,44 +332,3 @@ def test_lists_at_hand_are_a_collection_like_those_of_a_file(tmp_path):
     assert lists_as_collection("l.jsonl", whole) == read_collection(tmp_path / "l.jsonl")
     with pytest.raises(DataError, match=r"held-out:1: the label 0\.5 is no whole number"):
         lists_as_collection("held-out", LISTS)
-
-
-COMMIT = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
-
-
-@pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    """A cache in the hub's own layout that holds one file of one data set."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    file = tmp_path / "datasets--org--name" / "snapshots" / COMMIT / "v1.1" / "train.jsonl"
-    for path, content in ((file, lines(ROWS)), (tmp_path / "datasets--org--name" / "refs" / "main", COMMIT.encode())):
-        path.parent.mkdir(parents=True)
-        path.write_bytes(content)
-    return file
-
-
-@pytest.mark.parametrize("revision", [f"@{COMMIT}", "@main", ""])
-def test_a_file_of_the_hub_is_read_from_its_cache(hub_cache, revision):
-    found = find_file(f"hf://datasets/org/name{revision}/v1.1/train.jsonl")
-    assert found == hub_cache
-    assert lists(found) == LISTS
-
-
-@pytest.mark.parametrize(
-    "name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"]
-)
-def test_a_file_that_is_not_in_the_cache_of_the_hub(hub_cache, name):
-    with pytest.raises(HubError, match=f"{name} is not in the hub's cache, and the hub cannot be reached"):
-        find_file(f"hf://datasets/{name}")
-
-
-@pytest.mark.parametrize(
-    "name", ["hf://org/name/x.jsonl", "hf://datasets/name/x.jsonl", "hf://datasets/org/name", "hf://"]
-)
-def test_a_name_that_is_no_file_of_the_hub(name):
-    with pytest.raises(DataError, match="not of the form hf://datasets/OWNER/NAME@REVISION/FILE"):
-        find_file(name)
-
-
-def test_a_path_is_taken_as_it_is(tmp_path):
-    assert find_file(str(tmp_path / "x.jsonl")) == tmp_path / "x.jsonl"

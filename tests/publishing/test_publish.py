@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from hub_server import TOKEN, XET_TOKEN, Fault, running_hub, use_hub
 from plackett import CheckpointError, CrossEncoder, HubError, SettingError
+from plackett.checkpoints.hub import find_file
 from plackett.data.nanobeir import read_nanobeir
-from plackett.data.rows import find_file
 from plackett.publishing.card import render, write_card
 from plackett.publishing.collect import described, usage
 from plackett.publishing.facts import read_facts

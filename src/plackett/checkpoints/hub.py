@@ -1,18 +1,24 @@
-"""The Hugging Face hub: checkpoints down, and what its refusals mean. No model is known here, only files."""
+"""The Hugging Face Hub: downloads of checkpoints and data sets, `hf://` names, and what its refusals mean.
+
+Knows files only, no models.
+"""
 
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from plackett.errors import CheckpointError, HubError, PlackettError
+from plackett.errors import CheckpointError, DataError, HubError, PlackettError
 
 Patterns = tuple[str, ...]
 
 SETTINGS: Patterns = ("*.json", "*.txt", "*.model", "README.md")
 WEIGHTS: Sequence[Patterns] = [("*.safetensors",)]
 PICKLES: Patterns = ("pytorch_model*.bin",)
+
+# hf://datasets/OWNER/NAME[@REVISION]/FILE, as in fsspec; a revision is a branch, a tag, a commit or refs/pr/1.
+_ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/(.+)")
 
 
 def download(name: str, revision: str | None, *, local_files_only: bool, files: Sequence[Patterns] = WEIGHTS) -> Path:
@@ -50,6 +56,60 @@ def download(name: str, revision: str | None, *, local_files_only: bool, files: 
         raise hub_error(f"{name} could not be fetched from the hub", error) from error
     check_inside(folder)
     return folder
+
+
+class HubFile(NamedTuple):
+    """A file of a data set on the Hub; without a revision, that of its main branch."""
+
+    repository: str
+    revision: str | None
+    path: str
+
+
+def parse_hub_file(name: str) -> HubFile | None:
+    """Parse `hf://datasets/OWNER/NAME@REVISION/FILE`; return None for a path, raise DataError for another `hf://`."""
+    if not name.startswith("hf://"):
+        return None
+    match = _ON_THE_HUB.fullmatch(name)
+    if match is None:
+        raise DataError(f"{name} is not of the form hf://datasets/OWNER/NAME@REVISION/FILE")
+    return HubFile(*match.groups())
+
+
+def find_file(name: str) -> Path:
+    """Return the local path of a file: a path unchanged, `hf://datasets/...` from the Hub's cache or the Hub."""
+    file = parse_hub_file(name)
+    if file is None:
+        return Path(name)
+    # Imported here as in `download`.
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(file.repository, file.path, repo_type="dataset", revision=file.revision))
+    except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            if answered(error):
+                raise hub_error(f"{name} could not be fetched from the hub", error) from error
+            raise HubError(
+                f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
+                "name a file, or try again with a network"
+            ) from error
+        raise HubError(f"the hub has no {name} that you may read") from error
+    except Exception as error:  # as in `download`: whatever the client makes of answers that are not the hub's
+        raise hub_error(f"{name} could not be fetched from the hub", error) from error
+
+
+def download_dataset(repository: str, patterns: Sequence[str]) -> Path:
+    """Return the folder of a data set with the files that match `patterns`, from the Hub's cache or the Hub."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns)))
+    except Exception as error:  # as in `download`
+        raise HubError(
+            f"{repository} is not a local folder and could not be fetched from the hub: {without_tokens(str(error))}; "
+            "name a local copy, or try again with a network"
+        ) from error
 
 
 def torch_files(*, allow_pickle: bool) -> list[Patterns]:

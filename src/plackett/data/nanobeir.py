@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plackett.checkpoints.hub import commit_of, without_tokens
+from plackett.checkpoints.hub import commit_of, download_dataset
 from plackett.data.rows import read_rows, read_texts
 from plackett.errors import DataError, HubError, SettingError
 from plackett.records import Collection, Origin, Qrel, ScoredDoc
@@ -55,19 +55,9 @@ def _name(name: str) -> str:
 
 
 def _from_hub(repository: str, names: Sequence[str]) -> Path:
-    # Imported here as in `checkpoint`: it is half of the time of `import plackett`.
-    from huggingface_hub import snapshot_download
-
-    patterns = [f"*/Nano{name}*" for name in names or NAMES] + ["*/train*"]
-    try:
-        folder = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=patterns))
-    except Exception as error:  # whatever the client makes of answers that are not the hub's
-        raise HubError(
-            f"{repository} is no folder here and could not be fetched from the hub: {without_tokens(str(error))}; "
-            "name a local copy, or try again with a network"
-        ) from error
+    folder = download_dataset(repository, [f"*/Nano{name}*" for name in names or NAMES] + ["*/train*"])
     if not is_nanobeir(folder):
-        raise HubError(f"{repository} is in neither layout of NanoBEIR, or the hub's cache holds it in part only")
+        raise HubError(f"{repository} has neither layout of NanoBEIR, or the Hub's cache holds only a part of it")
     return folder
 
 

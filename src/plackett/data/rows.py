@@ -8,7 +8,6 @@ BEIR folders: `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`, each plain or 
 import gzip
 import json
 import math
-import re
 import zlib
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,40 +15,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from plackett._extras import require
-from plackett.checkpoints.hub import answered, hub_error
-from plackett.errors import DataError, HubError
+from plackett.errors import DataError
 from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
-
-# hf://datasets/OWNER/NAME[@REVISION]/FILE, as in fsspec; a revision is a branch, a tag, a commit or refs/pr/1.
-_ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/(.+)")
-
-
-def find_file(name: str) -> Path:
-    """The local path of a file: a path as it is, `hf://datasets/…` from the hub's cache or the hub."""
-    if not name.startswith("hf://"):
-        return Path(name)
-    match = _ON_THE_HUB.fullmatch(name)
-    if match is None:
-        raise DataError(f"{name} is not of the form hf://datasets/OWNER/NAME@REVISION/FILE")
-    # Imported here as in `checkpoint`: it is half of the time of `import plackett`.
-    from huggingface_hub import errors, hf_hub_download
-
-    repository, revision, file = match.groups()
-    try:
-        return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
-    except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            if answered(error):
-                raise hub_error(f"{name} could not be fetched from the hub", error) from error
-            raise HubError(
-                f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
-                "name a file, or try again with a network"
-            ) from error
-        raise HubError(f"the hub has no {name} that you may read") from error
-    except Exception as error:  # as in `checkpoint`: whatever the client makes of answers that are not the hub's
-        raise hub_error(f"{name} could not be fetched from the hub", error) from error
 
 
 def read_lists(path: Path) -> Iterator[LabeledList]:

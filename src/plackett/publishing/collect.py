@@ -5,7 +5,6 @@ import json
 import math
 import os
 import platform
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from transformers import TrainingArguments
 from plackett.calibration.fitting import Calibrated
 from plackett.checkpoints.calibrations import method_of, parameters_of
 from plackett.checkpoints.folder import find_folder, has_weights, read_checkpoint, weights_of
-from plackett.checkpoints.hub import commit_of
+from plackett.checkpoints.hub import commit_of, parse_hub_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation.comparison import Comparison, mean_of
 from plackett.evaluation.sentence_transformers import CUTOFF, Metrics
@@ -132,11 +131,11 @@ def known_facts(folder: Path) -> Facts:
 def lists_facts(part: Part) -> Lists:
     """What the first lists of a file are like. A local file is known by its name only, not by its path."""
     first = list(islice(part.lists, SAMPLED_LISTS))
-    hub = re.fullmatch(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/.+", part.name)
+    hub = parse_hub_file(part.name)
     return Lists(
-        name=hub[1] if hub else Path(part.name).name,
+        name=hub.repository if hub else Path(part.name).name,
         source=part.name if hub else "",
-        revision=part.revision or (hub[2] or "" if hub else ""),
+        revision=part.revision or (hub and hub.revision) or "",
         size=len(part.lists) if isinstance(part.lists, Sequence) else None,
         share=part.share,
         sampled=len(first),
