@@ -9,6 +9,7 @@ from plackett.errors import PlackettError, SettingError
 
 EXPECTED = {
     "InputError": ValueError,
+    "RequestError": errors.InputError,
     "SettingError": ValueError,
     "DataError": ValueError,
     "CheckpointError": OSError,

@@ -2,6 +2,7 @@
 
 PlackettError
  ├── InputError         a query, document, pair or label that cannot be scored        (also a ValueError)
+ │    └── RequestError  a request in JSON that a server cannot read                   (also a ValueError)
  ├── SettingError       an option or a recipe key that does not exist or does not fit (also a ValueError)
  ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
  ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
@@ -22,6 +23,15 @@ class PlackettError(Exception):
 
 class InputError(PlackettError, ValueError):
     """A query, document, pair or label that cannot be scored."""
+
+
+class RequestError(InputError):
+    """A request in JSON that a server cannot read: `field` is at fault, `status` the HTTP status to return."""
+
+    def __init__(self, message: str, *, field: str = "", status: int = 422) -> None:
+        super().__init__(message)
+        self.field = field
+        self.status = status
 
 
 class SettingError(PlackettError, ValueError):

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,11 +15,13 @@ import pytest
 
 from plackett import CheckpointError, CrossEncoder, RemoteError, SettingError
 from plackett.engines.remote import connection
-from plackett.engines.remote.connection import Address
+from plackett.engines.remote.connection import Address, Connection, Limits
 from plackett.engines.remote.engine import CONNECTIONS
-from plackett.engines.remote.probe import ANSWERS, gives_logits, inverse_sigmoid, read_scores
+from plackett.engines.remote.probe import ANSWERS, gives_logits
 from rerank_server import PATHS, running_server
 from tiny import DOCUMENTS, PAIRS, QUERY
+
+pytestmark = pytest.mark.timeout(60)
 
 LOGITS = ["tei", "tei-without-info", "vllm", "infinity", "llama.cpp"]
 PROBABILITIES = ["cohere-v1", "cohere-v2", "jina", "tei-copy"]
@@ -28,10 +29,10 @@ PROBABILITIES = ["cohere-v1", "cohere-v2", "jina", "tei-copy"]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No key, no proxy, and pauses that a test can wait for."""
+    """No key, no proxy, and no pauses."""
     for name in [connection.KEY, *(name for name in os.environ if name.lower().endswith("_proxy"))]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(connection, "PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(connection, "LIMITS", Limits(sleep=lambda seconds: None))
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +166,26 @@ def test_what_fails_for_a_while_is_asked_again(fault):
         assert len(server.asked) == 4
 
 
-def test_a_server_gets_the_pause_that_it_asks_for():
+@pytest.mark.parametrize(
+    ("retry_after", "naps", "status"),
+    [
+        ([None, None, None, None], [0.5, 1, 2, 4], 200),
+        ([None, None, None, None, None], [0.5, 1, 2, 4], 429),
+        (["7", "0.1", "0"], [7, 1, 2], 200),
+        (["30", "30", "1"], [30, 30], 429),  # the third pause, 2 s, would be beyond 60 s
+        (["30", "28", "0"], [30, 28, 2], 200),
+        (["61"], [], 429),
+    ],
+    ids=str,
+)
+def test_pauses_are_those_that_the_server_asks_for_and_end(retry_after, naps, status):
+    taken: list[float] = []
     with running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.faults = [(429, {"Retry-After": "1"}, "busy")]
-        start = time.monotonic()
-        remote.score([("a", "b")])
-        assert time.monotonic() - start >= 1
+        server.faults = [(429, {"Retry-After": pause} if pause else {}, "busy") for pause in retry_after]
+        reply = Connection(Address.parse(server.url), Limits(sleep=taken.append)).post(
+            "/rerank", {"query": "a", "texts": ["b"]}
+        )
+    assert (taken, reply.status) == (naps, status)
 
 
 def test_retry_after_is_a_number_or_a_date():
@@ -252,18 +266,16 @@ def test_one_failure_ends_the_other_requests():
         assert len(server.asked) < 150, "requests that had not begun are not made"
 
 
-def test_a_slow_server_is_given_up(monkeypatch):
-    monkeypatch.setattr(connection, "ANSWER", 0.2)
+def test_a_slow_server_is_given_up():
     with running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.faults = [("slow", 1.0)]
+        server.faults = [("slow", 0.3)]
+        asked = Connection(Address.parse(server.url), Limits(answer=0.1))
         with pytest.raises(RemoteError, match="did not answer within"):
-            remote.score([("a", "b")])
+            asked.post("/rerank", {"query": "a", "texts": ["b"]})
 
 
-def test_a_server_that_drips_or_never_ends_is_given_up(monkeypatch):
+def test_a_server_that_drips_or_never_ends_is_given_up():
     """Each piece comes in time, the whole does not."""
-    monkeypatch.setattr(connection, "ANSWER", 0.5)
     stop = threading.Event()
 
     def drip(listener):
@@ -271,7 +283,7 @@ def test_a_server_that_drips_or_never_ends_is_given_up(monkeypatch):
         with talk:
             talk.recv(65536)
             talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-            while not stop.wait(0.05):
+            while not stop.wait(0.02):
                 try:
                     talk.sendall(b" ")
                 except OSError:
@@ -281,18 +293,16 @@ def test_a_server_that_drips_or_never_ends_is_given_up(monkeypatch):
         thread = threading.Thread(target=drip, args=(listener,))
         thread.start()
         with pytest.raises(RemoteError, match="did not finish its answer within"):
-            CrossEncoder(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            Connection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), Limits(answer=0.2)).get("/")
         stop.set()
         thread.join()
 
 
-def test_an_endless_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(connection, "LARGEST", 1000)
+def test_an_endless_answer_is_given_up():
     with running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
         server.faults = [(200, {}, " " * 5000)]
         with pytest.raises(RemoteError, match="more than 1,000 bytes"):
-            remote.score([("a", "b")])
+            Connection(Address.parse(server.url), Limits(largest=1000)).post("/rerank", {})
 
 
 def test_a_server_that_is_not_there_is_an_error():
@@ -469,14 +479,6 @@ def test_the_client_is_imported_for_an_address_only():
 # What a score is.
 
 
-def test_saturated_probabilities_stay_finite_and_keep_their_order():
-    values = np.array([0, 1e-30, 1e-6, 0.25, 0.5, 1 - 1e-12, 1])
-    logits = inverse_sigmoid(values)
-    assert np.isfinite(logits.astype(np.float32)).all()
-    assert (np.diff(logits) > 0).all()
-    np.testing.assert_allclose(1 / (1 + np.exp(-logits[1:])), values[1:], rtol=1e-12)
-
-
 def test_saturation_makes_ties_that_keep_the_order_of_the_input():
     with running_server(
         "jina", lambda pairs: [500.0 if "yes" in document else -2.0 for _, document in pairs]
@@ -509,8 +511,3 @@ def test_logits_are_told_from_probabilities():
 def test_llama_cpp_is_known_by_its_name_where_its_logits_could_be_probabilities():
     with running_server("llama.cpp", lambda pairs: [0.25] * len(pairs)) as server:
         assert CrossEncoder(server.url).score([("a", "b")])[0, 0] == 0.25
-
-
-def test_scores_are_put_in_the_order_of_the_documents():
-    items = [{"index": 2, "score": 3}, {"index": 0, "score": 1.5}, {"index": 1, "score": -2.0}]
-    assert read_scores(items, 3).tolist() == [1.5, -2.0, 3.0]

@@ -1,11 +1,13 @@
 """One server over HTTP: connections used again, patience that ends, and errors that say what to type next."""
 
+import functools
 import json
 import os
 import re
+import ssl
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,13 +21,28 @@ from plackett.errors import RemoteError, SettingError
 
 KEY = "PLACKETT_API_KEY"
 
-CONNECT, ANSWER = 5.0, 60.0  # seconds until a server is not there, and until it has not answered
-PAUSES = (0.5, 1.0, 2.0, 4.0)  # before each further attempt, where the server asks for no longer ones
-PATIENCE = 60.0  # seconds of pauses for one request
 TRY_AGAIN = {429, 502, 503, 504}
 DROPPED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
-LARGEST = 64_000_000  # bytes of an answer
 SHOWN = 200  # characters of what a server says
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a connection waits, in seconds, and how much it reads.
+
+    `connect` limits the wait for a connection, `answer` that for a whole reply of at most `largest` bytes. `pauses` are
+    taken before each further attempt, or longer ones if the server asks for them, `patience` seconds in all.
+    """
+
+    connect: float = 5.0
+    answer: float = 60.0
+    largest: int = 64_000_000
+    pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    patience: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -85,21 +102,22 @@ class Reply:
 class Connection:
     """Asks one server. Safe in threads.
 
-    A busy server (429, 502, 503, 504) and a dropped connection are tried again after a pause, that of `Retry-After`
-    where it asks for one, until `PATIENCE` is spent. Redirects are not followed: the key of the environment variable
-    `KEY` goes to the address that was named and nowhere else.
+    A busy server (429, 502, 503, 504) and a dropped connection are tried again after a pause, within `limits`.
+    Redirects are not followed: the key of the environment variable `KEY` goes to the address that was named and nowhere
+    else.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, limits: Limits | None = None) -> None:
         self.address = address
+        self._limits = limits or LIMITS
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise SettingError(f"{KEY} holds characters that no key has; set it again")
         headers = {"User-Agent": f"plackett/{version('plackett')}"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        timeout = httpx2.Timeout(ANSWER, connect=CONNECT, pool=None)
-        self._client = httpx2.Client(headers=headers, timeout=timeout, follow_redirects=False)
+        timeout = httpx2.Timeout(self._limits.answer, connect=self._limits.connect, pool=None)
+        self._client = httpx2.Client(headers=headers, timeout=timeout, follow_redirects=False, verify=_certificates())
         weakref.finalize(self, self._client.close)
 
     def get(self, path: str) -> Reply:
@@ -112,7 +130,7 @@ class Connection:
 
     def refusal(self, reply: Reply) -> RemoteError:
         """The error for an answer that is not good."""
-        host = self.address.host
+        host, patience = self.address.host, self._limits.patience
         key = f"does not take the key in {KEY}" if self._key else f"wants a key: set {KEY}"
         nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: name the whole address"
         text = {
@@ -121,7 +139,7 @@ class Connection:
             404: nothing,
             405: nothing,
             413: f"{host} takes no request of that size: shorten the documents",
-            429: f"{host} is overloaded, and stayed so or asks for more than {PATIENCE:.0f} s; try again later",
+            429: f"{host} is overloaded, and stayed so or asks for more than {patience:.0f} s; try again later",
         }.get(reply.status, f"{host} did not answer the question (status {reply.status})")
         if 300 <= reply.status < 400:
             text = f"{host} sends on to {reply.location}; where you trust that, name it as the address"
@@ -130,12 +148,12 @@ class Connection:
         return RemoteError(f"{text} (it says: {reply.says})" if reply.says else text)
 
     def _send(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:
-        waited = 0.0
-        for pause in (*PAUSES, None):
+        limits, waited = self._limits, 0.0
+        for pause in (*limits.pauses, None):
             try:
                 reply = self._once(method, path, question)
                 wait = max(pause or 0.0, reply.wait)
-                if reply.status not in TRY_AGAIN or pause is None or waited + wait > PATIENCE:
+                if reply.status not in TRY_AGAIN or pause is None or waited + wait > limits.patience:
                     return reply
             except DROPPED as error:
                 if pause is None:
@@ -143,7 +161,7 @@ class Connection:
                         f"{self.address.host} drops the connection: {self._without_key(error)}"
                     ) from error
                 wait = pause
-            time.sleep(wait)
+            limits.sleep(wait)
             waited += wait
         raise AssertionError("the last attempt returns or raises")
 
@@ -157,19 +175,22 @@ class Connection:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise RemoteError(f"{host} cannot be reached ({self._without_key(error)}); is the server up?") from error
         except httpx2.TimeoutException as error:
-            raise RemoteError(f"{host} did not answer within {ANSWER:.0f} s") from error
+            raise RemoteError(f"{host} did not answer within {self._limits.answer:.0f} s") from error
         except httpx2.RequestError as error:
             raise RemoteError(f"{host} could not be asked: {self._without_key(error)}") from error
 
     def _read(self, response: httpx2.Response) -> Reply:
         """A server that sends a little now and then, or never ends, is given up too."""
-        end, content = time.monotonic() + ANSWER, bytearray()
+        host, limits = self.address.host, self._limits
+        end, content = time.monotonic() + limits.answer, bytearray()
         for chunk in response.iter_bytes():
             content += chunk
             if time.monotonic() > end:
-                raise RemoteError(f"{self.address.host} did not finish its answer within {ANSWER:.0f} s")
-            if len(content) > LARGEST:
-                raise RemoteError(f"{self.address.host} answers more than {LARGEST:,} bytes, which are no scores")
+                raise RemoteError(f"{host} did not finish its answer within {limits.answer:.0f} s")
+            if len(content) > self._limits.largest:
+                raise RemoteError(
+                    f"{self.address.host} answers more than {self._limits.largest:,} bytes, which are no scores"
+                )
         text = content.decode(errors="replace")
         try:
             body = json.loads(text)
@@ -182,6 +203,12 @@ class Connection:
 
     def _without_key(self, text: object) -> str:
         return str(text).replace(self._key, "[key]") if self._key else str(text)
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The trusted certificates, read once: that takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def _message(body: object, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The remote engine: any server that speaks TEI's or Cohere's rerank dialect; texts in, raw logits out."""
+"""The remote engine: any rerank server that `probe` knows how to ask; texts in, raw logits out."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plackett.checkpoints.folder import ACTIVATIONS, Checkpoint
 from plackett.engines.base import Parts
 from plackett.engines.remote.connection import Address, Connection
-from plackett.engines.remote.probe import Dialect, find_dialect, nonsense
+from plackett.engines.remote.probe import Server, find_server, read_reply
 from plackett.errors import SettingError
 from plackett.tokenization.batches import TextPairs, WindowedPairs, token_batches
 
@@ -37,9 +37,9 @@ class RemoteEngine:
     token_budget = 1024
     """Pairs that are asked for in one go."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(self, connection: Connection, server: Server) -> None:
         self._connection = connection
-        self._dialect = dialect
+        self._server = server
         self._free = threading.BoundedSemaphore(CONNECTIONS)
 
     def score(self, batch: TextPairs) -> NDArray[np.float32]:
@@ -54,18 +54,13 @@ class RemoteEngine:
     def _parts(self, batch: TextPairs, pairs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The pairs of one query, cut into requests: documents of like length together, which servers pad."""
         sizes = np.array([len(batch.texts[pair][1].encode()) for pair in pairs], np.int64)
-        return [pairs[part] for part in token_batches(sizes, BYTES, self._dialect.most_texts)]
+        return [pairs[part] for part in token_batches(sizes, BYTES, self._server.most_texts)]
 
     def _ask(self, batch: TextPairs, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
         [query, *_], documents = zip(*(batch.texts[pair] for pair in pairs), strict=True)
         with self._free:  # however many threads share this engine
-            reply = self._connection.post(self._dialect.path, self._dialect.question(query, documents))
-        if not reply.good:
-            raise self._connection.refusal(reply)
-        try:
-            return self._dialect.logits(reply.body, len(pairs))
-        except ValueError as error:
-            raise nonsense(self._connection, error) from error
+            reply = self._connection.post(self._server.path, self._server.question(query, documents))
+        return read_reply(self._connection, reply, self._server.logits, len(pairs))
 
 
 def connect(url: str, activation: str | None) -> Parts:
@@ -76,7 +71,7 @@ def connect(url: str, activation: str | None) -> Parts:
     if activation is not None and activation not in ACTIVATIONS:
         raise SettingError.unknown("activation", activation, ACTIVATIONS)
     connection = Connection(Address.parse(url))
-    dialect = find_dialect(connection)
+    server = find_server(connection)
     checkpoint = Checkpoint(
         folder=Path(connection.address.host),
         model_type="",
@@ -87,9 +82,9 @@ def connect(url: str, activation: str | None) -> Parts:
         truncation_side="right",
         pad_id=0,
         token_types=False,
-        server=f"{connection.address.base} {dialect.says}",
+        server=f"{connection.address.base} {server.says}",
     )
-    return Parts(checkpoint, TextTokenizer(), RemoteEngine(connection, dialect))
+    return Parts(checkpoint, TextTokenizer(), RemoteEngine(connection, server))
 
 
 def _by_query(batch: TextPairs) -> list[NDArray[np.int64]]:

@@ -1,22 +1,28 @@
-"""The dialects of rerank servers: how a server wants to be asked, and how its scores are read.
+"""Find out how a server is asked: its dialect, its path, and whether it returns logits.
 
-Two shapes are spoken. TEI takes `texts` and answers `[{index, score}]`; Cohere, Jina, vLLM, Infinity and llama.cpp take
-`documents` and answer `{results: [{index, relevance_score}]}`. What a score is differs more than its shape: a logit, or
-a sigmoid of it, unless the server is asked for logits in words of its own. So a server of the second shape is asked one
-question both ways, and its answers tell.
+TEI is known by its `/info`. The shape of all others is Cohere's, but what their scores are differs: logits, or
+probabilities unless the request asks for logits with a field of the server's own. Such a server is asked the same
+question twice, with all of those fields and without, and the two answers tell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett.dialects import DIALECTS, Dialect, RerankRequest
+from plackett.dialects.cohere import COHERE
+from plackett.dialects.scores import inverse_sigmoid
+from plackett.dialects.tei import TEI
 from plackett.engines.remote.connection import Connection, Reply
 from plackett.errors import RemoteError
 
-RAW = {"raw_scores": True, "use_activation": False}  # Infinity's words and vLLM's
-TEI = {"raw_scores": True, "truncate": True}
+Float = TypeVar("Float", bound=np.floating[Any])
+
+# Every field that makes some server return logits.
+RAW = {name: value for dialect in DIALECTS.values() for name, value in dialect.raw.items()}
 
 TEI_TEXTS = 32  # TEI's own default for texts in a request
 TEXTS = 100  # Cohere counts up to 100 documents as one search
@@ -27,58 +33,57 @@ ANSWERS = ["Cats eat meat: mice, birds and fish.", "The price of steel rose in M
 
 CLOSE = 0.02  # between two answers to the same question, with room for a server that computes in half precision
 
-# The outermost probabilities that are not 1 and 0, in the precision that they are computed in.
-MOST, LEAST = 1 - 2.0**-53, 2.0**-149
-
-LARGEST = float(np.finfo(np.float32).max)
-
 
 @dataclass(frozen=True)
-class Dialect:
-    """How one server is asked: at `path`, with the documents under the key `texts`, and with `words` beside them.
+class Server:
+    """How one server is asked: in a dialect, at a path, with at most `most_texts` documents in a request.
 
-    `probabilities` says that scores are sigmoids of logits. At most `most_texts` go into a request. `says` is what the
-    server tells of its model.
+    `raw` are the fields that ask for logits; without them, its scores are probabilities. `says` is what the server
+    tells of its model.
     """
 
+    dialect: Dialect
     path: str
-    texts: str
-    words: Mapping[str, object]
-    probabilities: bool
+    raw: Mapping[str, object]
     most_texts: int
+    model: str | None = None
     says: str = ""
 
     def question(self, query: str, documents: Sequence[str]) -> dict[str, object]:
         """The body of a request."""
-        return {"query": query, self.texts: list(documents), **self.words}
+        return {**self.dialect.question(RerankRequest.of(query, documents, model=self.model)), **self.raw}
+
+    def scores(self, body: object, count: int) -> NDArray[np.float64]:
+        """The scores of `count` documents as they come, in input order. RemoteError says what is wrong with them."""
+        return self.dialect.scores(body, count)
 
     def logits(self, body: object, count: int) -> NDArray[np.float32]:
-        """The logits of `count` documents in their order, (count,). ValueError says what is wrong with an answer."""
-        scores = read_scores(body, count)
-        return (inverse_sigmoid(scores) if self.probabilities else scores).astype(np.float32)
+        """The logits of `count` documents in input order, (count,). RemoteError says what is wrong with them."""
+        scores = self.scores(body, count)
+        return (scores if self.raw else inverse_sigmoid(scores)).astype(np.float32)
 
 
-def find_dialect(connection: Connection) -> Dialect:
-    """Ask a server what it is. RemoteError where it is no reranker that can be asked."""
+def find_server(connection: Connection) -> Server:
+    """Ask a server what it is. RemoteError if it is no reranker, or none that can be asked."""
     info = connection.get("/info")
     if info.good and isinstance(info.body, dict) and "model_type" in info.body:
         return _tei(connection, info.body)
-    words: dict[str, object] = {"model": connection.address.model} if connection.address.model else {}
+    model = connection.address.model
     for path in connection.address.paths:
-        asked = Dialect(path, "documents", words | RAW, False, TEXTS, f"{path} {connection.address.model or ''}")
-        raw = _ask(connection, asked)
+        server = Server(COHERE, path, RAW, TEXTS, model, f"{path} {model or ''}")
+        raw = _ask(connection, server)
         if raw.status in {400, 422} and "texts" in raw.says:  # TEI without its /info, or a copy of it
-            asked = replace(asked, texts="texts", words=TEI, most_texts=TEI_TEXTS)
-            raw = _ask(connection, asked)
+            server = replace(server, dialect=TEI, raw=TEI.raw, most_texts=TEI_TEXTS, model=None)
+            raw = _ask(connection, server)
         if raw.status not in {404, 405}:
-            return _with_scale(connection, asked, raw)
+            return _with_scale(connection, server, raw)
     raise connection.refusal(raw)
 
 
 def gives_logits(raw: NDArray[np.float64], plain: NDArray[np.float64]) -> bool:
-    """Whether scores asked for raw are logits, given those of the same documents without asking.
+    """Whether scores that were requested as logits are some, given those of a request that did not ask for them.
 
-    They are where they lie outside of [0, 1], or where the others are their sigmoids and differ from them.
+    They are if any is outside of [0, 1], or if the others are their sigmoids and differ from them.
     """
     if raw.min() < 0 or raw.max() > 1:
         return True
@@ -86,90 +91,48 @@ def gives_logits(raw: NDArray[np.float64], plain: NDArray[np.float64]) -> bool:
     return bool(np.abs(sigmoids - plain).max() < CLOSE and np.abs(raw - plain).max() > CLOSE)
 
 
-def read_scores(body: object, count: int) -> NDArray[np.float64]:
-    """The scores of either shape in the order of the documents, (count,). ValueError says what is wrong."""
-    items = body.get("results") if isinstance(body, dict) else body
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("no list of scores")
-    if len(items) != count:
-        raise ValueError(f"{len(items)} scores for {count} documents")
-    scores = np.full(count, np.nan)
-    for item in items:
-        index, score = item.get("index"), item.get("relevance_score", item.get("score"))
-        if type(index) is not int or not 0 <= index < count:
-            raise ValueError(f"the index {index!r} for {count} documents")
-        if not np.isnan(scores[index]):
-            raise ValueError(f"the index {index} twice")
-        if type(score) not in (int, float) or not abs(score) <= LARGEST:
-            raise ValueError(f"the score {str(score)[:40]}, which is no finite number")
-        scores[index] = score
-    return scores
-
-
-def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logits of probabilities. Those of 0 and 1 stay finite, and are ties: what they were is lost."""
-    if probabilities.min() < 0 or probabilities.max() > 1:
-        worst = max(probabilities, key=lambda value: abs(value - 0.5))
-        raise ValueError(f"the score {worst:g}, though its scores lay between 0 and 1 so far")
-    inner = np.clip(probabilities, LEAST, MOST)
-    logits: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
-    return logits
-
-
-def checked_scores(connection: Connection, reply: Reply, count: int) -> NDArray[np.float64]:
-    """`read_scores` of an answer, with a RemoteError that names the server."""
+def read_reply(
+    connection: Connection, reply: Reply, read: Callable[[object, int], NDArray[Float]], count: int
+) -> NDArray[Float]:
+    """What `read` makes of a reply about `count` documents. RemoteError, naming the server, if that is nothing."""
     if not reply.good:
         raise connection.refusal(reply)
     try:
-        return read_scores(reply.body, count)
-    except ValueError as error:
-        raise nonsense(connection, error) from error
+        return read(reply.body, count)
+    except RemoteError as error:
+        raise RemoteError(f"{connection.address.host} answered {error}; is it a rerank server?") from error
 
 
-def nonsense(connection: Connection, error: ValueError) -> RemoteError:
-    """The error for an answer that holds no scores."""
-    return RemoteError(f"{connection.address.host} answered {error}; is it a rerank server?")
-
-
-def _ask(connection: Connection, dialect: Dialect) -> Reply:
-    reply = connection.post(dialect.path, dialect.question(QUESTION, ANSWERS))
+def _ask(connection: Connection, server: Server) -> Reply:
+    reply = connection.post(server.path, server.question(QUESTION, ANSWERS))
     if not reply.good and reply.status not in {400, 404, 405, 422}:
         raise connection.refusal(reply)
     return reply
 
 
-def _with_scale(connection: Connection, asked: Dialect, raw: Reply) -> Dialect:
-    """The dialect as it was asked where `raw`, the answer, holds logits; else one that asks for what is answered."""
-    words = {name: value for name, value in asked.words.items() if name not in RAW}
-    plain = replace(asked, words=words, probabilities=True)
-    answered = checked_scores(connection, _ask(connection, plain), len(ANSWERS))
-    if raw.good:  # Cohere takes no words but its own
-        scores = checked_scores(connection, raw, len(ANSWERS))
-        if raw.server == "llama.cpp" or gives_logits(scores, answered):
-            return asked
-    return _within(connection, plain, answered)
+def _with_scale(connection: Connection, server: Server, raw: Reply) -> Server:
+    """The server as it was asked if `raw`, its reply, holds logits; otherwise one that returns probabilities."""
+    plain = replace(server, raw={})
+    reply = _ask(connection, plain)
+    scores = read_reply(connection, reply, plain.scores, len(ANSWERS))
+    if raw.good:  # Cohere refuses the fields that ask for logits
+        logits = read_reply(connection, raw, server.scores, len(ANSWERS))
+        if raw.server == "llama.cpp" or gives_logits(logits, scores):
+            return server
+    read_reply(connection, reply, plain.logits, len(ANSWERS))
+    return plain
 
 
-def _within(connection: Connection, dialect: Dialect, scores: NDArray[np.float64]) -> Dialect:
-    try:
-        inverse_sigmoid(scores)
-    except ValueError as error:
-        raise nonsense(connection, error) from error
-    return dialect
-
-
-def _tei(connection: Connection, info: Mapping[str, object]) -> Dialect:
+def _tei(connection: Connection, info: Mapping[str, object]) -> Server:
     kind = info["model_type"]
     if not isinstance(kind, dict) or "reranker" not in kind:
         found = ", ".join(kind) if isinstance(kind, dict) else str(kind)
         raise RemoteError(f"{connection.address.host} serves a model of type {found}, which is no reranker")
     most = info.get("max_client_batch_size")
-    path = connection.address.paths[-1]
-    return Dialect(
-        path,
-        "texts",
+    return Server(
         TEI,
-        False,
+        connection.address.paths[-1],
+        TEI.raw,
         most if isinstance(most, int) and most > 0 else TEI_TEXTS,
-        f"{info.get('model_id')} {info.get('model_sha')} {info.get('model_dtype')}",
+        says=f"{info.get('model_id')} {info.get('model_sha')} {info.get('model_dtype')}",
     )

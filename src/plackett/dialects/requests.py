@@ -1,0 +1,215 @@
+"""Read and write requests: one set of rules for all dialects.
+
+A server accepts every field of every dialect. Fields that are null count as absent, a document is a string or an
+object, and fields that have no effect are listed, not refused.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from plackett.dialects.base import RAW, Document, RerankRequest, SpanOptions
+from plackett.errors import RequestError
+
+QUERY = "query"
+DOCUMENTS = ("documents", "texts", "input", "passages")
+RANK_FIELDS = "rank_fields"
+
+TRUNCATE = {"none": False, "end": True, "start": True}  # NIM's words
+SIDES = ("left", "right")
+
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(RerankRequest)}
+
+
+def given_fields(body: object) -> dict[str, object]:
+    """The fields of a request that are not null. RequestError if it is not a JSON object."""
+    if not isinstance(body, dict):
+        raise RequestError("the body must be a JSON object")
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS[0]) -> RerankRequest:
+    """Read a request whose query and documents are in the fields of these names; other dialects' names work too."""
+    given = given_fields(body)
+    key = next((name for name in (documents, *DOCUMENTS) if name in given), documents)
+    for name in (query, key):
+        if name not in given:
+            raise RequestError(f"{name} is missing", field=name)
+    found = _documents(key, given[key], _rank_fields(given))
+    return RerankRequest((passage(query, given[query]).text,), found, **read_options(given, {query, key, RANK_FIELDS}))
+
+
+def read_options(given: Mapping[str, object], used: set[str]) -> dict[str, Any]:
+    """The settings of a request by attribute of `RerankRequest`; `used` are the fields that are read elsewhere."""
+    options: dict[str, Any] = {}
+    for name, (attribute, read) in OPTIONS.items():
+        if name in given and (value := read(name, given[name])) is not None:
+            options.setdefault(attribute, value)
+    ignored = tuple(sorted(given.keys() - used - OPTIONS.keys()))
+    return {**options, "ignored": ignored}
+
+
+def write_options(request: RerankRequest, names: Mapping[str, str]) -> dict[str, object]:
+    """The settings that differ from their defaults; `names` gives the field for each attribute that can be written."""
+    values = {name: getattr(request, attribute) for attribute, name in names.items()}
+    return {name: values[name] for attribute, name in names.items() if values[name] != DEFAULTS[attribute]}
+
+
+def write_request(request: RerankRequest, names: Mapping[str, str], documents: str = DOCUMENTS[0]) -> dict[str, object]:
+    """A request with the query, the texts of the documents, and the settings that differ from their defaults."""
+    return {QUERY: request.queries[0], documents: write_texts(request), **write_options(request, names)}
+
+
+def write_texts(request: RerankRequest) -> list[str]:
+    """The texts of the documents."""
+    return [document.text for document in request.documents]
+
+
+def text(name: str, value: object) -> str:
+    """A string that can be encoded."""
+    if not isinstance(value, str):
+        raise RequestError(f"{name} must be a string", field=name)
+    _check_encodable(name, value)
+    return value
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """A list of strings, or one string."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list):
+        raise RequestError(f"{name} must be a list of strings", field=name)
+    if not items:
+        raise RequestError(f"{name} is empty", field=name, status=400)
+    return tuple(text(f"{name}[{index}]", item) for index, item in enumerate(items))
+
+
+def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> Document:
+    """A string, or an object of which `rank_fields` are read in their order."""
+    if isinstance(value, str):
+        return Document(text(name, value))
+    if not isinstance(value, dict):
+        raise RequestError(f"{name} must be a string or an object", field=name)
+    parts = [value[key] for key in rank_fields if value.get(key) is not None]
+    if not parts:
+        raise RequestError(f"{name} has no text, nor any of {RANK_FIELDS}", field=name)
+    _check_encodable(name, value)
+    words = (part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
+    return Document("\n".join(words), value)
+
+
+def _documents(name: str, value: object, rank_fields: Sequence[str]) -> tuple[Document, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list):
+        raise RequestError(f"{name} must be a list", field=name)
+    if not items:
+        raise RequestError(f"{name} is empty", field=name, status=400)
+    return tuple(passage(f"{name}[{index}]", item, rank_fields) for index, item in enumerate(items))
+
+
+def _rank_fields(given: Mapping[str, object]) -> tuple[str, ...]:
+    return texts(RANK_FIELDS, given[RANK_FIELDS]) if given.get(RANK_FIELDS) else ("text",)
+
+
+def _check_encodable(name: str, value: object) -> None:
+    """Refuse half characters (lone surrogates), and objects that cannot be returned as JSON."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+        else:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise RequestError(f"{name} holds characters or numbers that JSON cannot carry", field=name) from None
+
+
+# The settings, by the name of their field.
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} must be true or false", field=name)
+    return value
+
+
+def _whole(least: int) -> Callable[[str, object], int]:
+    def read(name: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise RequestError(f"{name} must be a whole number from {least} up", field=name)
+        return value
+
+    return read
+
+
+def _tokens(name: str, value: object) -> int | None:
+    """A number of tokens. vLLM writes 0, and for the whole pair -1, for the model's own limit."""
+    return max(0, _whole(-1)(name, value)) or None
+
+
+def _integer(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RequestError(f"{name} must be a whole number", field=name)
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise RequestError(f"{name} must be a number", field=name)
+    return number
+
+
+def _raw_if(wanted: bool) -> Callable[[str, object], str | None]:
+    return lambda name, value: RAW if _flag(name, value) is wanted else None
+
+
+def _truncate(name: str, value: object) -> bool:
+    if isinstance(value, str) and value.lower() in TRUNCATE:
+        return TRUNCATE[value.lower()]
+    return _flag(name, value)
+
+
+def _side(name: str, value: object) -> str:
+    side = value.lower() if isinstance(value, str) else ""
+    if side not in SIDES:
+        raise RequestError(f"{name} must be {' or '.join(SIDES)}", field=name)
+    return side
+
+
+def _spans(name: str, value: object) -> SpanOptions | None:
+    """Cohere's `{mode, threshold, max_spans}`."""
+    given = given_fields(value) if isinstance(value, dict) else {}
+    mode = given.get("mode")
+    if mode not in ("enabled", "disabled"):
+        raise RequestError(f"{name}.mode must be enabled or disabled", field=name)
+    threshold = _number(f"{name}.threshold", given.get("threshold", SpanOptions.threshold))
+    most = _whole(1)(f"{name}.max_spans", given["max_spans"]) if "max_spans" in given else None
+    return SpanOptions(threshold, most) if mode == "enabled" else None
+
+
+# Field -> (attribute of RerankRequest, its reader). Of two fields for one attribute, the first one here counts.
+OPTIONS: Mapping[str, tuple[str, Callable[[str, object], object]]] = {
+    "model": ("model", text),
+    "top_n": ("top_n", _whole(1)),
+    "top_k": ("top_n", _whole(1)),
+    "min_score": ("min_score", _number),
+    "return_documents": ("return_documents", _flag),
+    "return_text": ("return_documents", _flag),
+    "return_input": ("return_documents", _flag),
+    "raw_scores": ("activation", _raw_if(True)),
+    "use_activation": ("activation", _raw_if(False)),
+    "activation": ("activation", text),
+    "truncate": ("truncate", _truncate),
+    "truncation": ("truncate", _truncate),
+    "truncation_side": ("truncation_side", _side),
+    "truncation_direction": ("truncation_side", _side),
+    "truncate_prompt_tokens": ("max_tokens", _tokens),
+    "max_tokens_per_doc": ("max_tokens_per_doc", _tokens),
+    "max_tokens_per_query": ("max_tokens_per_query", _tokens),
+    "relevant_spans": ("relevant_spans", _spans),
+    "instruction": ("instruction", text),
+    "priority": ("priority", _integer),
+}

@@ -1,0 +1,103 @@
+"""Build responses: the order and the numbers of every dialect, and the reply and error that most of them share.
+
+The shared reply has the fields of Cohere, Jina, vLLM, Infinity and llama.cpp at once, and the shared error those of
+their clients.
+"""
+
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from plackett.dialects.base import Answer, Document, Problem, RerankRequest
+from plackett.ranking import stable_order
+
+SEARCH_UNIT = 100  # documents that Cohere bills as one search
+LONGEST = 1000  # characters of an error message
+
+ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def best_first(request: RerankRequest, answer: Answer) -> list[int]:
+    """Indices of the documents to return; equal logits keep the input order."""
+    order = stable_order(answer.logits)
+    if request.min_score is not None:
+        order = order[answer.scores[order] >= request.min_score]
+    return [int(index) for index in order[: request.top_n]]
+
+
+def number(score: np.floating[Any]) -> float:
+    """The score as the shortest decimal that reads back the same, in its own precision."""
+    return float(str(score))
+
+
+def whole_document(document: Document) -> object:
+    """The object that the document came in, or one with its text."""
+    return {"text": document.text} if document.source is None else document.source
+
+
+def plain_document(document: Document) -> object:
+    """The text of the document."""
+    return document.text
+
+
+def result_items(
+    request: RerankRequest,
+    answer: Answer,
+    *,
+    score: str = "relevance_score",
+    document: str = "document",
+    shown: Callable[[Document], object] = whole_document,
+) -> list[dict[str, object]]:
+    """One item for each document, best first; `score` and `document` name its fields, `shown` gives the latter."""
+    items: list[dict[str, object]] = []
+    for index in best_first(request, answer):
+        item: dict[str, object] = {"index": index, score: number(answer.scores[index])}
+        if request.return_documents:
+            item[document] = shown(request.documents[index])
+        items.append(item)
+    return items
+
+
+def usage(answer: Answer) -> dict[str, int]:
+    """Tokens, under OpenAI's names."""
+    return {"prompt_tokens": answer.tokens, "completion_tokens": 0, "total_tokens": answer.tokens}
+
+
+def shared_reply(request: RerankRequest, answer: Answer, items: list[dict[str, object]]) -> dict[str, object]:
+    """A reply with `results` that serves the clients of all dialects whose requests hold `documents`."""
+    units = ceil(len(request.documents) / SEARCH_UNIT)
+    return {
+        "id": answer.id,
+        "object": "rerank",
+        "created": answer.created,
+        "model": answer.model,
+        "results": items,
+        "usage": usage(answer),
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"search_units": units},
+            "tokens": {"input_tokens": answer.tokens, "output_tokens": 0},
+        },
+    }
+
+
+def documents_reply(
+    request: RerankRequest, answer: Answer, *, shown: Callable[[Document], object] = whole_document
+) -> dict[str, object]:
+    """The shared reply with `result_items`."""
+    return shared_reply(request, answer, result_items(request, answer, shown=shown))
+
+
+def shared_error(problem: Problem) -> dict[str, object]:
+    """An error for clients that read `message` (Cohere), `detail` (Jina) or `error.message` (OpenAI)."""
+    message = problem.message[:LONGEST]
+    kind = ERROR_TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
+    error = {"message": message, "type": kind, "param": problem.field or None, "code": problem.status}
+    return {"id": problem.id, "message": message, "detail": message, "error": error}

@@ -1,0 +1,61 @@
+"""Read the scores in a server's response, whatever their shape. RemoteError says what is wrong with them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.errors import RemoteError
+
+LISTS = ("results", "data", "rankings")
+SCORES = ("relevance_score", "score", "logit")
+
+# The outermost probabilities that are not 1 and 0, in the precision that they are computed in.
+MOST, LEAST = 1 - 2.0**-53, 2.0**-149
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_scores(body: object, count: int) -> NDArray[np.float64]:
+    """The scores of items such as `{index, score}`, in a list or under a name of `LISTS`, in input order, (count,)."""
+    items = _list(body, count)
+    scores = np.full(count, np.nan)
+    for item in items:
+        if not isinstance(item, dict):
+            raise RemoteError("no list of scores")
+        index = item.get("index")
+        if type(index) is not int or not 0 <= index < count:
+            raise RemoteError(f"the index {repr(index)[:40]} for {count} documents")
+        if not np.isnan(scores[index]):
+            raise RemoteError(f"the index {index} twice")
+        scores[index] = finite(next((item[name] for name in SCORES if name in item), None))
+    return scores
+
+
+def read_numbers(body: object, count: int) -> NDArray[np.float64]:
+    """The scores of a list of numbers, (count,)."""
+    return np.array([finite(item) for item in _list(body, count)], np.float64)
+
+
+def finite(score: object) -> float:
+    """A score that float32 can hold."""
+    if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= LARGEST:
+        raise RemoteError(f"the score {str(score)[:40]}, which is no finite number")
+    return float(score)
+
+
+def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logits of probabilities. Those of 0 and 1 are finite, and ties: the logits they came from are lost."""
+    if probabilities.min() < 0 or probabilities.max() > 1:
+        worst = max(probabilities, key=lambda value: abs(value - 0.5))
+        raise RemoteError(f"the score {worst:g}, though its scores lay between 0 and 1 so far")
+    inner = np.clip(probabilities, LEAST, MOST)
+    logits: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
+    return logits
+
+
+def _list(body: object, count: int) -> list[object]:
+    items = next((body[name] for name in LISTS if name in body), None) if isinstance(body, dict) else body
+    if not isinstance(items, list):
+        raise RemoteError("no list of scores")
+    if len(items) != count:
+        raise RemoteError(f"{len(items)} scores for {count} documents")
+    return items

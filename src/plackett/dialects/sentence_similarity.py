@@ -1,0 +1,52 @@
+"""Hugging Face sentence similarity: `inputs` of a sentence and others in, a bare list of scores in input order out."""
+
+from collections.abc import Mapping
+
+from plackett.dialects.base import Answer, Dialect, Problem, RerankRequest
+from plackett.dialects.requests import given_fields, read_request, write_texts
+from plackett.dialects.responses import LONGEST, number
+from plackett.dialects.scores import read_numbers
+from plackett.errors import RequestError
+
+SOURCE, SENTENCES = "source_sentence", "sentences"
+
+
+def recognises(body: Mapping[str, object]) -> bool:
+    """Whether `inputs` is an object."""
+    return isinstance(body.get("inputs"), dict)
+
+
+def parse(body: object) -> RerankRequest:
+    """Read a request; the other fields of the body are those of any dialect."""
+    given = given_fields(body)
+    inputs = given.pop("inputs", None)
+    if not isinstance(inputs, dict):
+        raise RequestError("inputs must be an object", field="inputs")
+    return read_request({**given, **inputs}, query=SOURCE, documents=SENTENCES)
+
+
+def reply(_request: RerankRequest, answer: Answer) -> object:
+    """All scores in input order."""
+    return [number(score) for score in answer.scores]
+
+
+def error(problem: Problem) -> dict[str, object]:
+    """A string."""
+    return {"error": problem.message[:LONGEST]}
+
+
+def question(request: RerankRequest) -> dict[str, object]:
+    """A request for one query."""
+    return {"inputs": {SOURCE: request.queries[0], SENTENCES: write_texts(request)}}
+
+
+SENTENCE_SIMILARITY = Dialect(
+    name="sentence_similarity",
+    paths=("/",),
+    recognises=recognises,
+    parse=parse,
+    reply=reply,
+    error=error,
+    question=question,
+    scores=read_numbers,
+)

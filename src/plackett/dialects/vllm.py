@@ -1,0 +1,37 @@
+"""vLLM's `/rerank`: Cohere's shape with token limits. `top_n: 0` stands for all documents."""
+
+from functools import partial
+
+from plackett.dialects.base import Dialect, RerankRequest
+from plackett.dialects.requests import given_fields, read_request, write_request
+from plackett.dialects.responses import documents_reply, shared_error
+from plackett.dialects.scores import read_scores
+
+NAMES = {
+    "model": "model",
+    "top_n": "top_n",
+    "max_tokens": "truncate_prompt_tokens",
+    "truncation_side": "truncation_side",
+    "max_tokens_per_doc": "max_tokens_per_doc",
+    "max_tokens_per_query": "max_tokens_per_query",
+    "instruction": "instruction",
+    "priority": "priority",
+}
+
+
+def parse(body: object) -> RerankRequest:
+    """Read a request without a `top_n` of 0."""
+    given = given_fields(body)
+    return read_request({name: value for name, value in given.items() if (name, value) != ("top_n", 0)})
+
+
+VLLM = Dialect(
+    name="vllm",
+    paths=("/rerank", "/v1/rerank", "/v2/rerank", "/invocations"),
+    parse=parse,
+    reply=documents_reply,
+    error=shared_error,
+    question=partial(write_request, names=NAMES),
+    raw={"use_activation": False},
+    scores=read_scores,
+)

@@ -1,0 +1,65 @@
+"""vLLM's `/score`: two sides of texts in, one score for each pair out, in input order.
+
+One text on the left is paired with every text on the right; otherwise both sides are of the same length.
+"""
+
+from collections.abc import Mapping
+
+from plackett.dialects.base import Answer, Dialect, Document, RerankRequest
+from plackett.dialects.requests import given_fields, read_options, texts, write_options, write_texts
+from plackett.dialects.responses import number, shared_error, usage
+from plackett.dialects.scores import read_scores
+from plackett.errors import RequestError
+
+SIDES = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
+NAMES = {
+    "model": "model",
+    "max_tokens": "truncate_prompt_tokens",
+    "truncation_side": "truncation_side",
+    "max_tokens_per_doc": "max_tokens_per_doc",
+    "max_tokens_per_query": "max_tokens_per_query",
+    "instruction": "instruction",
+    "priority": "priority",
+}
+
+
+def recognises(body: Mapping[str, object]) -> bool:
+    """Whether a request holds the left side."""
+    return any(body.get(left) is not None for left, _ in SIDES)
+
+
+def parse(body: object) -> RerankRequest:
+    """Read two sides. RequestError if their lengths do not fit."""
+    given = given_fields(body)
+    sides = next((names for names in SIDES if names[0] in given and names[1] in given), None)
+    if sides is None:
+        raise RequestError(f"the body must have {' or '.join(' and '.join(names) for names in SIDES)}")
+    left, right = (texts(name, given[name]) for name in sides)
+    if len(left) not in (1, len(right)):
+        raise RequestError(f"{sides[0]} must hold one text, or as many as {sides[1]}", field=sides[0], status=400)
+    return RerankRequest(left, tuple(map(Document, right)), **read_options(given, {*sides}))
+
+
+def reply(_request: RerankRequest, answer: Answer) -> object:
+    """All scores in input order."""
+    items = [{"index": index, "object": "score", "score": number(score)} for index, score in enumerate(answer.scores)]
+    reply = {"id": answer.id, "object": "list", "created": answer.created, "model": answer.model}
+    return {**reply, "data": items, "usage": usage(answer)}
+
+
+def question(request: RerankRequest) -> dict[str, object]:
+    """A request with two lists."""
+    return {"queries": list(request.queries), "documents": write_texts(request), **write_options(request, NAMES)}
+
+
+VLLM_SCORE = Dialect(
+    name="vllm_score",
+    paths=("/score", "/v1/score"),
+    recognises=recognises,
+    parse=parse,
+    reply=reply,
+    error=shared_error,
+    question=question,
+    raw={"use_activation": False},
+    scores=read_scores,
+)
