@@ -25,7 +25,7 @@ from plackett.checkpoints import bundled as embedded
 from plackett.data.rows import read_lists
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import usage
-from plackett.publishing.facts import read_facts
+from plackett.publishing.storage import read_facts
 from plackett.retrieval.sources import Sources
 from plackett.training.recipe import read_recipe
 from plackett.workflows.calibrate import CalibrationSettings, calibrate

@@ -23,7 +23,7 @@ from plackett.evaluation.comparison import Comparison, compare_run
 from plackett.evaluation.report import figures, table
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import evaluation_facts
-from plackett.publishing.facts import add_evaluations, read_facts
+from plackett.publishing.storage import add_evaluations, read_facts
 from plackett.ranking import by_query, judged_only
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.hard_negatives import BM25

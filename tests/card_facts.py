@@ -2,17 +2,7 @@
 
 from dataclasses import replace
 
-from plackett.publishing.facts import (
-    Evaluation,
-    Facts,
-    Lists,
-    Measured,
-    Model,
-    Sample,
-    Spread,
-    Training,
-    Usage,
-)
+from plackett.facts import Evaluation, Facts, Lists, Measured, Model, Sample, Spread, Training, Usage
 
 REVISION = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
 SAMPLES = tuple(Sample(f"what is {n}?", ("so it is", "not so"), (1.0, 0.0), 2) for n in range(3))

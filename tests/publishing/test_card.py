@@ -11,17 +11,11 @@ from markdown_it import MarkdownIt
 
 from card_facts import BARE, FACTS, HELD_OUT, MODEL, MS_MARCO, REFERENCE, REFERENCE_TABLE, REVISION, TRAINING
 from plackett.data.nanobeir import NAMES
+from plackett.facts import CalibrationFacts, EngineFacts, Sample, Usage
 from plackett.losses import LOSSES
 from plackett.publishing.card import cell, render
 from plackett.publishing.citations import LOSS_PAPERS, NAMED_PAPERS, entries, papers
-from plackett.publishing.facts import (
-    CalibrationFacts,
-    EngineFacts,
-    Sample,
-    Usage,
-    dump_facts,
-    read_facts,
-)
+from plackett.publishing.storage import dump_facts, read_facts
 
 
 def section(card, heading):

@@ -12,18 +12,10 @@ import transformers
 
 from card_facts import FACTS, HELD_OUT
 from plackett import CheckpointError, CrossEncoder
+from plackett.facts import CalibrationFacts, Development, EngineFacts
 from plackett.publishing.card import render
 from plackett.publishing.collect import described, lists_facts, usage
-from plackett.publishing.facts import (
-    CalibrationFacts,
-    Development,
-    EngineFacts,
-    add_engine,
-    add_evaluations,
-    dump_facts,
-    read_facts,
-    write_facts,
-)
+from plackett.publishing.storage import add_engine, add_evaluations, dump_facts, read_facts, write_facts
 from plackett.records import LabeledList
 from plackett.training.sampling import Part
 from plackett.workflows.train import train as run_recipe

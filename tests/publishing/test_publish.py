@@ -18,8 +18,8 @@ from plackett.checkpoints.hub import find_file
 from plackett.data.nanobeir import read_nanobeir
 from plackett.publishing.card import render, write_card
 from plackett.publishing.collect import described, usage
-from plackett.publishing.facts import read_facts
 from plackett.publishing.publish import publish
+from plackett.publishing.storage import read_facts
 from plackett.workflows.export import export
 from plackett.workflows.info import read_info
 from plackett.workflows.train import train as run_recipe

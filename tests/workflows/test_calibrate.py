@@ -23,8 +23,8 @@ from plackett.calibration.report import PICTURE, table
 from plackett.calibration.thresholds import Target
 from plackett.checkpoints.calibrations import FILE, parameters_of, read_calibration
 from plackett.publishing.card import render
-from plackett.publishing.facts import read_facts
 from plackett.publishing.publish import publish
+from plackett.publishing.storage import read_facts
 from plackett.records import Collection, Qrel
 from plackett.workflows.calibrate import CalibrationSettings, Sources, calibrate
 from tiny import PAIRS

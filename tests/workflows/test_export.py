@@ -30,7 +30,7 @@ from plackett.engines.torch.weights import FAMILIES, read_weights
 from plackett.models.classifier import load_model
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, usage
-from plackett.publishing.facts import read_facts
+from plackett.publishing.storage import read_facts
 from plackett.workflows.export import export
 from tiny import DOCUMENTS, PAIRS, POSITIONS, QUERY, random_batch, unsettle
 

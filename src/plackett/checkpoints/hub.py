@@ -19,6 +19,7 @@ PICKLES: Patterns = ("pytorch_model*.bin",)
 
 # hf://datasets/OWNER/NAME[@REVISION]/FILE, as in fsspec; a revision is a branch, a tag, a commit or refs/pr/1.
 _ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/(.+)")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def download(name: str, revision: str | None, *, local_files_only: bool, files: Sequence[Patterns] = WEIGHTS) -> Path:
@@ -196,3 +197,8 @@ def without_tokens(text: str) -> str:
         if token and token.strip():
             text = text.replace(token.strip(), "[token]")
     return text
+
+
+def is_hub_id(name: str) -> bool:
+    """Return whether a name has the form owner/name."""
+    return _HUB_ID.fullmatch(name) is not None

@@ -6,8 +6,8 @@ from plackett._extras import lazily
 
 if TYPE_CHECKING:
     from plackett.publishing.card import write_card
-    from plackett.publishing.facts import Facts, read_facts
+    from plackett.publishing.storage import read_facts
 
-__all__ = ["Facts", "read_facts", "write_card"]
+__all__ = ["read_facts", "write_card"]
 
-__getattr__ = lazily(__name__, {"Facts": "facts", "read_facts": "facts", "write_card": "card"})
+__getattr__ = lazily(__name__, {"read_facts": "storage", "write_card": "card"})

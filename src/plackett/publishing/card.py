@@ -14,8 +14,10 @@ import jinja2
 import yaml
 
 from plackett._files import whole_file
+from plackett.checkpoints.hub import is_hub_id
+from plackett.facts import Evaluation, Facts, Lists, Training, Usage
 from plackett.publishing.citations import papers
-from plackett.publishing.facts import Evaluation, Facts, Lists, Training, Usage, is_hub_id, read_facts, write_facts
+from plackett.publishing.storage import read_facts, write_facts
 
 SIGNIFICANT = 0.05
 FOLDED = 100  # rows of the training log beyond which it is folded away

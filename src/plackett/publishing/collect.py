@@ -19,12 +19,11 @@ from transformers import TrainingArguments
 from plackett.calibration.fitting import Calibrated
 from plackett.checkpoints.calibrations import method_of, parameters_of
 from plackett.checkpoints.folder import find_folder, has_weights, read_checkpoint, weights_of
-from plackett.checkpoints.hub import commit_of, parse_hub_file
+from plackett.checkpoints.hub import commit_of, is_hub_id, parse_hub_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation.comparison import Comparison, mean_of
 from plackett.evaluation.sentence_transformers import CUTOFF, Metrics
-from plackett.losses import LOSSES
-from plackett.publishing.facts import (
+from plackett.facts import (
     FILE,
     CalibrationFacts,
     Development,
@@ -37,9 +36,9 @@ from plackett.publishing.facts import (
     Spread,
     Training,
     Usage,
-    is_hub_id,
-    read_facts,
 )
+from plackett.losses import LOSSES
+from plackett.publishing.storage import read_facts
 from plackett.ranking import judged_only
 from plackett.records import HELD_OUT, NOWHERE, Collection, LabeledList, Origin
 from plackett.training.recipe import OF_THE_MACHINE, Recipe, short_paths

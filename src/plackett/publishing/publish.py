@@ -10,11 +10,12 @@ import numpy as np
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
 from plackett.checkpoints.calibrations import parameters_of, read_calibration
-from plackett.checkpoints.hub import check_inside, hub_error
+from plackett.checkpoints.hub import check_inside, hub_error, is_hub_id
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, HubError, SettingError
+from plackett.facts import FILE, Facts
 from plackett.publishing.card import render
-from plackett.publishing.facts import FILE, Facts, dump_facts, is_hub_id, read_facts
+from plackett.publishing.storage import dump_facts, read_facts
 from plackett.training.recipe import without_paths
 
 # What a folder of weights may hold beside a checkpoint: hidden files, half of a training, pickles.

@@ -19,9 +19,10 @@ from plackett.evaluation.comparison import (
 )
 from plackett.evaluation.html_report import page
 from plackett.evaluation.report import csv_text, figures, table
+from plackett.facts import Facts
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import evaluation_facts
-from plackett.publishing.facts import Facts, add_evaluations, read_facts
+from plackett.publishing.storage import add_evaluations, read_facts
 from plackett.ranking import judged_only
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.reranking import rerank

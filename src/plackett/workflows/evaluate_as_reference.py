@@ -13,7 +13,7 @@ from plackett.evaluation.sentence_transformers import (
 )
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import reference_facts
-from plackett.publishing.facts import add_evaluations, read_facts
+from plackett.publishing.storage import add_evaluations, read_facts
 from plackett.retrieval.sources import Sources
 from plackett.workflows.evaluate import Outputs, write_json
 

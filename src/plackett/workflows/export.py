@@ -30,10 +30,11 @@ from plackett.engines.torch.weights import FAMILIES, EncoderWeights, read_weight
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.evaluation.agreement import TOP, agreement
 from plackett.evaluation.comparison import evaluate
+from plackett.facts import FILE, EngineFacts, Facts
 from plackett.models.classifier import Reranker, load_model
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, usage
-from plackett.publishing.facts import FILE, EngineFacts, Facts, add_engine, read_facts
+from plackett.publishing.storage import add_engine, read_facts
 from plackett.records import Collection
 from plackett.retrieval.reranking import Candidates
 from plackett.retrieval.sources import read_one

@@ -18,6 +18,7 @@ from plackett.engines.base import EngineSettings
 from plackett.engines.hardware import usable_threads
 from plackett.engines.loading import ENGINES, automatic
 from plackett.errors import CheckpointError
+from plackett.facts import FILE
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
 
@@ -127,7 +128,7 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
         yield "exports", "none"
-    yield "facts", "plackett.json" if contents.facts else "none: plackett card CHECKPOINT writes them"
+    yield "facts", FILE if contents.facts else "none: plackett card CHECKPOINT writes them"
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -163,5 +164,5 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         max_length=checkpoint.max_length,
         activation=checkpoint.activation,
         exports=tuple(Export(*key, EXPORTS[key][0]) for key in exports_of(checkpoint.folder)),
-        facts=(checkpoint.folder / "plackett.json").is_file(),
+        facts=(checkpoint.folder / FILE).is_file(),
     )

@@ -15,7 +15,7 @@ from plackett.evaluation.comparison import (
 )
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import evaluation_facts, trained, usage
-from plackett.publishing.facts import add_evaluations
+from plackett.publishing.storage import add_evaluations
 from plackett.records import HELD_OUT, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
 from plackett.training.recipe import read_recipe

@@ -1,0 +1,57 @@
+"""Read and write `plackett.json`, the file of a checkpoint that holds its facts.
+
+Training writes the file; evaluation, export and calibration add to it. Its fields are those of `plackett.facts`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from plackett._files import whole_file
+from plackett.errors import CheckpointError
+from plackett.facts import FILE, SCHEMA, EngineFacts, Evaluation, Facts
+
+_FACTS = TypeAdapter(Facts)
+
+
+def read_facts(folder: Path) -> Facts:
+    """Return the facts of a checkpoint. Raises CheckpointError if it has none, or those of a newer Plackett."""
+    path = folder / FILE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no {FILE}, the facts of its card; write one: plackett card {folder}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
+            raise CheckpointError(
+                f"{path} has schema {values['schema']}, but this Plackett reads {SCHEMA}: install a newer one"
+            )
+        return _FACTS.validate_python(values)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read; delete it and write another: {error}") from error
+
+
+def write_facts(folder: Path, facts: Facts) -> None:
+    """Write the facts beside the weights, whole or not at all. Equal facts give equal bytes."""
+    with whole_file(folder / FILE) as stream:
+        stream.write(dump_facts(facts))
+
+
+def dump_facts(facts: Facts) -> str:
+    """Return the content of `plackett.json`."""
+    return _FACTS.dump_json(facts, indent=2).decode() + "\n"
+
+
+def add_evaluations(facts: Facts, evaluations: Sequence[Evaluation]) -> Facts:
+    """Return the facts with these evaluations; they replace older ones of the same collection and depth."""
+    new = {(item.collection, item.depth): item for item in evaluations}
+    old = {(item.collection, item.depth): item for item in facts.evaluations}
+    return replace(facts, evaluations=tuple((old | new).values()))
+
+
+def add_engine(facts: Facts, engine: EngineFacts) -> Facts:
+    """Return the facts with this engine; it replaces an older one of the same file and precision."""
+    engines = {(item.file, item.precision): item for item in (*facts.engines, engine)}
+    return replace(facts, engines=tuple(engines.values()))
