@@ -22,52 +22,52 @@ docs: $(INSTALLED)  ## run the code that stands in the README
 	$(BIN)/python -m pytest tests/test_docs.py
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
-	$(BIN)/python benchmarks/inference_speed.py $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
+	$(BIN)/python -m benchmarks.speed.run $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
 
 small:  ## what an installation without extras costs: megabytes, the time of an import and of a first score
 	rm -rf $(VENV)-small
 	$(PYTHON) -m venv $(VENV)-small
 	$(VENV)-small/bin/python -m pip install --quiet .
-	$(PYTHON) benchmarks/small_install.py $(VENV)-small
+	$(PYTHON) -m benchmarks.small_install.run $(VENV)-small
 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
-	$(BIN)/python benchmarks/train_speed.py --rounds 3 --steps 2
+	$(BIN)/python -m benchmarks.train_speed.run --rounds 3 --steps 2
 
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
-	$(BIN)/python benchmarks/losses.py $(or $(WORK),/tmp/plackett-bench)
+	$(BIN)/python -m benchmarks.losses.run $(or $(WORK),/tmp/plackett-bench)
 
 DEFAULT = $(or $(WORK),/tmp/plackett-default)
 
 default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about two hours
-	$(BIN)/python benchmarks/default_model.py $(DEFAULT)
-	$(BIN)/python benchmarks/default_quality.py $(DEFAULT)/plackett-default-0 --card
-	$(BIN)/python benchmarks/default_page.py
-	$(BIN)/python benchmarks/default_model.py $(DEFAULT) --ship
+	$(BIN)/python -m default_model.make $(DEFAULT)
+	$(BIN)/python -m default_model.evaluate $(DEFAULT)/plackett-default-0 --card
+	$(BIN)/python -m default_model.page
+	$(BIN)/python -m default_model.make $(DEFAULT) --ship
 
 default-seeds: default-model  ## it with two other seeds, and all three on the development sets, three hours more
-	$(BIN)/python benchmarks/default_model.py $(DEFAULT) --seed 1
-	$(BIN)/python benchmarks/default_model.py $(DEFAULT) --seed 2
-	$(BIN)/python benchmarks/default_development.py $(DEFAULT)/plackett-default-[0-2] \
-		--output benchmarks/results/default_development.json
-	$(BIN)/python benchmarks/default_page.py
+	$(BIN)/python -m default_model.make $(DEFAULT) --seed 1
+	$(BIN)/python -m default_model.make $(DEFAULT) --seed 2
+	$(BIN)/python -m default_model.development $(DEFAULT)/plackett-default-[0-2] \
+		--output default_model/results/development.json
+	$(BIN)/python -m default_model.page
 
 # Seed 1, whose results are committed.
 CURVE = $(or $(WORK),/tmp/plackett-curve)
-ON_DL19 = $(BIN)/python benchmarks/default_quality.py --only 'TREC DL 2019'
+ON_DL19 = $(BIN)/python -m default_model.evaluate --only 'TREC DL 2019'
 
 default-curve: $(INSTALLED)  ## less training, fewer layers, the card's recipe; needs PLACKETT_DATA, about 4 hours
-	$(BIN)/python benchmarks/default_curve.py $(CURVE) --seed 1
+	$(BIN)/python -m default_model.curve $(CURVE) --seed 1
 	$(ON_DL19) $(CURVE)/default-start-4-layers-1 --system 'first stage, 4 layers' \
-		--output benchmarks/results/default_layers_4.json
+		--output default_model/results/layers_4.json
 	$(ON_DL19) $(CURVE)/default-start-3-layers-1 --system 'first stage, 3 layers' \
-		--output benchmarks/results/default_layers_3.json
+		--output default_model/results/layers_3.json
 	$(ON_DL19) $(CURVE)/reference-msmarco-plistmle-1 --system "reference card's recipe" \
-		--output benchmarks/results/default_reference_recipe.json
-	$(BIN)/python benchmarks/published_reranker.py $(CURVE)/published
+		--output default_model/results/reference_recipe.json
+	$(BIN)/python -m default_model.published_reranker $(CURVE)/published
 	$(ON_DL19) $(CURVE)/published --system ms-marco-MiniLM-L-12-v2 \
-		--output benchmarks/results/default_published.json
-	$(BIN)/python benchmarks/default_speed.py $(CURVE)/sizes
-	$(BIN)/python benchmarks/default_page.py
+		--output default_model/results/published.json
+	$(BIN)/python -m default_model.speed $(CURVE)/sizes
+	$(BIN)/python -m default_model.page
 
 # Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
 PEERS = onnx openvino rerankers
@@ -94,7 +94,7 @@ $(VENV)-sentence-transformers-%/.installed:
 	touch $@
 
 sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with FSDP and DeepSpeed, on a CPU; needs a C++ compiler
-	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(BIN)/python -m pytest tests/test_sharding.py
+	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(BIN)/python -m pytest tests/training/test_sharding.py
 
 $(VENV)-deepspeed/.installed: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet setuptools

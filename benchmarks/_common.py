@@ -1,9 +1,71 @@
-"""What Linux tells of the process that asks."""
+"""Peak memory of a process, and result files that record where they were measured.
 
+`speed/peers.py` runs in environments without Plackett, so this module imports only the standard library at its head.
+"""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "sentence-transformers",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
 
 
 def peak_resident() -> int:
-    """Of this process, in MB. Linux's ru_maxrss would begin with that of the process which started this one."""
+    """Return the peak memory of this process in MB.
+
+    Linux only: `ru_maxrss` would start from the memory of the parent process.
+    """
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
+def provenance() -> dict[str, object]:
+    """Return the commit, the processor and the versions that a result was measured with."""
+    from plackett.engines import hardware
+
+    return {
+        "commit": _commit(),
+        "processor": hardware.name(),
+        "instructions": [name for name in hardware.RELEVANT if name in hardware.instructions()],
+        "threads": hardware.usable_threads(),
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def write_result(path: Path, result: Mapping[str, object]) -> dict[str, object]:
+    """Write a result with its provenance to a JSON file, and return both together."""
+    document = {**result, "provenance": provenance()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return document
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

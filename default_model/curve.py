@@ -1,12 +1,12 @@
 """What more training brings the embedded model, what fewer layers cost, and what a published recipe makes of its data.
 
-    PLACKETT_DATA=... python benchmarks/default_curve.py WORK_FOLDER [--seed 0]
+    PLACKETT_DATA=... python -m default_model.curve WORK_FOLDER [--seed 0]
 
 The first stage of the embedded model with fewer steps than it has, each with a learning rate of its own that falls to
 0; that stage cut to its first layers and trained on, its lists holding the teachers' labels; and the reference card's
 recipe, position-weighted ListMLE of judged answers only, on the same MS MARCO queries and the same base. All are
-measured on the development sets of default_development.py. Results stand in benchmarks/results/default_curve.json, .md
-and .png; WORK_FOLDER may be that of default_model.py.
+measured on the development sets of development.py. Results are in default_model/results/curve.json, .md
+and .png; WORK_FOLDER may be that of make.py.
 """
 
 import argparse
@@ -14,14 +14,15 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import default_development as development
-from default_model import MSMARCO, ROOT, TEACHER, settings, train_stage
+from default_model import development
+from default_model.lists import TEACHER
+from default_model.make import MSMARCO, RECIPES, ROOT, settings, train_stage
 from plackett.training.recipe import read_recipe
 from plackett.workflows.train import train as run_recipe
 
-RESULT = Path(__file__).parent / "results" / "default_curve.json"
+RESULT = Path(__file__).parent / "results" / "curve.json"
 STAGE = "default-start"
-RECIPE = ROOT / "recipes" / f"{STAGE}.yaml"
+RECIPE = RECIPES / f"{STAGE}.yaml"
 FEWER_STEPS = (500, 1000)
 LAYERS = (4, 3)
 LAYERS_STEPS = 300

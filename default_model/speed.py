@@ -1,28 +1,26 @@
 """How long rerankers of the sizes that people publish take in our int8: the speed in the plot of the embedded model.
 
-    PLACKETT_DATA=... python benchmarks/default_speed.py WORK_FOLDER [--rounds 9]
+    PLACKETT_DATA=... python -m default_model.speed WORK_FOLDER [--rounds 9]
 
 One query with 100 passages, tokenising included, of encoders that differ in layers and width only. Their weights are
 random: speed does not depend on them. All sizes in turns, in one process; results are medians of the rounds, and stand
-in benchmarks/results/default_speed.json.
+in default_model/results/speed.json.
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
 
 from transformers import BertConfig, BertForSequenceClassification
 
-import checkpoints
-from inference_speed import workload
+from benchmarks import _checkpoints as checkpoints
+from benchmarks._common import write_result
+from benchmarks.speed.run import workload
 from plackett import CrossEncoder
 from plackett.checkpoints.folder import copy_tokenizer, find_folder, write_metadata
-from plackett.engines import hardware as processor
-from plackett.engines.hardware import usable_threads
 
-RESULT = Path(__file__).parent / "results" / "default_speed.json"
+RESULT = Path(__file__).parent / "results" / "speed.json"
 SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (12, 384))  # layers and width
 HEAD = {128: 64, 384: 32}  # width -> the width of a head, as BERT-tiny and MiniLM have it
 
@@ -69,13 +67,11 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
     medians = {name: round(1000 * statistics.median(values), 1) for name, values in seconds.items()}
     document = {
-        "processor": processor.name(),
-        "threads": usable_threads(),
         "documents": len(request["documents"]),
         "rounds": options.rounds,
         "milliseconds": medians,
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(RESULT, document)
     print(RESULT.read_text())
 
 

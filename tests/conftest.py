@@ -3,6 +3,8 @@
 import functools
 import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any hub client is imported: no test asks the network
@@ -13,6 +15,8 @@ import pytest
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint
 from plackett.cli import main
 from tiny import build
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +52,16 @@ def run(
             main()
         output = capsys.readouterr()
         return exit_.value.code or 0, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def module() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`module(name, ...)`: run a module of the repository as a program, from its root."""
+
+    def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", name, *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
     return run

@@ -82,8 +82,24 @@ def test_the_changelog_opens_with_this_version():
     assert latest == version("plackett")
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCUMENTS], ids=lambda path: path.name)
+PAGES = [*DOCUMENTS, *ROOT.glob("*.md"), *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("default_model/**/*.md")]
+REPOSITORY = re.compile(r"https://github\.com/plackett/plackett/(?:blob|tree)/main/")
+
+
+def links(path):
+    prose = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [target.partition("#")[0] for target in re.findall(r"\]\((?!#)([^)\s]+)\)", prose)]
+
+
+@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(path):
-    prose = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", prose):
-        assert (path.parent / target).exists(), target
+    for target in links(path):
+        if REPOSITORY.match(target):
+            assert (ROOT / REPOSITORY.sub("", target)).exists(), target
+        elif not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
+
+
+def test_links_of_the_readme_are_absolute():
+    """The package index shows the README without the files around it."""
+    assert [target for target in links(ROOT / "README.md") if not target.startswith("https://")] == []

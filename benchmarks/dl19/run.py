@@ -1,6 +1,6 @@
 """TREC DL 2019: BM25's nDCG@10 of .5058, and that of all-MiniLM-L6-v2 as a bi-encoder, .6402, by `plackett evaluate`.
 
-    PLACKETT_DATA=... python benchmarks/dl19.py [CHECKPOINT ...]
+    PLACKETT_DATA=... python -m benchmarks.dl19.run [CHECKPOINT ...]
 
 The candidates are BM25's first hundred, the judgements NIST's. The bi-encoder's run (cosine of mean-pooled embeddings)
 is written as a TREC file, and measured beside the checkpoints that are named. Exit code 1 where a figure is not the

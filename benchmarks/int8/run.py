@@ -1,11 +1,11 @@
 """What int8 costs in ranking and brings in speed, of every way that ships, on a checkpoint and lists of yours.
 
-    python benchmarks/int8.py CHECKPOINT LISTS ... [--depth 100] [--rounds 5]
+    python -m benchmarks.int8.run CHECKPOINT LISTS ... [--depth 100] [--rounds 5]
 
 Each engine is exported in fp32 and in int8, and int8 is compared with its own fp32 on the same candidates: nDCG@10,
 Kendall's tau, top-10 overlap, differences of logits. Speed is a ratio of processor times of one thread over the first
 pairs of the first lists: the median of interleaved rounds in one process. LISTS are files of judged lists or BEIR
-folders. Results stand in benchmarks/results/int8.json and int8.md, with the processor that they were measured on.
+folders. Results stand in benchmarks/int8/results/int8.json and int8.md, with the processor that they were measured on.
 """
 
 import argparse
@@ -15,17 +15,17 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import checkpoints
+from benchmarks import _checkpoints as checkpoints
+from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.checkpoints.folder import find_folder
-from plackett.engines import hardware as processor
 from plackett.evaluation.agreement import agreement
 from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection
@@ -132,10 +132,7 @@ def document(checkpoint: str, rows: Sequence[Row], rounds: int) -> dict[str, obj
     """What is committed."""
     return {
         "checkpoint": description(checkpoint),
-        "processor": processor.name(),
-        "instructions": [name for name in processor.RELEVANT if name in processor.instructions()],
         "rounds": rounds,
-        "versions": {name: version(name) for name in ("onnxruntime", "openvino", "nncf")},
         "rows": [asdict(row) for row in rows],
     }
 
@@ -146,13 +143,14 @@ def description(checkpoint: str) -> str:
     return f"{Path(checkpoint).name}: {config['num_hidden_layers']} layers of {config['hidden_size']}"
 
 
-def table(found: Mapping[str, object], rows: Sequence[Row]) -> str:
+def table(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Markdown."""
+    known = found["provenance"]
     lines = [
         "# int8 against fp32",
         "",
-        f"{found['checkpoint']}. {found['processor']} ({', '.join(found['instructions'])}), one thread; "
-        + ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+        f"{found['checkpoint']}. {known['processor']} ({', '.join(known['instructions'])}), one thread; "
+        + ", ".join(f"{name} {known['versions'][name]}" for name in ("onnxruntime", "openvino", "nncf"))
         + ". Speed is int8's, as a ratio to fp32 of the same engine.",
         "",
         "| lists | engine | size, MB | speed | nDCG@10 | tau | top-10 overlap | logits: mean, largest difference |",
@@ -165,7 +163,7 @@ def table(found: Mapping[str, object], rows: Sequence[Row]) -> str:
             f"| {row.speed:.2f} | {row.ndcg[0]:.4f} to {row.ndcg[1]:.4f} | {row.tau:.3f} | {overlap} "
             f"| {row.mean:.3f}, {row.largest:.2f} |"
         )
-    return "\n".join([*lines, "", "Made by `python benchmarks/int8.py`.", ""])
+    return "\n".join([*lines, "", "Made by `python -m benchmarks.int8.run`.", ""])
 
 
 def main() -> None:
@@ -177,9 +175,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     rows = measure(options.checkpoint, options.lists, options.depth, options.rounds)
-    found = document(options.checkpoint, rows, options.rounds)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "int8.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = write_result(RESULTS / "int8.json", document(options.checkpoint, rows, options.rounds))
     (RESULTS / "int8.md").write_text(table(found, rows), encoding="utf-8")
     print(table(found, rows))
 

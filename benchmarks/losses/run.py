@@ -1,15 +1,14 @@
 """Every loss at the same budget on the same real lists: nDCG@10 with confidence intervals.
 
-    PLACKETT_DATA=... python benchmarks/losses.py WORK_FOLDER
+    PLACKETT_DATA=... python -m benchmarks.losses.run WORK_FOLDER
 
 One warm-up teaches the encoder to attend across two texts; every loss then starts from it and sees the same lists in
 the same order for the same number of steps. The default is chosen on the development lists; the test sets are looked at
-once, for the table. Results stand in benchmarks/results/losses.json and losses.md; a run that was stopped goes on.
+once, for the table. Results are in benchmarks/losses/results; a run that was stopped goes on.
 """
 
 import json
 import os
-import platform
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import ir_measures
 import numpy as np
 
+from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.data.rows import read_collection, read_lists
 from plackett.evaluation.comparison import rerank
@@ -146,7 +146,6 @@ def main() -> None:
         train(make_recipe(warm_up), parts, publish=lambda folder, facts: None)
     path = RESULTS / "losses.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    results["hardware"] = f"{os.cpu_count()} cores, {platform.machine()}"
     results["budget"] = (
         f"{LAYERS} layers, {STEPS} steps of 8 lists of 8, rate 5e-5, after {WARM_UP_STEPS} steps of list_softmax"
     )
@@ -158,7 +157,7 @@ def main() -> None:
             settings = recipe(str(work / "start"), folder, loss, STEPS, 5e-5)
             train(make_recipe(settings), parts, publish=lambda folder, facts: None)
         results.setdefault("losses", {})[name] = measure(folder, over)
-        path.write_text(json.dumps(results, indent=2) + "\n")
+        results = write_result(path, results)
         print(name, {key: round(value["nDCG@10"], 4) for key, value in results["losses"][name].items()}, flush=True)
     (RESULTS / "losses.md").write_text(table(results))
 

@@ -1,14 +1,13 @@
 """Peak memory of a training step by list length, with cached gradients and without.
 
-    python benchmarks/memory.py
+    python -m benchmarks.memory.run
 
 One list of so many documents of 512 tokens, two layers of all-MiniLM-L6-v2, micro-batches of 4,096 tokens. Every figure
 is the highest resident memory of a process of its own that trained two steps, less that of one that trained on a list
-of two short documents. Results stand in benchmarks/results/memory.json.
+of two short documents. Results stand in benchmarks/memory/results/memory.json.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,11 +15,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks._common import peak_resident, write_result
 from plackett.records import LabeledList
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
 from plackett.training.trainer import train
-from process import peak_resident
 
 RESULT = Path(__file__).parent / "results" / "memory.json"
 WORDS = 600  # more than 512 tokens
@@ -43,7 +42,7 @@ def step(documents: int, words: int, cached: bool) -> int:
 
 def peak(documents: int, words: int, cached: bool) -> int:
     """As `step`, in a process of its own."""
-    command = [sys.executable, __file__, str(documents), str(words), str(int(cached))]
+    command = [sys.executable, "-m", "benchmarks.memory.run", str(documents), str(words), str(int(cached))]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -55,7 +54,6 @@ def main() -> None:
     floor = peak(2, 2, True)
     runs = [(documents, True) for documents in CACHED] + [(documents, False) for documents in PLAIN]
     results = {
-        "machine": f"{os.cpu_count()} cores",
         "tokens of a document": 512,
         "tokens of a micro-batch": 4096,
         "process without them MB": floor,
@@ -64,9 +62,7 @@ def main() -> None:
             for documents, cached in tqdm(runs, unit="run")
         ],
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
+    print(json.dumps(write_result(RESULT, results), indent=1))
 
 
 if __name__ == "__main__":

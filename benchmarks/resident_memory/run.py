@@ -1,12 +1,12 @@
 """Does memory stop growing? Many ranks of random shapes, and the resident memory of the process along the way.
 
-    python benchmarks/resident_memory.py [torch|onnx|openvino] [--precision P] [--ranks 10000] [--checkpoint FOLDER]
+    python -m benchmarks.resident_memory.run [torch|onnx|openvino] [--precision P] [--ranks 10000] [--checkpoint FOLDER]
 
 Every rank has a random number of documents of random lengths, up to the token limit, so that engines meet thousands of
 shapes: kernels that are compiled for each and kept, and arenas that only grow, show. The plateau is the median between
 10 % and 20 % of the ranks; exit code 1 where the memory is ever more than 10 % above it afterwards. The checkpoint is
 all-MiniLM-L6-v2 under a new head, its first two layers: kernels hang on widths and lengths, not on depth. Results stand
-in benchmarks/results/resident_memory.json, an entry for each engine and precision.
+in benchmarks/resident_memory/results/resident_memory.json, an entry for each engine and precision.
 """
 
 import argparse
@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import checkpoints
+from benchmarks import _checkpoints as checkpoints
+from benchmarks._common import provenance
 from plackett import CrossEncoder
-from plackett.engines import hardware as processor
 
 RESULT = Path(__file__).parent / "results" / "resident_memory.json"
 PAGE = 4096 / 1e6
@@ -68,7 +68,7 @@ def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dic
         "engine": engine,
         "precision": precision or "fp32",
         "ranks": ranks,
-        "processor": processor.name(),
+        "provenance": provenance(),
         "seconds": round(time.perf_counter() - start),
         "plateau MB": round(plateau, 1),
         "highest MB afterwards": round(highest, 1),

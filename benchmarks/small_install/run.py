@@ -1,7 +1,7 @@
 """What an installation without extras costs: its size, the time of an import and that of a first score.
 
-    make small                                       # installs the wheel in an environment of its own, and runs this
-    python benchmarks/small_install.py ENVIRONMENT   # a virtual environment; --json for figures
+    make small                                           # install the wheel in a new environment and measure it
+    python -m benchmarks.small_install.run ENVIRONMENT   # a virtual environment; --json for figures
 
 Sizes are bytes in files, without those of pip and setuptools, which a virtual environment brings. Bytecode is what pip
 compiles while it installs: other installers leave it out. Times are those of whole processes, from their start to

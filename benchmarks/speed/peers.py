@@ -1,7 +1,7 @@
 """One way of reranking as a process of its own: JSON lines in, JSON lines out.
 
-    python inference_peers.py NAME FOLDER            serve
-    python inference_peers.py NAME FOLDER prepare    export what NAME needs, into FOLDER
+    python -m benchmarks.speed.peers NAME FOLDER            serve
+    python -m benchmarks.speed.peers NAME FOLDER prepare    export what NAME needs, into FOLDER
 
 A line in is {"query": str, "documents": [str]}; a line out has "scores" (raw logits), "seconds" (of the call),
 "peak MB" (the largest memory of the process so far) and "version" (of the library). NAME is
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from process import peak_resident
+from benchmarks._common import peak_resident
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
@@ -126,7 +126,7 @@ def _place(folder: Path, place: Path, graph: str) -> None:
 def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
     """Export what is not there."""
     if library == "plackett":
-        import checkpoints
+        from benchmarks import _checkpoints as checkpoints
 
         lists = folder / "calibration.jsonl"
         sys.exit(checkpoints.export(folder, engine, precision, lists if precision == "int8" else None) or 0)

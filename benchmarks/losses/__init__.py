@@ -1,0 +1,1 @@
+"""All losses at the same budget."""

@@ -1,0 +1,1 @@
+"""Size and start-up of an installation without extras."""

@@ -1,0 +1,1 @@
+"""Reranking speed beside other libraries."""

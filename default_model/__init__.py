@@ -1,0 +1,1 @@
+"""The factory of the embedded model: what makes, measures and ships it."""
