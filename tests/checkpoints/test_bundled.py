@@ -14,7 +14,7 @@ from plackett import CheckpointError, CrossEncoder, InputError
 from plackett.checkpoints import bundled as embedded
 from plackett.checkpoints.folder import read_checkpoint
 from plackett.cli import commands
-from plackett.engines.base import FakeEngine
+from plackett.engines.base import FakeEngine, Parts
 
 QUERY = "how many calories in an egg"
 DOCUMENTS = ["Hens lay eggs in a nest.", "A large egg has about 72 calories.", "The capital of France is Paris."]
@@ -243,7 +243,7 @@ def test_no_documents_and_one(run, default):
 def test_a_hundred_thousand_documents_come_back_each_once_and_in_order():
     """The whole path but the forward pass; a document's logit is the sum of its token ids."""
     checkpoint = read_checkpoint(embedded.folder(), activation="identity")
-    encoder = CrossEncoder.from_parts(checkpoint, FakeEngine(lambda ids: float(ids.sum())))
+    encoder = CrossEncoder.from_parts(Parts.of(checkpoint, FakeEngine(lambda ids: float(ids.sum()))))
     documents = [f"{number % 997} {os.fspath('a/b')}" for number in range(100_000)]
     ranked = encoder.rank("numbers", documents)
     assert sorted(item["corpus_id"] for item in ranked) == list(range(100_000))

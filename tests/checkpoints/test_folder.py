@@ -15,14 +15,12 @@ import torch
 import transformers
 
 from plackett import CheckpointError, CrossEncoder, SettingError
+from plackett.checkpoints.activations import ACTIVATIONS, sigmoid, softmax
 from plackett.checkpoints.folder import (
-    ACTIVATIONS,
     copy_tokenizer,
     find_folder,
     read_base,
     read_checkpoint,
-    sigmoid,
-    softmax,
     whole_folder,
     write_metadata,
 )
@@ -262,7 +260,7 @@ def test_a_config_that_is_no_object(folder, content):
 
 def test_an_unknown_activation_can_be_replaced(folder):
     change(folder / "config.json", sentence_transformers={"activation_fn": "torch.nn.modules.activation.Softplus"})
-    with pytest.raises(CheckpointError, match="choose one yourself with activation=: identity, sigmoid"):
+    with pytest.raises(CheckpointError, match="activation=: identity, sigmoid"):
         CrossEncoder(folder)
     assert CrossEncoder(folder, activation="identity").checkpoint.activation == "identity"
 

@@ -1,28 +1,98 @@
-"""Where the exported engines of a checkpoint are: files beside the weights, or in their place.
+"""Engines as data: what each one needs, and which files of a checkpoint it runs.
 
-The names are those of sentence-transformers and optimum, whose backends find them.
+The names of exported files are those of sentence-transformers and optimum, whose backends find them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-# (engine, precision of the file) -> file, and the one that belongs to it.
-EXPORTS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("onnx", "fp32"): ("onnx/model.onnx",),
-    ("onnx", "int8"): ("onnx/model_int8.onnx",),
-    ("openvino", "fp32"): ("openvino/openvino_model.xml", "openvino/openvino_model.bin"),
-    ("openvino", "int8"): ("openvino/openvino_model_int8.xml", "openvino/openvino_model_int8.bin"),
+from plackett.errors import SettingError
+
+STORED_AS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
+"""The precision to compute in -> the precision of the exported file: bf16 is computed from the fp32 file."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """One engine.
+
+    module: has `load(checkpoint, settings) -> Engine`.
+    packages: what it imports; `extra` installs them.
+    precisions: those that it computes in.
+    rank: engines of a lower rank are faster.
+    exports: precision of a file (a value of `STORED_AS`) -> the file, and those that belong to it. An engine without
+        exports runs a checkpoint's weights.
+    export_packages: what exporting in a precision imports; the extra `export` installs them.
+    """
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    extra: str
+    precisions: tuple[str, ...]
+    rank: int
+    exports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    export_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def check(self, precision: str | None) -> None:
+        """Raise SettingError for a precision that this engine does not compute in."""
+        if precision is None or precision in self.precisions:
+            return
+        others = [spec for spec in ENGINES.values() if precision in spec.precisions]
+        known = " or ".join(f"engine={spec.name!r}" for spec in others) or "another engine"
+        stored = STORED_AS.get(precision, precision)
+        exported = next((spec.name for spec in others if stored in spec.exports), None)
+        how = f"plackett export CHECKPOINT --engine {exported} --precision {precision}"
+        hint = f" on the output of {how} --calibration LISTS --output FOLDER" if exported and stored != "fp32" else ""
+        raise SettingError(
+            f"the engine {self.name} computes in {' or '.join(self.precisions)}, not in {precision}; use {known}{hint}"
+        )
+
+
+ENGINES = {
+    spec.name: spec
+    for spec in (
+        EngineSpec(
+            name="torch",
+            module="plackett.engines.torch.engine",
+            packages=("torch", "transformers"),
+            extra="train",
+            precisions=("fp32", "bf16"),
+            rank=0,
+        ),
+        EngineSpec(
+            name="onnx",
+            module="plackett.engines.onnx",
+            packages=("onnxruntime",),
+            extra="train",  # comes with the bare install
+            precisions=("fp32", "int8"),
+            rank=2,
+            exports={"fp32": ("onnx/model.onnx",), "int8": ("onnx/model_int8.onnx",)},
+            export_packages={"fp32": ("onnx",), "int8": ("onnx",)},
+        ),
+        EngineSpec(
+            name="openvino",
+            module="plackett.engines.openvino",
+            packages=("openvino",),
+            extra="openvino",
+            precisions=("fp32", "bf16", "int8"),
+            rank=1,
+            exports={
+                "fp32": ("openvino/openvino_model.xml", "openvino/openvino_model.bin"),
+                "int8": ("openvino/openvino_model_int8.xml", "openvino/openvino_model_int8.bin"),
+            },
+            export_packages={"fp32": ("onnx", "openvino"), "int8": ("onnx", "openvino", "nncf")},
+        ),
+    )
 }
 
-# OpenVINO computes in bf16 from the fp32 file.
-STORED_AS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
+
+def export_files() -> dict[tuple[str, str], tuple[str, ...]]:
+    """(engine, precision of the file) -> the file, and those that belong to it."""
+    return {(spec.name, stored): names for spec in ENGINES.values() for stored, names in spec.exports.items()}
 
 
 def exports_of(folder: Path) -> list[tuple[str, str]]:
-    """(engine, precision of the file) of every export that is there with all of its files."""
-    return [key for key, names in EXPORTS.items() if is_whole(folder, names)]
-
-
-def is_whole(folder: Path, names: Sequence[str]) -> bool:
-    """Whether all files of an export are there."""
-    return all((folder / name).is_file() for name in names)
+    """(engine, precision of the file) of every export in `folder` whose files are all there."""
+    return [key for key, names in export_files().items() if all((folder / name).is_file() for name in names)]

@@ -1,57 +1,27 @@
-"""Hugging Face folder <-> what Plackett needs to know of it: configuration, tokenizer, activation.
-
-A checkpoint is a plain sequence-classification folder. sentence-transformers keeps the activation of a cross-encoder in
-one of three places: `config_sentence_transformers.json` since 5.4, `config.json` in 4.0 to 5.3, and another key of it
-before 4. Plackett reads all of them, in this order, and writes the two that are alive.
-"""
+"""Read a checkpoint, a plain sequence-classification folder in Hugging Face's layout, and write its metadata."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from plackett.checkpoints import bundled
-from plackett.checkpoints.calibrations import Calibration, read_calibration, sigmoid
-from plackett.checkpoints.exports import exports_of
+from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_activation
+from plackett.checkpoints.calibrations import Calibration, read_calibration
+from plackett.checkpoints.exports import export_files, exports_of
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, inside
+from plackett.checkpoints.model import Model
 from plackett.errors import CheckpointError, SettingError
-
-Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-def identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The raw logits."""
-    return logits
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """exp(logits) over their sum along the labels."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return scores
-
-
-# Name -> (the class that stands for it in a configuration, the function). Configurations are looked up, never imported.
-ACTIVATIONS: dict[str, tuple[str, Activation]] = {
-    "identity": ("torch.nn.modules.linear.Identity", identity),
-    "sigmoid": ("torch.nn.modules.activation.Sigmoid", sigmoid),
-    "softmax": ("torch.nn.modules.activation.Softmax", softmax),
-    "tanh": ("torch.nn.modules.activation.Tanh", np.tanh),
-}
-
-# One activation more, where there is a calibration. No configuration names it, as other libraries do not know it.
-CALIBRATED = "calibrated"
 
 # The name of the model that comes with Plackett, wherever a checkpoint is named.
 DEFAULT = "default"
@@ -64,14 +34,14 @@ TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.j
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a folder says of its model.
+    """A folder and what its files say: how to run its model, and what the model is (`model`).
 
-    `activation` is a name in `ACTIVATIONS`, or `CALIBRATED`, and then `calibration` is what it stands for. `max_length`
-    is in tokens per pair, `prompt` stands before every query. `server` is what a server says of a model that has no
-    folder here; `folder` is only a name then.
+    `labels` is the number of raw outputs per pair, `max_length` a number of tokens per pair.
     """
 
     folder: Path
@@ -84,7 +54,28 @@ class Checkpoint:
     pad_id: int
     token_types: bool
     calibration: Calibration | None = None
-    server: str = ""
+
+    @property
+    def model(self) -> Model:
+        """The model apart from its folder."""
+        return Model(
+            name=self.folder.resolve().name,
+            labels=self.labels,
+            activation=self.activation,
+            calibration=self.calibration,
+            prompt=self.prompt,
+            digest=self.digest,
+        )
+
+    def digest(self) -> str:
+        """Hash the token limit and every file that the scores depend on."""
+        digest = hashlib.sha256(str(self.max_length).encode())
+        own = [path for path in self.folder.glob("*") if path.suffix in MODEL_FILES]
+        for path in sorted([*own, *(self.folder / name for names in export_files().values() for name in names)]):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
 
 
 def find_folder(
@@ -136,7 +127,7 @@ def read_checkpoint(
     checkpoint = _checkpoint(folder, config, labels, max_length, allow_pickle)
     return replace(
         checkpoint,
-        activation=activation or _activation(config, saved, labels),
+        activation=activation or saved_activation(config, saved, labels),
         prompt=_prompt(saved),
         calibration=read_calibration(folder) if activation == CALIBRATED else None,
     )
@@ -169,11 +160,6 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     for pattern in TOKENIZER_FILES:
         for path in sorted(source.glob(pattern)):
             shutil.copyfile(path, target / path.name)
-
-
-def activation_function(checkpoint: Checkpoint) -> Activation:
-    """What makes scores of raw logits."""
-    return checkpoint.calibration or ACTIVATIONS[checkpoint.activation][1]
 
 
 def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
@@ -360,19 +346,6 @@ def _truncation_side(folder: Path, tokenizer_config: dict[str, Any]) -> str:
     return str(side)
 
 
-def _activation(config: dict[str, Any], saved: dict[str, Any], labels: int) -> str:
-    nested = config.get("sentence_transformers")
-    places = [
-        ("config_sentence_transformers.json", saved.get("activation_fn")),
-        ("config.json", nested.get("activation_fn") if isinstance(nested, dict) else None),
-        ("config.json", config.get("sbert_ce_default_activation_function")),
-    ]
-    for file, dotted in places:
-        if dotted is not None:
-            return _activation_name(str(dotted), file)
-    return "sigmoid" if labels == 1 else "identity"
-
-
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
     """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
     saved = _read_optional(folder / "config_sentence_transformers.json")
@@ -383,16 +356,6 @@ def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
 def _prompt(saved: dict[str, Any]) -> str:
     name, prompts = saved.get("default_prompt_name"), saved.get("prompts")
     return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""
-
-
-def _activation_name(dotted: str, source: str) -> str:
-    for name, (known, _) in ACTIVATIONS.items():
-        if dotted.startswith("torch.nn.") and dotted.rpartition(".")[2] == known.rpartition(".")[2]:
-            return name
-    raise CheckpointError(
-        f"{source} names the activation {dotted}, which Plackett does not know; "
-        f"choose one yourself with activation=: {', '.join(sorted(ACTIVATIONS))}"
-    )
 
 
 def _token_types(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> bool:

@@ -1,10 +1,22 @@
 """Engines run the forward pass: token ids in, raw logits out.
 
-All of them keep one contract, `Engine`. `load_engine` finds one by its name in `ENGINES`; to add an engine, write its
-module with a `load(checkpoint, settings)` and give it a line there, with the extra that installs what it needs.
+Every engine implements the protocol `Engine`. `open_model` chooses one for a model, `load_engine` loads one by its name
+in `ENGINES`. To add an engine, write a module with `load(checkpoint, settings)` and add its `EngineSpec` to the table.
 """
 
+from plackett.checkpoints.exports import ENGINES, EngineSpec
 from plackett.engines.base import PRECISIONS, Engine, EngineSettings, FakeEngine, Parts
-from plackett.engines.loading import ENGINES, load_engine
+from plackett.engines.loading import Options, load_engine, open_model
 
-__all__ = ["ENGINES", "PRECISIONS", "Engine", "EngineSettings", "FakeEngine", "Parts", "load_engine"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Engine",
+    "EngineSettings",
+    "EngineSpec",
+    "FakeEngine",
+    "Options",
+    "Parts",
+    "load_engine",
+    "open_model",
+]

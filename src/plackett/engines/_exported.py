@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.checkpoints.exports import EXPORTS, STORED_AS, exports_of
+from plackett.checkpoints.exports import STORED_AS, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.hub import commit_of
 from plackett.engines.base import EngineSettings
@@ -18,17 +18,16 @@ Feed = dict[str, NDArray[np.int64]]
 
 def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> tuple[Path, str]:
     """The file of an engine and what it holds; without a precision the fp32 one, else what is there."""
-    if engine == "onnx" and precision == "bf16":
-        raise SettingError("the engine onnx computes in fp32 or int8; bf16 needs the engine openvino or torch")
     there = [stored for name, stored in exports_of(checkpoint.folder) if name == engine]
     wanted = STORED_AS[precision] if precision else next(iter(there), "fp32")
+    file = export_files()[engine, wanted][0]
     if wanted not in there:
         elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the hub's cache is not ours to change
         raise CheckpointError(
-            f"{checkpoint.folder} holds no {EXPORTS[engine, wanted][0]}; make it: "
+            f"{checkpoint.folder} holds no {file}; make it: "
             f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}{elsewhere}"
         )
-    return checkpoint.folder / EXPORTS[engine, wanted][0], wanted
+    return checkpoint.folder / file, wanted
 
 
 def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:

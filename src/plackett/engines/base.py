@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
+from plackett.checkpoints.model import Model
 from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
+from plackett.tokenization.windows import LongDocuments, WindowTokenizer
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -37,7 +39,7 @@ class EngineSettings:
 
 
 class Engine(Protocol):
-    """Scores one batch of what the tokenizer beside it makes; safe to call from several threads."""
+    """Scores one batch from its tokenizer. Several threads may call it."""
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
@@ -51,7 +53,7 @@ class Engine(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Makes of pairs of texts what the engine beside it scores."""
+    """Converts text pairs into the batch format that its engine expects."""
 
     def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str], /) -> WindowedPairs:
         """All pairs, in input order. `name` gives what an error calls a pair."""
@@ -64,11 +66,19 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a CrossEncoder is made of."""
+    """Everything a CrossEncoder needs. `checkpoint` is None for a model without a folder, such as a server's."""
 
-    checkpoint: Checkpoint
+    model: Model
     tokenizer: Tokenizer
     engine: Engine
+    checkpoint: Checkpoint | None = None
+    long_documents: LongDocuments = LongDocuments()
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, engine: Engine, long_documents: LongDocuments = LongDocuments()) -> "Parts":
+        """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
+        tokenizer = WindowTokenizer(checkpoint, long_documents)
+        return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
 
 
 class FakeEngine:

@@ -36,6 +36,9 @@ OUTLIERS = 8
 """Inputs of the product behind GELU that stay in fp32: encoders learn a few weights there of 20 to 60 times the size of
 the others, and a scale that reaches so far leaves the rest of an output a handful of codes."""
 
+OPENVINO_ROWS = 32
+"""OpenVINO keeps code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
+
 # What the heads of the families put between their two linear layers -> operator and attributes.
 _ACTIVATIONS: dict[Callable[[torch.Tensor], torch.Tensor], str] = {
     torch.tanh: "Tanh",
@@ -291,17 +294,23 @@ def _int8(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     return np.rint(values / scales).astype(np.int8), scales
 
 
+def write_onnx(weights: EncoderWeights, path: Path, *, token_types: bool, int8: bool) -> None:
+    """Write the graph of these weights for onnxruntime."""
+    write(build(weights, token_types=token_types, int8=int8), path)
+
+
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph; one of more than two gigabytes, more than a protobuf holds, with its weights beside it."""
+    """Write a graph. One above two gigabytes, the limit of a protobuf, has its weights in a file beside it."""
     apart = model.ByteSize() > LARGEST
     onnx.save_model(model, path, save_as_external_data=apart, location=f"{path.name}_data" if apart else None)
 
 
-def write_openvino(model: onnx.ModelProto, path: Path, *, int8: bool = False) -> None:
-    """Write the fp32 graph as OpenVINO's own `.xml` and `.bin`; with `int8`, the weights in 8 bits.
+def write_openvino(weights: EncoderWeights, path: Path, *, token_types: bool, int8: bool) -> None:
+    """Write the graph as OpenVINO's own `.xml` and `.bin`.
 
-    Those have a scale for each output. The engine makes the codes of the activations as it runs.
+    With `int8` the weights have 8 bits and a scale for each output; the engine quantises activations as it runs.
     """
+    model = build(weights, token_types=token_types, step=OPENVINO_ROWS)
     openvino: Any = require("openvino", extra="openvino")
     core = require("plackett.engines.openvino", extra="openvino").CORE
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:
@@ -315,3 +324,7 @@ def _compressed(model: Any) -> Any:
     nncf.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(sys.stderr):  # its progress bars
         return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
+"""Engine -> the function that writes its file."""

@@ -1,86 +1,144 @@
-"""Which engine runs a checkpoint: the table of engines, the choice of the fastest, and servers."""
+"""Open a model: find its files, choose the engine that runs them, and load it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
 
 from plackett._extras import is_installed, require
-from plackett.checkpoints.exports import EXPORTS, STORED_AS, exports_of
-from plackett.checkpoints.folder import Checkpoint, has_weights
+from plackett.checkpoints.exports import ENGINES, STORED_AS, EngineSpec
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.hub import Patterns, torch_files
 from plackett.engines.base import Engine, EngineSettings, Parts
 from plackett.errors import SettingError
+from plackett.tokenization.windows import LongDocuments
 
-# Name -> (module, extra that installs what it needs). onnxruntime comes with the bare install.
-ENGINES = {
-    "torch": ("plackett.engines.torch.engine", "train"),
-    "onnx": ("plackett.engines.onnx", "train"),
-    "openvino": ("plackett.engines.openvino", "openvino"),
-}
+
+@dataclass(frozen=True)
+class Options:
+    """How to open a model: the arguments of CrossEncoder, which documents them."""
+
+    engine: str | Engine = "auto"
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+    max_length: int | None = None
+    long_documents: LongDocuments = LongDocuments()
+    revision: str | None = None
+    local_files_only: bool = False
+    activation: str | None = None
+    allow_pickle: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that differ from their defaults."""
+        return [option.name for option in fields(self) if getattr(self, option.name) != option.default]
+
+
+class Route(NamedTuple):
+    """One way to run a checkpoint: an engine, and patterns each of which one of its files matches."""
+
+    engine: str
+    files: Patterns
+
+
+def open_model(model: str | os.PathLike[str] | None, options: Options = Options()) -> Parts:
+    """Open a folder, a Hub id, the address of a server, or for None the embedded model."""
+    if model is not None and is_url(model):
+        return _open_server(str(model), options)
+    settings = EngineSettings(options.device, options.precision, options.threads)
+    name = options.engine if isinstance(options.engine, str) else "auto"
+    possible = routes(name, settings, allow_pickle=options.allow_pickle)
+    folder = find_folder(
+        model,
+        revision=options.revision,
+        local_files_only=options.local_files_only,
+        files=[route.files for route in possible],
+    )
+    checkpoint = read_checkpoint(
+        folder, max_length=options.max_length, activation=options.activation, allow_pickle=options.allow_pickle
+    )
+    engine = options.engine
+    if isinstance(engine, str):
+        engine = _load(_chosen(possible, folder), checkpoint, settings)
+    return Parts.of(checkpoint, engine, options.long_documents)
 
 
 def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> Engine:
-    """The engine called `name` with the weights of `checkpoint`; "auto" is the fastest exact one."""
-    _check_name(name)
-    module, extra = ENGINES[automatic(checkpoint, settings) if name == "auto" else name]
-    engine: Engine = require(module, extra=extra).load(checkpoint, settings)
+    """Load the engine `name` with the weights of `checkpoint`; "auto" is the fastest exact engine."""
+    return _load(_chosen(routes(name, settings), checkpoint.folder), checkpoint, settings)
+
+
+def automatic(checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> str:
+    """Return the engine that "auto" stands for."""
+    return _chosen(routes("auto", settings), checkpoint.folder)
+
+
+def routes(name: str, settings: EngineSettings, *, allow_pickle: bool = True) -> list[Route]:
+    """List the ways to run a checkpoint with the engine `name`, best first.
+
+    For "auto", engines that can compute as `settings` ask come first, then those that are installed, exact ones, and
+    fast ones. The list goes on with files that the engine cannot run, so that its error can say what to do.
+    """
+    if name != "auto" and name not in ENGINES:
+        raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
+    if name == "auto" and settings.device not in (None, "cpu"):
+        name = "torch"  # the only engine for other devices
+    ways = [
+        (_order(spec, name, stored, settings), Route(spec.name if name == "auto" else name, files))
+        for spec in ENGINES.values()
+        for stored, files in _files(spec, allow_pickle)
+    ]
+    return [route for _, route in sorted(ways, key=lambda way: way[0])]
+
+
+def _order(spec: EngineSpec, name: str, stored: str | None, settings: EngineSettings) -> tuple[bool | int, ...]:
+    """The sort key of a route. `stored` is the precision of an exported file, None for weights."""
+    precision = settings.precision
+    fits = precision is None or (precision in spec.precisions and stored in (None, STORED_AS[precision]))
+    installed = all(map(is_installed, spec.packages))
+    return name not in ("auto", spec.name), not fits, not installed, stored not in (None, "fp32"), spec.rank
+
+
+def _files(spec: EngineSpec, allow_pickle: bool) -> Iterator[tuple[str | None, Patterns]]:
+    """The files that an engine runs, each with the precision of an exported file."""
+    if not spec.exports:
+        yield from ((None, patterns) for patterns in torch_files(allow_pickle=allow_pickle))
+    for stored, names in spec.exports.items():
+        yield stored, tuple(f"{name}*" for name in names)  # a large graph has its weights beside it
+
+
+def _chosen(possible: list[Route], folder: Path) -> str:
+    """The engine of the first route whose files are in `folder`."""
+    there = (route for route in possible if all(any(folder.glob(pattern)) for pattern in route.files))
+    return next(there, possible[0]).engine
+
+
+def _load(name: str, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
+    spec = ENGINES[name]
+    spec.check(settings.precision)
+    engine: Engine = require(spec.module, extra=spec.extra).load(checkpoint, settings)
     return engine
 
 
-def automatic(checkpoint: Checkpoint, settings: EngineSettings) -> str:
-    """What "auto" stands for: torch for weights where it is installed, else the fastest engine that has an export."""
-    if _torch_first(settings) and (settings.device not in (None, "cpu") or has_weights(checkpoint.folder)):
-        return "torch"
-    there = exports_of(checkpoint.folder)
-    return next((engine for engine, stored in _preferred(settings) if (engine, stored) in there), "torch")
-
-
-def files_for(name: str, settings: EngineSettings, *, allow_pickle: bool) -> list[Patterns]:
-    """What to fetch of a repository for the engine called `name`: the first of these that it has.
-
-    Weights come last for an engine that cannot run them, so that the error can say how to export them.
-    """
-    _check_name(name)
-    for_torch = torch_files(allow_pickle=allow_pickle)
-    exports = [
-        tuple(f"{file}*" for file in EXPORTS[key])  # a large graph has its weights beside it
-        for key in _preferred(settings)
-        if name in ("auto", key[0])
-    ]
-    first = name == "torch" or (name == "auto" and _torch_first(settings))
-    return [*for_torch, *exports] if first else [*exports, *for_torch]
-
-
-def _check_name(name: str) -> None:
-    if name != "auto" and name not in ENGINES:
-        raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
-
-
-def _torch_first(settings: EngineSettings) -> bool:
-    """Whether "auto" is torch where there are weights."""
-    return settings.device not in (None, "cpu") or is_installed("torch")
-
-
-def _preferred(settings: EngineSettings) -> list[tuple[str, str]]:
-    """The keys of `EXPORTS` that will do, the exact ones first, and among those the fastest that is installed."""
-    fastest = "openvino" if is_installed("openvino") else "onnx"
-    fitting = [key for key in EXPORTS if settings.precision is None or key[1] == STORED_AS[settings.precision]]
-    return sorted(fitting, key=lambda key: (key[1] != "fp32", key[0] != fastest))
-
-
 def is_url(model: str | os.PathLike[str]) -> bool:
-    """Whether a name is a server's address, in place of a folder or a hub id."""
+    """Whether a name is a server's address rather than a folder or a Hub id."""
     return str(model).startswith(("http://", "https://"))
 
 
-def open_remote(url: str, *, activation: str | None, settings: Mapping[str, object]) -> Parts:
-    """A server that reranks, as an engine. SettingError for `settings` that were given: they are the server's own."""
-    given = [name for name, value in settings.items() if value not in (None, False, "auto")]
+def _open_server(url: str, options: Options) -> Parts:
+    """Connect to a server. SettingError for options that are the server's own."""
+    given = [name for name in options.given if name != "activation"]
     if given:
         raise SettingError(
-            f"{', '.join(given)} cannot be chosen for {url}: a server runs as it was started; leave it out"
+            f"{', '.join(given)} cannot be set for {url}, which runs with its own settings; leave {_them(given)} out"
         )
-    from plackett.engines.remote import (
-        engine as remote,  # here, because the HTTP client is a third of `import plackett`
-    )
+    # Imported here because the HTTP client is a third of the time of `import plackett`.
+    from plackett.engines.remote import engine as remote
 
-    return remote.connect(url, activation)
+    return remote.connect(url, options.activation)
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"

@@ -148,7 +148,7 @@ def compare(
     check_measures(measures)
     judged, unjudged = judged_only(_with_candidates(collection))
     run = rerank(encoder, judged, depth=depth, show_progress=show_progress)
-    comparison = compare_run(judged, run, depth=depth, measures=measures, system=encoder.checkpoint.folder.name)
+    comparison = compare_run(judged, run, depth=depth, measures=measures, system=encoder.model.name)
     return replace(comparison, unjudged=unjudged)
 
 

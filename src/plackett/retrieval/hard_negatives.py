@@ -342,8 +342,8 @@ class _Miner:
 def _check(settings: MiningSettings, teacher: CrossEncoder | None, output: Path) -> None:
     if teacher is None and settings.needs_teacher:
         raise SettingError(f"{' and '.join(settings.needs_teacher)} cannot go without a teacher")
-    if teacher is not None and teacher.checkpoint.labels != 1:
-        raise SettingError(f"the teacher {teacher.checkpoint.folder} has {teacher.checkpoint.labels} labels, not one")
+    if teacher is not None and not teacher.model.ranks:
+        raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels, not one")
     if output.is_dir():
         raise DataError(f"{output} is a folder; name a file to write to")
     if output.suffix in {".gz", ".parquet"}:

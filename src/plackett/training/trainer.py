@@ -24,6 +24,7 @@ from plackett._extras import require
 from plackett.checkpoints.folder import Checkpoint, check_target, find_folder, read_base, whole_folder
 from plackett.checkpoints.hub import torch_files
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
+from plackett.engines.base import Parts
 from plackett.engines.torch.engine import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation.comparison import Evaluator, measured_names
@@ -265,10 +266,11 @@ class ListTrainer(Trainer):
 
     def _encoder_and_share(self) -> tuple[CrossEncoder, Share]:
         if self.is_sharded:
-            return CrossEncoder.from_parts(self._base, sharding.ShardedEngine(self.model_wrapped, self._base)), ALONE
+            sharded = sharding.ShardedEngine(self.model_wrapped, self._base)
+            return CrossEncoder.from_parts(Parts.of(self._base, sharded)), ALONE
         model = without_lora(self.accelerator.unwrap_model(self.model))
         share = Share(self.args.process_index, self.args.world_size, self._total)
-        return CrossEncoder.from_parts(self._base, TorchEngine(model, self._base)), share
+        return CrossEncoder.from_parts(Parts.of(self._base, TorchEngine(model, self._base))), share
 
     def _total(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         tensor = torch.from_numpy(array).to(self.args.device)

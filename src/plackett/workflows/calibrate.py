@@ -48,8 +48,8 @@ def calibrate(
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder; save a checkpoint of the hub with save_pretrained first")
     encoder = CrossEncoder(folder, activation="identity")
-    if encoder.checkpoint.labels != 1:
-        raise CheckpointError(f"a calibration needs one label, {folder} has {encoder.checkpoint.labels}")
+    if not encoder.model.ranks:
+        raise CheckpointError(f"a calibration needs one label, {folder} has {encoder.model.labels}")
     if not os.access(folder, os.W_OK):
         raise CheckpointError(f"{folder} may not be written to; copy it with save_pretrained, and calibrate the copy")
     known = known_facts(folder)

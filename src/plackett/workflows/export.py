@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 
 from plackett._extras import require
-from plackett.checkpoints.exports import EXPORTS, STORED_AS
+from plackett.checkpoints.exports import ENGINES, STORED_AS
 from plackett.checkpoints.folder import (
     Checkpoint,
     copy_tokenizer,
@@ -23,7 +23,7 @@ from plackett.checkpoints.folder import (
 )
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines import hardware
-from plackett.engines.base import PRECISIONS
+from plackett.engines.base import PRECISIONS, Parts
 from plackett.engines.hardware import usable_threads
 from plackett.engines.torch.engine import TorchEngine
 from plackett.engines.torch.weights import FAMILIES, EncoderWeights, read_weights
@@ -48,10 +48,6 @@ MOST_LOST = 0.005
 MEASURE = f"nDCG@{TOP}"
 DEPTH = 100
 
-OPENVINO_ROWS = 32
-"""OpenVINO keeps code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
-
-ENGINES = sorted({engine for engine, _ in EXPORTS})
 SETTINGS_FILES = ("config.json", "config_sentence_transformers.json", "modules.json")
 SHOWN_FILES = ("calibration.json", "calibration.png", "training.png")  # that the card tells of
 
@@ -102,7 +98,7 @@ def export(
     checkpoint = read_checkpoint(folder)
     module = load_model(checkpoint)
     weights = _weights(module, checkpoint)
-    reference = CrossEncoder.from_parts(checkpoint, TorchEngine(module, checkpoint))
+    reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
     with _workshop(checkpoint) as work:
         _write_graph(work, engine, precision, weights, checkpoint)
         made = _measured(work, engine, precision, reference)
@@ -117,20 +113,22 @@ def export(
     return Exported(output or folder, made)
 
 
+def exported_engines() -> list[str]:
+    """List the engines that run exported files."""
+    return sorted(spec.name for spec in ENGINES.values() if spec.exports)
+
+
 def _check(engine: str, precision: str, calibration: str | None) -> None:
-    if engine not in ENGINES:
-        raise SettingError.unknown("engine to export for", engine, ENGINES)
+    if engine not in exported_engines():
+        raise SettingError.unknown("engine to export for", engine, exported_engines())
     if precision not in PRECISIONS:
         raise SettingError.unknown("precision", precision, PRECISIONS)
-    if (engine, precision) == ("onnx", "bf16"):
-        raise SettingError("the engine onnx computes in fp32 or int8; for bf16 export with --engine openvino")
+    spec = ENGINES[engine]
+    spec.check(precision)
     if precision == "int8" and calibration is None:
         raise SettingError("int8 is kept only where its ranking was measured: name judged lists with --calibration")
-    require("onnx", extra="export")
-    if engine == "openvino":
-        require("openvino", extra="openvino")
-        if precision == "int8":
-            require("nncf", extra="export")
+    for package in spec.export_packages[STORED_AS[precision]]:
+        require(package, extra="export")
 
 
 def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
@@ -163,18 +161,18 @@ def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
 
 def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeights, checkpoint: Checkpoint) -> None:
     graph = require("plackett.engines.graph", extra="export")
-    path = work / EXPORTS[engine, STORED_AS[precision]][0]
+    path = work / _files(engine, precision)[0]
     path.parent.mkdir()
-    types, int8 = checkpoint.token_types, precision == "int8"
-    if engine == "onnx":
-        graph.write(graph.build(weights, token_types=types, int8=int8), path)
-    else:
-        graph.write_openvino(graph.build(weights, token_types=types, step=OPENVINO_ROWS), path, int8=int8)
+    graph.WRITERS[engine](weights, path, token_types=checkpoint.token_types, int8=precision == "int8")
+
+
+def _files(engine: str, precision: str) -> Sequence[str]:
+    return ENGINES[engine].exports[STORED_AS[precision]]
 
 
 def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) -> EngineFacts:
     """The facts of the graph in `work`. CheckpointError where it does not compute what torch does."""
-    names = EXPORTS[engine, STORED_AS[precision]]
+    names = _files(engine, precision)
     encoder = CrossEncoder(work, engine=engine, precision=precision)
     pairs = _pairs(reference.checkpoint.folder)
     expected, found = reference.score(pairs), encoder.score(pairs)
@@ -207,8 +205,8 @@ def _lists(name: str) -> Collection:
 
 def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Collection) -> EngineFacts:
     """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
-    if reference.checkpoint.labels != 1:
-        raise SettingError(f"a model of {reference.checkpoint.labels} labels does not rank; leave out --calibration")
+    if not reference.model.ranks:
+        raise SettingError(f"a model of {reference.model.labels} labels does not rank; leave out --calibration")
     candidates = Candidates.of(reference, lists, DEPTH)
     encoder = CrossEncoder(work, engine=made.engine, precision=made.precision)
     expected, found = (side.score_encoded(candidates.encoded) for side in (reference, encoder))
@@ -253,7 +251,7 @@ def _pairs(folder: Path) -> list[tuple[str, str]]:
 
 def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
     """Put the files beside the weights; the one that is looked for goes first and comes last."""
-    names: Sequence[str] = EXPORTS[engine, STORED_AS[precision]]
+    names = _files(engine, precision)
     target = folder / names[0]
     try:
         target.parent.mkdir(exist_ok=True)

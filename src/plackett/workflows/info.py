@@ -11,19 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from plackett._extras import is_installed
 from plackett.checkpoints import bundled
-from plackett.checkpoints.exports import EXPORTS, exports_of
+from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint, weights_of
 from plackett.engines import hardware
-from plackett.engines.base import EngineSettings
 from plackett.engines.hardware import usable_threads
-from plackett.engines.loading import ENGINES, automatic
+from plackett.engines.loading import automatic
 from plackett.errors import CheckpointError
 from plackett.facts import FILE
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
-
-# What an engine imports, to see whether it is installed. Those that are not here need nothing more.
-NEEDED = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",), "openvino": ("openvino",)}
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def read_info(name: str | None = None) -> Info:
     """Of this machine, and of the checkpoint `name`, a folder or what the hub's cache holds. Raises as CrossEncoder."""
     folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
     checkpoint = read_checkpoint(folder) if folder else None
-    engines = tuple(_engine(engine, extra) for engine, (_, extra) in ENGINES.items())
+    engines = tuple(map(_engine, ENGINES.values()))
     first = next((engine.name for engine in engines if engine.installed), None)
     return Info(
         versions=dict(_versions()),
@@ -92,7 +88,7 @@ def read_info(name: str | None = None) -> Info:
         threads=usable_threads(),
         bf16=not hardware.instructions().isdisjoint(hardware.BF16),
         engines=engines,
-        automatic=automatic(checkpoint, EngineSettings()) if checkpoint else first,
+        automatic=automatic(checkpoint) if checkpoint else first,
         default_model=_default_model(),
         checkpoint=_contents(checkpoint) if checkpoint else None,
     )
@@ -141,9 +137,9 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _engine(name: str, extra: str) -> EngineInfo:
-    installed = all(is_installed(package) for package in NEEDED.get(name, ()))
-    return EngineInfo(name, installed, f"not installed: pip install 'plackett[{extra}]'")
+def _engine(spec: EngineSpec) -> EngineInfo:
+    installed = all(map(is_installed, spec.packages))
+    return EngineInfo(spec.name, installed, f"not installed: pip install 'plackett[{spec.extra}]'")
 
 
 def _default_model() -> str:
@@ -163,6 +159,6 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         labels=checkpoint.labels,
         max_length=checkpoint.max_length,
         activation=checkpoint.activation,
-        exports=tuple(Export(*key, EXPORTS[key][0]) for key in exports_of(checkpoint.folder)),
+        exports=tuple(Export(*key, export_files()[key][0]) for key in exports_of(checkpoint.folder)),
         facts=(checkpoint.folder / FILE).is_file(),
     )

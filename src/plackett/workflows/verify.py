@@ -75,7 +75,7 @@ def verify(
     DataError for a collection without texts.
     """
     sides = [open_side(a), open_side(b)]
-    labels = [side.checkpoint.labels for side in sides]
+    labels = [side.model.labels for side in sides]
     if labels[0] != labels[1]:
         raise SettingError(f"{a} has {labels[0]} labels and {b} {labels[1]}: there is nothing to compare")
     candidates = [Candidates.of(side, collection, depth) for side in sides]
@@ -88,7 +88,7 @@ def verify(
     ]
     found = agreement(logits[0], logits[1], [query for query, _ in keys])
     measured = None
-    if collection.qrels and labels[0] == 1:
+    if collection.qrels and sides[0].model.ranks:
         evaluate = require("plackett.evaluation.comparison", extra="train").evaluate
         [of_a, of_b] = (
             evaluate(of_side.run(scores[:, 0]), collection.qrels, [MEASURE])[MEASURE]

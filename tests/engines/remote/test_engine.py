@@ -345,7 +345,7 @@ def test_the_key_is_sent_and_never_shown(monkeypatch, caplog):
         server.key = "another"
         with pytest.raises(RemoteError, match=r"does not take the key in PLACKETT_API_KEY.*\[key\]") as caught:
             remote.score([("a", "b")])
-    assert "top-secret" not in f"{caught.value}{remote.fingerprint()}{remote.checkpoint}{caplog.text}"
+    assert "top-secret" not in f"{caught.value}{remote.fingerprint()}{remote.model}{caplog.text}"
 
 
 def test_no_key_is_no_header(tei):
@@ -423,7 +423,7 @@ def test_an_address_is_taken_apart(url, base, paths, model):
     ids=lambda setting: next(iter(setting)),
 )
 def test_a_setting_of_the_server_is_refused(tei, setting):
-    with pytest.raises(SettingError, match=f"{next(iter(setting))} cannot be chosen for {tei.url}"):
+    with pytest.raises(SettingError, match=f"{next(iter(setting))} .*{tei.url}"):
         CrossEncoder(tei.url, **setting)
 
 
@@ -440,7 +440,7 @@ def test_the_sentences_of_a_whole_document_are_explained(tei, local):
 
 
 def test_the_activation_is_this_side_s(tei, local):
-    assert CrossEncoder(tei.url).checkpoint.activation == "sigmoid"
+    assert CrossEncoder(tei.url).model.activation == "sigmoid"
     raw = CrossEncoder(tei.url, activation="identity").predict(PAIRS)
     np.testing.assert_allclose(raw, local.score(PAIRS)[:, 0], atol=1e-5)
     with pytest.raises(SettingError, match="unknown activation"):
@@ -448,7 +448,7 @@ def test_the_activation_is_this_side_s(tei, local):
 
 
 def test_there_is_nothing_to_save(tei, tmp_path):
-    with pytest.raises(CheckpointError, match=r"127\.0\.0\.1:[0-9]+ is no folder on this machine"):
+    with pytest.raises(CheckpointError, match=r"127\.0\.0\.1:[0-9]+ is a server"):
         CrossEncoder(tei.url).save_pretrained(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.checkpoints.folder import ACTIVATIONS, Checkpoint
+from plackett.checkpoints.activations import ACTIVATIONS
+from plackett.checkpoints.model import Model
 from plackett.engines.base import Parts
 from plackett.engines.remote.connection import Address, Connection
 from plackett.engines.remote.probe import Server, find_server, read_reply
@@ -72,19 +72,9 @@ def connect(url: str, activation: str | None) -> Parts:
         raise SettingError.unknown("activation", activation, ACTIVATIONS)
     connection = Connection(Address.parse(url))
     server = find_server(connection)
-    checkpoint = Checkpoint(
-        folder=Path(connection.address.host),
-        model_type="",
-        labels=1,
-        max_length=0,
-        activation=activation or "sigmoid",
-        prompt="",
-        truncation_side="right",
-        pad_id=0,
-        token_types=False,
-        server=f"{connection.address.base} {server.says}",
-    )
-    return Parts(checkpoint, TextTokenizer(), RemoteEngine(connection, server))
+    said = f"{connection.address.base} {server.says}"
+    model = Model(connection.address.host, activation=activation or "sigmoid", digest=lambda: said)
+    return Parts(model, TextTokenizer(), RemoteEngine(connection, server))
 
 
 def _by_query(batch: TextPairs) -> list[NDArray[np.int64]]:

@@ -94,10 +94,6 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
 
 def _dtype(precision: str | None, device: str) -> torch.dtype | None:
     """None for fp32, which the model is loaded in. SettingError for what this engine or this processor cannot do."""
-    if precision == "int8":
-        raise SettingError(
-            f"the torch engine has no int8; export the checkpoint: {_TO_INT8}, and name FOLDER as the model"
-        )
     if precision != "bf16":
         return None
     if torch.device(device).type == "cpu" and instructions().isdisjoint(BF16):

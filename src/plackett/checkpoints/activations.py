@@ -1,0 +1,68 @@
+"""Activations turn raw logits into scores. A checkpoint's configuration names one.
+
+sentence-transformers keeps the name in one of three places: `config_sentence_transformers.json` since 5.4,
+`config.json` in 4.0 to 5.3, and another key of `config.json` before 4. Plackett reads all three, in this order, and
+writes the two that are still in use.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.calibrations import sigmoid
+from plackett.errors import CheckpointError
+
+Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the raw logits."""
+    return logits
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return exp(logits) over its sum along the labels."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return scores
+
+
+# Name -> (class that a configuration names, function). The class is looked up here and never imported.
+ACTIVATIONS: dict[str, tuple[str, Activation]] = {
+    "identity": ("torch.nn.modules.linear.Identity", identity),
+    "sigmoid": ("torch.nn.modules.activation.Sigmoid", sigmoid),
+    "softmax": ("torch.nn.modules.activation.Softmax", softmax),
+    "tanh": ("torch.nn.modules.activation.Tanh", np.tanh),
+}
+
+# The activation that a calibration adds. Configurations never name it, because other libraries do not know it.
+CALIBRATED = "calibrated"
+
+
+def saved_activation(config: dict[str, Any], saved: dict[str, Any], labels: int) -> str:
+    """Return the activation that a checkpoint names, else its library's default.
+
+    `config` is the content of `config.json`, `saved` that of `config_sentence_transformers.json`.
+    """
+    nested = config.get("sentence_transformers")
+    places = [
+        ("config_sentence_transformers.json", saved.get("activation_fn")),
+        ("config.json", nested.get("activation_fn") if isinstance(nested, dict) else None),
+        ("config.json", config.get("sbert_ce_default_activation_function")),
+    ]
+    for file, dotted in places:
+        if dotted is not None:
+            return _name_of(str(dotted), file)
+    return "sigmoid" if labels == 1 else "identity"
+
+
+def _name_of(dotted: str, source: str) -> str:
+    for name, (known, _) in ACTIVATIONS.items():
+        if dotted.startswith("torch.nn.") and dotted.rpartition(".")[2] == known.rpartition(".")[2]:
+            return name
+    raise CheckpointError(
+        f"{source} names the activation {dotted}, which Plackett does not know; "
+        f"choose another with activation=: {', '.join(sorted(ACTIVATIONS))}"
+    )

@@ -1,0 +1,36 @@
+"""The model that gives the scores, apart from the folder or server that it comes from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from plackett.checkpoints.activations import ACTIVATIONS, Activation
+from plackett.checkpoints.calibrations import Calibration
+
+
+@dataclass(frozen=True)
+class Model:
+    """A reranker as its users see it.
+
+    name: what messages, reports and run files call it.
+    labels: columns of its raw logits.
+    activation: a name in `ACTIVATIONS`, or `CALIBRATED`, which applies `calibration`.
+    prompt: text that precedes every query.
+    digest: called to identify the scores; two models with the same digest give the same ones.
+    """
+
+    name: str
+    labels: int = 1
+    activation: str = "sigmoid"
+    calibration: Calibration | None = None
+    prompt: str = ""
+    digest: Callable[[], str] = field(default=str, compare=False, repr=False)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether each pair has one score, as ranking, calibrating and measuring need."""
+        return self.labels == 1
+
+    @property
+    def activate(self) -> Activation:
+        """The function from raw logits to scores."""
+        return self.calibration or ACTIVATIONS[self.activation][1]
