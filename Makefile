@@ -1,16 +1,32 @@
-# Five words: demo, test, check, docs, bench. Each sets up what it needs in $(VENV). Long ones have targets of their own.
+# Words for every day: demo, test-fast, test, check, docs, bench. Each sets up what it needs in $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
+PYTEST = $(BIN)/python -m pytest
+FAST = not slow and not process and not peer and not browser
 
-.PHONY: demo test check docs bench small default-model default-seeds default-curve train-speed losses peers compat sharded
+.PHONY: demo test-fast test coverage mutants check docs bench browser small default-model default-seeds default-curve \
+	train-speed losses peers compat sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
 
-test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest
+test-fast: $(INSTALLED)  ## the fast tests: under 2 minutes on 2 cores
+	$(PYTEST) -m '$(FAST)' -n auto --dist worksteal
+
+test: $(INSTALLED) browser  ## all tests, about 10 minutes on 2 cores
+	$(PYTEST) -n auto --dist worksteal
+
+coverage: $(INSTALLED) browser  ## all tests, and which lines and branches they reach; fails below the floor
+	$(PYTEST) -n auto --dist worksteal --cov --cov-report term:skip-covered
+
+mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; docs/mutants.md explains the survivors
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+browser:
+	@scripts/install-browser
 
 check: $(INSTALLED)  ## style, types, import order
 	$(BIN)/ruff check .
@@ -18,8 +34,8 @@ check: $(INSTALLED)  ## style, types, import order
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(INSTALLED)  ## run the code that stands in the README
-	$(BIN)/python -m pytest tests/test_docs.py
+docs: $(INSTALLED)  ## run the code of the documentation
+	$(PYTEST) tests/test_docs.py
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
 	$(BIN)/python -m benchmarks.speed.run $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
@@ -86,7 +102,7 @@ $(PEERS:%=$(VENV)-%/.installed): $(VENV)-%/.installed:
 OLD = $(foreach release,4.1.0 5.2.0,$(VENV)-sentence-transformers-$(release))
 
 compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases of sentence-transformers, both ways
-	PLACKETT_OLD_PYTHONS=$$(echo $(abspath $(OLD:%=%/bin/python)) | tr ' ' ':') $(BIN)/python -m pytest tests/compat
+	PLACKETT_OLD_PYTHONS=$$(echo $(abspath $(OLD:%=%/bin/python)) | tr ' ' ':') $(PYTEST) tests/compat
 
 $(VENV)-sentence-transformers-%/.installed:
 	$(PYTHON) -m venv $(@D)
@@ -94,7 +110,7 @@ $(VENV)-sentence-transformers-%/.installed:
 	touch $@
 
 sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with FSDP and DeepSpeed, on a CPU; needs a C++ compiler
-	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(BIN)/python -m pytest tests/training/test_sharding.py
+	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(PYTEST) tests/training/test_sharding.py
 
 $(VENV)-deepspeed/.installed: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet setuptools

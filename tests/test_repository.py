@@ -1,0 +1,63 @@
+"""The files around the code: pages for contributors name files that exist, versions agree, typing reaches users."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONSUMER = """
+from pathlib import Path
+
+from plackett import CrossEncoder, DataError, RankedDocument
+
+
+def best(folder: Path, query: str, documents: list[str]) -> str:
+    model = CrossEncoder(folder, engine="onnx", max_length=256)
+    ranked: list[RankedDocument] = model.rank(query, documents, top_k=1, return_documents=True)
+    return ranked[0]["text"]
+
+
+def scores(model: CrossEncoder, pairs: list[tuple[str, str]]) -> list[float]:
+    try:
+        return [float(score) for score in model.predict(pairs)]
+    except DataError as error:
+        return [float(len(str(error)))]
+"""
+
+
+def mypy(folder, text):
+    (folder / "consumer.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder / "cache", "--config-file="]
+    return subprocess.run([*command, "consumer.py"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_program_of_a_user_is_type_checked(tmp_path):
+    done = mypy(tmp_path, CONSUMER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = mypy(tmp_path, CONSUMER.replace("top_k=1", 'top_k="one"'))
+    assert "[arg-type]" in done.stdout
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["repository-code"] == PROJECT["urls"]["Homepage"]
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"]), ids=str)
+def test_the_settings_of_services_are_yaml(path):
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)
+@pytest.mark.process
+def test_a_script_can_be_run(path):
+    assert path.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
