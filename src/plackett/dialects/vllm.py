@@ -22,7 +22,9 @@ NAMES = {
 def parse(body: object) -> RerankRequest:
     """Read a request without a `top_n` of 0."""
     given = given_fields(body)
-    return read_request({name: value for name, value in given.items() if (name, value) != ("top_n", 0)})
+    if type(given.get("top_n")) is int and given["top_n"] == 0:
+        del given["top_n"]
+    return read_request(given)
 
 
 VLLM = Dialect(

@@ -1,58 +1,21 @@
-"""The remote engine: the scores of the model behind the server, whatever it speaks; each refusal is one clear error."""
+"""The remote engine: the scores of the model behind the server, whatever its dialect."""
 
-import logging
-import os
-import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import numpy as np
 import pytest
 
 from plackett import CheckpointError, CrossEncoder, RemoteError, SettingError
-from plackett.engines.remote import connection
-from plackett.engines.remote.connection import Address, Connection, Limits
 from plackett.engines.remote.engine import CONNECTIONS
-from plackett.engines.remote.probe import ANSWERS, gives_logits
-from rerank_server import PATHS, running_server
+from rerank_server import PATHS, length_of, running_server, scores_of
 from tiny import DOCUMENTS, PAIRS, QUERY
 
 pytestmark = pytest.mark.timeout(60)
 
 LOGITS = ["tei", "tei-without-info", "vllm", "infinity", "llama.cpp"]
 PROBABILITIES = ["cohere-v1", "cohere-v2", "jina", "tei-copy"]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """No key, no proxy, and no pauses."""
-    for name in [connection.KEY, *(name for name in os.environ if name.lower().endswith("_proxy"))]:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(connection, "LIMITS", Limits(sleep=lambda seconds: None))
-
-
-@pytest.fixture(scope="module")
-def local(bert):
-    return CrossEncoder(bert)
-
-
-@pytest.fixture
-def tei(local):
-    with running_server("tei", scores_of(local)) as server:
-        yield server
-
-
-def scores_of(encoder):
-    return lambda pairs: encoder.score(pairs)[:, 0]
-
-
-def length_of(pairs):
-    """A stand-in for a model, that tells texts apart."""
-    return [(sum(map(ord, query + document)) % 997 - 500) / 100 for query, document in pairs]
 
 
 def address(server):
@@ -154,80 +117,6 @@ def test_nothing_is_asked_twice_where_nothing_failed(tei):
     assert len(tei.asked) == len({query for query, _ in PAIRS})
 
 
-# What goes wrong for a while.
-
-
-@pytest.mark.parametrize("fault", ["drop", 429, 502, 503, 504, (429, {"Retry-After": "0"}, "busy")], ids=str)
-def test_what_fails_for_a_while_is_asked_again(fault):
-    with running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.faults = [fault] * 3
-        np.testing.assert_allclose(remote.score([("a", "b")])[:, 0], length_of([("a", "b")]), atol=1e-6)
-        assert len(server.asked) == 4
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "naps", "status"),
-    [
-        ([None, None, None, None], [0.5, 1, 2, 4], 200),
-        ([None, None, None, None, None], [0.5, 1, 2, 4], 429),
-        (["7", "0.1", "0"], [7, 1, 2], 200),
-        (["30", "30", "1"], [30, 30], 429),  # the third pause, 2 s, would be beyond 60 s
-        (["30", "28", "0"], [30, 28, 2], 200),
-        (["61"], [], 429),
-    ],
-    ids=str,
-)
-def test_pauses_are_those_that_the_server_asks_for_and_end(retry_after, naps, status):
-    taken: list[float] = []
-    with running_server("tei", length_of) as server:
-        server.faults = [(429, {"Retry-After": pause} if pause else {}, "busy") for pause in retry_after]
-        reply = Connection(Address.parse(server.url), Limits(sleep=taken.append)).post(
-            "/rerank", {"query": "a", "texts": ["b"]}
-        )
-    assert (taken, reply.status) == (naps, status)
-
-
-def test_retry_after_is_a_number_or_a_date():
-    now = datetime.now(UTC)
-    assert connection._pause("7") == 7
-    assert 27 < connection._pause(format_datetime(now + timedelta(seconds=30), usegmt=True)) <= 30
-    assert connection._pause(format_datetime(now - timedelta(seconds=30))) == 0
-    assert connection._pause("soon") == connection._pause("") == 0
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (429, "is overloaded, and stayed so"),
-        ((429, {"Retry-After": "3600"}, "later"), r"is overloaded.*\(it says: later\)"),
-        ((503, {}, '{"error": "loading", "error_type": "Unhealthy"}'), r"status 503\) \(it says: loading\)"),
-        ("drop", "drops the connection"),
-        ((500, {}, '{"error": {"message": "out of memory"}}'), r"status 500\) \(it says: out of memory\)"),
-        ((424, {}, '{"error": "score is NaN", "error_type": "Backend"}'), "status 424.*score is NaN"),
-        ((413, {}, "length limit exceeded"), "takes no request of that size"),
-        ((422, {}, '{"detail": [{"msg": "too long"}]}'), r"status 422\) \(it says: .*too long"),
-        ((401, {}, ""), "wants a key: set PLACKETT_API_KEY"),
-        ((403, {}, "no"), "wants a key: set PLACKETT_API_KEY"),
-        ((404, {}, "no"), "has no /v2/rerank, /v1/rerank, /rerank: name the whole address"),
-        ((200, {}, "<html>welcome</html>"), "answered no list of scores; is it a rerank server"),
-        ((200, {}, ""), "answered no list of scores"),
-        ((200, {}, "[" * 100_000), "answered no list of scores"),
-        ((200, {"Content-Encoding": "gzip"}, "not gzip"), "could not be asked"),
-        ((200, {"Content-Length": "5000", "Connection": "close"}, "[{"), "drops the connection"),
-    ],
-    ids=str,
-)
-def test_a_refusal_is_one_clear_error(fault, message):
-    with running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.faults = [fault] * 20
-        with pytest.raises(RemoteError, match=message) as caught:
-            remote.score([("a", "b")])
-        assert "127.0.0.1" in str(caught.value)
-        assert len(server.asked) <= 5
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -264,144 +153,6 @@ def test_one_failure_ends_the_other_requests():
         with pytest.raises(RemoteError, match="status 500"):
             remote.score(pairs)
         assert len(server.asked) < 150, "requests that had not begun are not made"
-
-
-def test_a_slow_server_is_given_up():
-    with running_server("tei", length_of) as server:
-        server.faults = [("slow", 0.3)]
-        asked = Connection(Address.parse(server.url), Limits(answer=0.1))
-        with pytest.raises(RemoteError, match="did not answer within"):
-            asked.post("/rerank", {"query": "a", "texts": ["b"]})
-
-
-def test_a_server_that_drips_or_never_ends_is_given_up():
-    """Each piece comes in time, the whole does not."""
-    stop = threading.Event()
-
-    def drip(listener):
-        talk, _ = listener.accept()
-        with talk:
-            talk.recv(65536)
-            talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-            while not stop.wait(0.02):
-                try:
-                    talk.sendall(b" ")
-                except OSError:
-                    return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip, args=(listener,))
-        thread.start()
-        with pytest.raises(RemoteError, match="did not finish its answer within"):
-            Connection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), Limits(answer=0.2)).get("/")
-        stop.set()
-        thread.join()
-
-
-def test_an_endless_answer_is_given_up():
-    with running_server("tei", length_of) as server:
-        server.faults = [(200, {}, " " * 5000)]
-        with pytest.raises(RemoteError, match="more than 1,000 bytes"):
-            Connection(Address.parse(server.url), Limits(largest=1000)).post("/rerank", {})
-
-
-def test_a_server_that_is_not_there_is_an_error():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(RemoteError, match=f"127.0.0.1:{port} cannot be reached"):
-        CrossEncoder(f"http://127.0.0.1:{port}")
-
-
-def test_a_server_without_a_reranker_is_an_error(tei, monkeypatch):
-    with (
-        running_server("jina", length_of) as server,
-        pytest.raises(RemoteError, match=f"{server.url}/other has no /rerank: name the whole address"),
-    ):
-        CrossEncoder(f"{server.url}/other/rerank")
-    info = {"model_type": {"classifier": {}}, "model_id": "x"}
-    monkeypatch.setattr("rerank_server.Handler.info", lambda self: info)
-    with pytest.raises(RemoteError, match="serves a model of type classifier, which is no reranker"):
-        CrossEncoder(tei.url)
-
-
-def test_a_model_that_must_be_named_is_asked_for():
-    with (
-        running_server("cohere-v2", length_of) as server,
-        pytest.raises(RemoteError, match=r"put it at the end of the address: #NAME \(it says: model is required\)"),
-    ):
-        CrossEncoder(server.url)
-
-
-# The key, and where it goes.
-
-
-def test_the_key_is_sent_and_never_shown(monkeypatch, caplog):
-    monkeypatch.setenv(connection.KEY, " top-secret\n")
-    with caplog.at_level(logging.DEBUG), running_server("tei", length_of) as server:
-        server.key = "top-secret"
-        remote = CrossEncoder(server.url)
-        remote.score([("a", "b")])
-        assert server.asked[0][2]["Authorization"] == "Bearer top-secret"
-        server.key = "another"
-        with pytest.raises(RemoteError, match=r"does not take the key in PLACKETT_API_KEY.*\[key\]") as caught:
-            remote.score([("a", "b")])
-    assert "top-secret" not in f"{caught.value}{remote.fingerprint()}{remote.model}{caplog.text}"
-
-
-def test_no_key_is_no_header(tei):
-    CrossEncoder(tei.url).score([("a", "b")])
-    assert "Authorization" not in tei.asked[0][2]
-
-
-def test_a_redirect_is_not_followed(monkeypatch):
-    monkeypatch.setenv(connection.KEY, "top-secret")
-    with running_server("tei", length_of) as other, running_server("tei", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.faults = [(307, {"Location": f"{other.url}/rerank?key=top-secret"}, "")]
-        with pytest.raises(
-            RemoteError, match=f"sends on to {other.url}/rerank; where you trust that, name it"
-        ) as caught:
-            remote.score([("a", "b")])
-        assert other.asked == []
-    assert "top-secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("http://", "is not an address"),
-        ("https:///rerank", "is not an address"),
-        ("http://localhost:port", "is not an address"),
-        ("http://[::1", "is not an address"),
-        ("http://me:secret@localhost", "the address of localhost holds a password"),
-    ],
-)
-def test_what_is_no_address_is_refused(url, message):
-    with pytest.raises(SettingError, match=message) as caught:
-        CrossEncoder(url)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_key_that_cannot_be_one_is_refused(monkeypatch, tei):
-    monkeypatch.setenv(connection.KEY, "schlüssel")
-    with pytest.raises(SettingError, match="PLACKETT_API_KEY holds characters that no key has") as caught:
-        CrossEncoder(tei.url)
-    assert "schlüssel" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "base", "paths", "model"),
-    [
-        ("http://h:1", "http://h:1", ("/v2/rerank", "/v1/rerank", "/rerank"), None),
-        ("http://h/tei/", "http://h/tei", ("/v2/rerank", "/v1/rerank", "/rerank"), None),
-        ("https://h/v1#org/m@r", "https://h/v1", ("/rerank",), "org/m@r"),
-        ("https://h/v3/rerank", "https://h/v3", ("/rerank",), None),
-        ("http://[::1]:80/reranking", "http://[::1]:80", ("/reranking",), None),
-    ],
-)
-def test_an_address_is_taken_apart(url, base, paths, model):
-    found = Address.parse(url)
-    assert (found.base, found.paths, found.model) == (base, paths, model)
 
 
 # What a server decides itself, and what it has not.
@@ -474,40 +225,3 @@ def test_the_client_is_imported_for_an_address_only():
     code = "import sys, plackett, plackett.cli; print('httpx2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
-
-
-# What a score is.
-
-
-def test_saturation_makes_ties_that_keep_the_order_of_the_input():
-    with running_server(
-        "jina", lambda pairs: [500.0 if "yes" in document else -2.0 for _, document in pairs]
-    ) as server:
-        ranked = CrossEncoder(server.url).rank("q", ["no", "yes 1", "yes 2"])
-    assert [item["corpus_id"] for item in ranked] == [1, 2, 0]
-    assert [item["score"] for item in ranked][:2] == [1.0, 1.0]
-
-
-def test_scores_that_leave_the_scale_are_an_error():
-    with running_server("jina", length_of) as server:
-        remote = CrossEncoder(server.url)
-        server.spoil = lambda items: [item | {"relevance_score": 1.5} for item in items]
-        with pytest.raises(RemoteError, match=r"the score 1\.5, though its scores lay between 0 and 1 so far"):
-            remote.score([("a", "b")])
-
-
-def test_logits_are_told_from_probabilities():
-    """Over many models of random logits, and servers that compute each answer in half precision anew."""
-    rng = np.random.default_rng(0)
-    for _ in range(2000):
-        logits = rng.normal(rng.normal(0, 4), 3, len(ANSWERS))
-        noisy = logits * (1 + rng.normal(0, 0.002, len(ANSWERS)))
-        sigmoids, again = (1 / (1 + np.exp(-values)) for values in (logits, noisy))
-        assert gives_logits(logits, again), "the words were heard"
-        assert gives_logits(logits, noisy) == bool(logits.min() < 0 or logits.max() > 1), "always raw"
-        assert not gives_logits(sigmoids, again), "the words were not heard"
-
-
-def test_llama_cpp_is_known_by_its_name_where_its_logits_could_be_probabilities():
-    with running_server("llama.cpp", lambda pairs: [0.25] * len(pairs)) as server:
-        assert CrossEncoder(server.url).score([("a", "b")])[0, 0] == 0.25
