@@ -17,6 +17,7 @@ from plackett._inputs import check_top_k, checked_lists, checked_pairs, document
 from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.bundled import SUMS
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint, whole_folder, write_metadata
+from plackett.checkpoints.heads import as_they_are
 from plackett.engines.base import Engine, Parts
 from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, ScoreError
@@ -273,12 +274,13 @@ class CrossEncoder:
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
     ) -> NDArray[np.float32]:
         """Raw logits of the windows, (rows, labels)."""
+        to_logit = self.model.to_logit or as_they_are
         logits = np.zeros((len(encoded.rows), self.model.labels), np.float32)
         batches = token_batches(encoded.rows.lengths, self._engine.token_budget)[share.index :: share.processes]
         total = sum(map(len, batches))
         with tqdm(total=total, unit="pair", delay=2, disable=not show_progress) as progress:
             for batch in batches:
-                logits[batch] = self._engine.score(encoded.rows.select(batch))
+                logits[batch] = to_logit(self._engine.score(encoded.rows.select(batch)))
                 progress.update(len(batch))
         logits = share.total(logits)
         broken = {encoded.pair_of(int(row)) for row in np.flatnonzero(~np.isfinite(logits).all(axis=1))}

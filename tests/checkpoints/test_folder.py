@@ -229,7 +229,7 @@ def test_shards_that_are_missing(folder, parts):
         ("config.json", {"pad_token_id": "zero"}, "does not fit"),
         ("config.json", {"model_type": "no-such-model"}, "cannot be loaded"),
         ("config.json", {"hidden_size": "wide"}, "cannot be loaded"),
-        ("config.json", {"hidden_size": 16}, "cannot be loaded"),
+        ("config.json", {"hidden_size": 16}, "do not fit"),
         ("config.json", {"num_hidden_layers": 3}, "lacks the weights"),
         ("config.json", {"sentence_transformers": {"activation_fn": "os.system"}}, "the activation os.system"),
         ("config.json", {"sentence_transformers": {"activation_fn": "mine.Sigmoid"}}, "the activation mine.Sigmoid"),

@@ -18,7 +18,7 @@ from plackett.engines.base import EngineSettings, FakeEngine
 from plackett.engines.loading import load_engine
 from plackett.engines.torch import linear
 from plackett.engines.torch.engine import TorchEngine, packed_forward, padded_forward
-from plackett.engines.torch.weights import FAMILIES as PACKED
+from plackett.engines.torch.weights import LAYOUTS as PACKED
 from plackett.models.classifier import load_model, new_model
 from plackett.tokenization.tokenizer import PairTokenizer
 from tiny import FAMILIES, PAIRS, POSITIONS, random_batch, unsettle

@@ -26,7 +26,7 @@ from plackett.engines.base import EngineSettings
 from plackett.engines.loading import load_engine
 from plackett.engines.onnx import OnnxEngine
 from plackett.engines.torch.engine import padded_forward
-from plackett.engines.torch.weights import FAMILIES, read_weights
+from plackett.engines.torch.weights import LAYOUTS, read_weights
 from plackett.models.classifier import load_model
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, usage
@@ -67,7 +67,7 @@ def assert_agrees_with_transformers(folder, engine, batch):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("family", "labels"), [*((family, 1) for family in FAMILIES), ("bert", 3), ("roberta", 2)])
+@pytest.mark.parametrize(("family", "labels"), [*((family, 1) for family in LAYOUTS), ("bert", 3), ("roberta", 2)])
 def test_logits_are_those_of_transformers(exported, family, labels, engine):
     checkpoint = read_checkpoint(exported(family, labels))
     forward, scored = padded_forward(load_model(checkpoint), checkpoint), load_engine(engine, checkpoint)

@@ -41,10 +41,11 @@ ACTIVATIONS: dict[str, tuple[str, Activation]] = {
 CALIBRATED = "calibrated"
 
 
-def saved_activation(config: dict[str, Any], saved: dict[str, Any], labels: int) -> str:
+def saved_activation(config: dict[str, Any], saved: dict[str, Any], *, ranks: bool) -> str:
     """Return the activation that a checkpoint names, else its library's default.
 
-    `config` is the content of `config.json`, `saved` that of `config_sentence_transformers.json`.
+    `config` is the content of `config.json`, `saved` that of `config_sentence_transformers.json`; `ranks` says whether
+    the model has one logit per pair.
     """
     nested = config.get("sentence_transformers")
     places = [
@@ -55,7 +56,7 @@ def saved_activation(config: dict[str, Any], saved: dict[str, Any], labels: int)
     for file, dotted in places:
         if dotted is not None:
             return _name_of(str(dotted), file)
-    return "sigmoid" if labels == 1 else "identity"
+    return "sigmoid" if ranks else "identity"
 
 
 def _name_of(dotted: str, source: str) -> str:

@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import json
-import math
 import os
 import secrets
 import shutil
@@ -13,26 +11,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from plackett.checkpoints import bundled
 from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_activation
 from plackett.checkpoints.calibrations import Calibration, read_calibration
-from plackett.checkpoints.exports import export_files, exports_of
-from plackett.checkpoints.hub import WEIGHTS, Patterns, download, inside
+from plackett.checkpoints.exports import export_files
+from plackett.checkpoints.heads import HEADS, Head, head_of
+from plackett.checkpoints.hub import WEIGHTS, Patterns, download
+from plackett.checkpoints.jsons import parsed, read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
+from plackett.checkpoints.weights import check_weights
 from plackett.errors import CheckpointError, SettingError
+from plackett.families import family_of
 
 # The name of the model that comes with Plackett, wherever a checkpoint is named.
 DEFAULT = "default"
 
-# Families whose tokenizers give no token types to the model, whatever their configuration says.
-UNTYPED = {"camembert", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
-
 VOCABULARIES = ("vocab.*", "*.model")
 TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", *VOCABULARIES)
-
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 
@@ -41,7 +36,7 @@ MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 class Checkpoint:
     """A folder and what its files say: how to run its model, and what the model is (`model`).
 
-    `labels` is the number of raw outputs per pair, `max_length` a number of tokens per pair.
+    `labels` is the number of raw outputs per pair, of which `head` makes logits; `max_length` is in tokens per pair.
     """
 
     folder: Path
@@ -54,13 +49,15 @@ class Checkpoint:
     pad_id: int
     token_types: bool
     calibration: Calibration | None = None
+    head: Head = HEADS[0]
 
     @property
     def model(self) -> Model:
         """The model apart from its folder."""
         return Model(
             name=self.folder.resolve().name,
-            labels=self.labels,
+            labels=self.labels if self.head.to_logit is None else 1,
+            to_logit=self.head.to_logit,
             activation=self.activation,
             calibration=self.calibration,
             prompt=self.prompt,
@@ -120,14 +117,15 @@ def read_checkpoint(
     _check_modules(folder)
     if activation is not None and activation not in (known := [*ACTIVATIONS, CALIBRATED]):
         raise SettingError.unknown("activation", activation, known)
-    labels = _labels(folder, config)
-    if activation == CALIBRATED and labels != 1:
-        raise SettingError(f"calibrated scores need one label, {folder} has {labels}")
+    head, labels = _head(folder, config)
+    if activation == CALIBRATED and head.to_logit is None:
+        raise SettingError(f"calibrated scores need one label, and {folder} has {labels}")
     saved = _saved_by_sentence_transformers(folder)
     checkpoint = _checkpoint(folder, config, labels, max_length, allow_pickle)
     return replace(
         checkpoint,
-        activation=activation or saved_activation(config, saved, labels),
+        head=head,
+        activation=activation or saved_activation(config, saved, ranks=head.to_logit is not None),
         prompt=_prompt(saved),
         calibration=read_calibration(folder) if activation == CALIBRATED else None,
     )
@@ -136,23 +134,6 @@ def read_checkpoint(
 def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
     """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
     return _checkpoint(folder, _config(folder), 1, max_length, allow_pickle)
-
-
-def has_weights(folder: Path) -> bool:
-    """Whether there are safetensors, whole or not."""
-    return any(folder.glob("model*.safetensors*"))
-
-
-def weights_of(folder: Path) -> tuple[int, tuple[str, ...]]:
-    """How many numbers the weights are, and of which types: only the heads of the files are read."""
-    count, types = 0, set()
-    for path in sorted(folder.glob("model*.safetensors")):
-        with safe_open(path, framework="numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - no mapping
-                part = tensors.get_slice(name)
-                count += math.prod(part.get_shape())
-                types.add(part.get_dtype())
-    return count, tuple(sorted(types))
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -165,18 +146,18 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
     """Write the activation to both living places, and the token limit, so that every reader of `folder` agrees."""
     dotted = ACTIVATIONS[activation][0]
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     config.pop("sbert_ce_default_activation_function", None)
     config["sentence_transformers"] = {**config.get("sentence_transformers", {}), "activation_fn": dotted}
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     path = folder / "config_sentence_transformers.json"
     defaults = {"__version__": {"plackett": version("plackett")}, "prompts": {}, "default_prompt_name": None}
-    _write_json(path, defaults | _read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
+    write_json(path, defaults | read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
     path = folder / "tokenizer_config.json"
-    tokenizer_config = _read_optional(path) | {"model_max_length": max_length}
+    tokenizer_config = read_optional(path) | {"model_max_length": max_length}
     if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
         tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
-    _write_json(path, tokenizer_config)
+    write_json(path, tokenizer_config)
 
 
 @contextlib.contextmanager
@@ -225,36 +206,14 @@ def _replace_folder(target: Path, beside: Path) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} holds no config.json: it is not a checkpoint, or was not saved to the end")
-    return _read_json(folder / "config.json")
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read, the checkpoint may be half-written: {error}") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    value = _parsed(path)
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object")
-    return value
-
-
-def _read_optional(path: Path) -> dict[str, Any]:
-    return _read_json(path) if path.is_file() else {}
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return read_json(folder / "config.json")
 
 
 def _checkpoint(
     folder: Path, config: dict[str, Any], labels: int, max_length: int | None, allow_pickle: bool
 ) -> Checkpoint:
-    _check_weights(folder, allow_pickle)
-    tokenizer_config = _read_optional(folder / "tokenizer_config.json")
+    check_weights(folder, allow_pickle=allow_pickle)
+    tokenizer_config = read_optional(folder / "tokenizer_config.json")
     try:
         return Checkpoint(
             folder=folder,
@@ -273,38 +232,10 @@ def _checkpoint(
         raise CheckpointError(f"a configuration in {folder} holds a value that does not fit: {error}") from error
 
 
-def _check_weights(folder: Path, allow_pickle: bool) -> None:
-    """Every weight file is there and as long as its header says; a folder of exported engines needs none."""
-    if not has_weights(folder) and exports_of(folder):
-        return
-    index = folder / "model.safetensors.index.json"
-    pickles = [name for name in PICKLES if (folder / name).is_file()]
-    if pickles and not has_weights(folder):
-        if allow_pickle:
-            return
-        raise CheckpointError(
-            f"{folder} holds no model.safetensors but {pickles[0]}, a pickle, which may run code of its own; "
-            "where you trust who made it, say allow_pickle=True (in a recipe: allow_pickle: true)"
-        )
-    parts = _read_json(index).get("weight_map") if index.is_file() else {"": "model.safetensors"}
-    if not parts or not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
-        raise CheckpointError(f"{index} does not say which file holds which weight")
-    for path in (inside(folder, name) for name in sorted(set(parts.values()))):
-        if not path.is_file():
-            raise CheckpointError(
-                f"{folder} holds no {path.name}: it was not saved to the end, or is not in safetensors"
-            )
-        try:
-            with safe_open(path, framework="numpy"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} is damaged or half-written ({error}); fetch or save it again") from error
-
-
 def _check_modules(folder: Path) -> None:
     """sentence-transformers may chain modules (pooling, dense heads); a plain classifier is a chain of one."""
     path = folder / "modules.json"
-    modules = _parsed(path) if path.is_file() else []
+    modules = parsed(path) if path.is_file() else []
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise CheckpointError(f"{path} does not hold a JSON list of objects")
     if len(modules) > 1:
@@ -312,24 +243,23 @@ def _check_modules(folder: Path) -> None:
         raise CheckpointError(f"{folder} chains the modules {names}; Plackett reads plain sequence classifiers")
 
 
-def _labels(folder: Path, config: dict[str, Any]) -> int:
-    architectures = config.get("architectures") or []
-    if not any(str(name).endswith("ForSequenceClassification") for name in architectures):
-        found = ", ".join(map(str, architectures)) or "none"
+def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
+    found = head_of(config)
+    if found is None:
+        architectures = ", ".join(map(str, config.get("architectures") or [])) or "none"
         raise CheckpointError(
-            f"{folder} has no classification head (architectures: {found}); "
+            f"{folder} has no classification head (architectures: {architectures}); "
             f"train one: plackett train RECIPE --set base={folder}"
         )
-    names = config.get("id2label")
-    return len(names) if isinstance(names, dict) else int(config.get("num_labels", 2))
+    return found
 
 
 def _max_length(folder: Path, config: dict[str, Any], tokenizer_config: dict[str, Any], wanted: int | None) -> int:
     """The wanted limit, else the tokenizer's, within what the position embeddings allow."""
     embedded = int(config.get("max_position_embeddings") or 0)
     positions = embedded if embedded > 0 else 10**9  # 0 and -1 stand for relative positions, which have no limit
-    if config.get("model_type") in {"camembert", "roberta", "xlm-roberta", "xlm-roberta-xl"}:
-        positions -= int(config.get("pad_token_id") or 0) + 1  # these count positions from behind the padding id
+    if family_of(str(config.get("model_type"))).positions_behind_padding:
+        positions -= int(config.get("pad_token_id") or 0) + 1
     if wanted is not None:
         if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= positions:
             raise SettingError(
@@ -348,7 +278,7 @@ def _truncation_side(folder: Path, tokenizer_config: dict[str, Any]) -> str:
 
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
     """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
-    saved = _read_optional(folder / "config_sentence_transformers.json")
+    saved = read_optional(folder / "config_sentence_transformers.json")
     counts = (folder / "modules.json").is_file() and saved.get("model_type") == "CrossEncoder"
     return saved if counts else {}
 
@@ -359,7 +289,8 @@ def _prompt(saved: dict[str, Any]) -> str:
 
 
 def _token_types(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> bool:
-    if int(config.get("type_vocab_size") or 0) < 2 or config.get("model_type") in UNTYPED:
+    family = family_of(str(config.get("model_type")))
+    if not family.token_types or int(config.get("type_vocab_size") or 0) < 2:
         return False
     names = tokenizer_config.get("model_input_names")
     return names is None or "token_type_ids" in names

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from plackett.checkpoints.activations import ACTIVATIONS, Activation
 from plackett.checkpoints.calibrations import Calibration
+from plackett.checkpoints.heads import ToLogit, as_they_are
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,8 @@ class Model:
     """A reranker as its users see it.
 
     name: what messages, reports and run files call it.
-    labels: columns of its raw logits.
+    labels: columns of its logits.
+    to_logit: raw outputs of the engine -> one logit per pair; None keeps the outputs of several labels.
     activation: a name in `ACTIVATIONS`, or `CALIBRATED`, which applies `calibration`.
     prompt: text that precedes every query.
     digest: called to identify the scores; two models with the same digest give the same ones.
@@ -20,6 +22,7 @@ class Model:
 
     name: str
     labels: int = 1
+    to_logit: ToLogit | None = as_they_are
     activation: str = "sigmoid"
     calibration: Calibration | None = None
     prompt: str = ""
@@ -28,7 +31,7 @@ class Model:
     @property
     def ranks(self) -> bool:
         """Whether each pair has one score, as ranking, calibrating and measuring need."""
-        return self.labels == 1
+        return self.to_logit is not None
 
     @property
     def activate(self) -> Activation:

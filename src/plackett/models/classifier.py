@@ -7,8 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from plackett._compat.transformers import quiet
-from plackett.checkpoints.exports import exports_of
-from plackett.checkpoints.folder import Checkpoint, has_weights
+from plackett.checkpoints.folder import Checkpoint
+from plackett.checkpoints.weights import check_torch_weights
 from plackett.errors import CheckpointError, SettingError
 from plackett.tokenization.batches import EncodedPairs
 
@@ -20,7 +20,7 @@ def load_model(checkpoint: Checkpoint) -> Reranker:
 
     Raises CheckpointError for weights that are missing or of another shape; none are replaced by random numbers.
     """
-    _check_weights(checkpoint)
+    check_torch_weights(checkpoint.folder)
     model, missing, wrong = _loaded(checkpoint)
     _check_loaded(checkpoint, missing, wrong, "reranker")
     return model
@@ -86,15 +86,6 @@ def _check_loaded(checkpoint: Checkpoint, missing: Iterable[str], wrong: dict[st
     if absent:
         raise CheckpointError(
             f"{checkpoint.folder} lacks the weights {', '.join(absent[:3])}: it is not a trained {kind}"
-        )
-
-
-def _check_weights(checkpoint: Checkpoint) -> None:
-    exports = sorted({engine for engine, _ in exports_of(checkpoint.folder)})
-    if exports and not has_weights(checkpoint.folder) and not any(checkpoint.folder.glob("pytorch_model*.bin*")):
-        raise CheckpointError(
-            f"{checkpoint.folder} has exported models but no weights for torch; choose their engine: "
-            f"{', '.join(exports)}"
         )
 
 

@@ -5,10 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from plackett._compat.transformers import attend, replace_forward
+from plackett.families import family_of
 from plackett.models.classifier import Reranker
-
-# Families of BERT's own layers, under a head that reads the first token only.
-FIRST_TOKEN = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
 
 
 def first_token_only(model: Reranker) -> None:
@@ -16,7 +14,7 @@ def first_token_only(model: Reranker) -> None:
 
     Models of other families stay as they are.
     """
-    if model.config.model_type in FIRST_TOKEN:
+    if family_of(model.config.model_type).first_token_head:
         encoder: Any = model.base_model
         replace_forward(encoder.encoder.layer[-1], _first_token_forward)
 

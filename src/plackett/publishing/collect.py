@@ -18,8 +18,9 @@ from transformers import TrainingArguments
 
 from plackett.calibration.fitting import Calibrated
 from plackett.checkpoints.calibrations import method_of, parameters_of
-from plackett.checkpoints.folder import find_folder, has_weights, read_checkpoint, weights_of
+from plackett.checkpoints.folder import find_folder, read_checkpoint
 from plackett.checkpoints.hub import commit_of, is_hub_id, parse_hub_file
+from plackett.checkpoints.weights import has_weights, weights_of
 from plackett.cross_encoder import CrossEncoder
 from plackett.evaluation.comparison import Comparison, mean_of
 from plackett.evaluation.sentence_transformers import CUTOFF, Metrics

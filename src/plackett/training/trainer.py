@@ -28,10 +28,11 @@ from plackett.engines.base import Parts
 from plackett.engines.torch.engine import TorchEngine
 from plackett.errors import CheckpointError, ScoreError, SettingError, TrainingError
 from plackett.evaluation.comparison import Evaluator, measured_names
+from plackett.families import family_of
 from plackett.losses.matrices import to_matrix
 from plackett.models import cpu_attention
 from plackett.models.classifier import new_model
-from plackett.models.first_token import FIRST_TOKEN, first_token_only
+from plackett.models.first_token import first_token_only
 from plackett.models.lora import with_lora, without_lora
 from plackett.records import Collection
 from plackett.tokenization.tokenizer import PairTokenizer
@@ -124,7 +125,9 @@ def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArgument
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if arguments.device.type == "cpu":
-        model.set_attn_implementation(cpu_attention.NAME if model.config.model_type in FIRST_TOKEN else "eager")
+        model.set_attn_implementation(
+            cpu_attention.NAME if family_of(model.config.model_type).first_token_head else "eager"
+        )
     first_token_only(model)
     return model if recipe.lora is None else with_lora(model, recipe.lora)
 

@@ -26,7 +26,7 @@ from plackett.engines import hardware
 from plackett.engines.base import PRECISIONS, Parts
 from plackett.engines.hardware import usable_threads
 from plackett.engines.torch.engine import TorchEngine
-from plackett.engines.torch.weights import FAMILIES, EncoderWeights, read_weights
+from plackett.engines.torch.weights import LAYOUTS, EncoderWeights, read_weights
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.evaluation.agreement import TOP, agreement
 from plackett.evaluation.comparison import evaluate
@@ -136,7 +136,7 @@ def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
     if weights is None:
         raise CheckpointError(
             f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or a variant of its own, which "
-            f"cannot be exported; engine='torch' runs it. Exported are plain {', '.join(sorted(FAMILIES))}"
+            f"cannot be exported; engine='torch' runs it. Exported are plain {', '.join(sorted(LAYOUTS))}"
         )
     return weights
 

@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from plackett._extras import is_installed
 from plackett.checkpoints import bundled
 from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
-from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint, weights_of
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
+from plackett.checkpoints.weights import weights_of
 from plackett.engines import hardware
 from plackett.engines.hardware import usable_threads
 from plackett.engines.loading import automatic

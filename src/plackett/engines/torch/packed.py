@@ -5,6 +5,8 @@ looks at pairs. The last layer is computed for the first token of each pair, whi
 the products of weights are; what is added up, normed and read by the head stays in fp32.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,8 @@ from plackett.engines.torch.attention import ForFirstTokens, Pairs, between_toke
 from plackett.engines.torch.linear import Linear
 from plackett.engines.torch.weights import Affine, EncoderWeights, LayerWeights
 from plackett.tokenization.batches import EncodedPairs
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu}
 
 _STEP = 32
 """Rows are filled up to a multiple of this by rows that nobody reads: oneDNN compiles and keeps code for each number of
@@ -27,6 +31,7 @@ class PackedEncoder:
     def __init__(self, weights: EncoderWeights, *, token_types: bool, dtype: torch.dtype = torch.float32) -> None:
         self._weights = weights
         self._token_types = token_types
+        self._activation = ACTIVATIONS[weights.activation]
         self._project = Linear(*weights.project, dtype=torch.float32) if weights.project else None
         self._layers = [_Layer(layer, weights, dtype) for layer in weights.layers[:-1]]
         self._last = _LastLayer(weights.layers[-1], weights, dtype)
@@ -57,7 +62,7 @@ class PackedEncoder:
         return self._project(embedded) if self._project else embedded
 
     def _head(self, first: Tensor) -> Tensor:
-        return F.linear(self._weights.activation(F.linear(first, *self._weights.dense)), *self._weights.output)
+        return F.linear(self._activation(F.linear(first, *self._weights.dense)), *self._weights.output)
 
     def _rows(self, values: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(np.pad(values, (0, -len(values) % _STEP))).to(self._weights.words.device)

@@ -1,13 +1,14 @@
 """The BERT family: where each architecture of transformers keeps the weights that all of them have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 import transformers
 from torch import Tensor
+
+from plackett.families import family_of
 
 
 class Affine(NamedTuple):
@@ -42,7 +43,7 @@ class EncoderWeights:
     project: Affine | None
     layers: tuple[LayerWeights, ...]
     dense: Affine
-    activation: Callable[[Tensor], Tensor]
+    activation: str
     output: Affine
     heads: int
     epsilon: float
@@ -51,8 +52,8 @@ class EncoderWeights:
 
 
 @dataclass(frozen=True)
-class Family:
-    """What differs between the families: the class, names in its state dict, and the function inside of the head.
+class Layout:
+    """Where a family keeps its weights: its class, and names in the state dict.
 
     `layer` maps the fields of `LayerWeights` to names in each of `layers`.
     """
@@ -62,12 +63,10 @@ class Family:
     layers: str
     layer: Mapping[str, str]
     dense: str
-    activation: Callable[[Tensor], Tensor]
     output: str
-    positions_behind_padding: bool = False
 
 
-_BERT = Family(
+_BERT = Layout(
     classifier="BertForSequenceClassification",
     encoder="bert",
     layers="encoder.layer",
@@ -82,7 +81,6 @@ _BERT = Family(
         "output_norm": "output.LayerNorm",
     },
     dense="bert.pooler.dense",
-    activation=torch.tanh,
     output="classifier",
 )
 _ELECTRA = replace(
@@ -90,17 +88,14 @@ _ELECTRA = replace(
     classifier="ElectraForSequenceClassification",
     encoder="electra",
     dense="classifier.dense",
-    activation=F.gelu,
     output="classifier.out_proj",
 )
 _ROBERTA = replace(
     _ELECTRA,
     classifier="RobertaForSequenceClassification",
     encoder="roberta",
-    activation=torch.tanh,
-    positions_behind_padding=True,
 )
-_DISTILBERT = Family(
+_DISTILBERT = Layout(
     classifier="DistilBertForSequenceClassification",
     encoder="distilbert",
     layers="transformer.layer",
@@ -115,12 +110,11 @@ _DISTILBERT = Family(
         "output_norm": "output_layer_norm",
     },
     dense="pre_classifier",
-    activation=torch.relu,
     output="classifier",
 )
 
-# Model type -> family.
-FAMILIES = {
+# Model type -> layout, for families whose head is known to `plackett.families`.
+LAYOUTS = {
     "bert": _BERT,
     "camembert": replace(_ROBERTA, classifier="CamembertForSequenceClassification"),
     "distilbert": _DISTILBERT,
@@ -133,20 +127,20 @@ FAMILIES = {
 def read_weights(model: torch.nn.Module) -> EncoderWeights | None:
     """The weights of a plain fp32 classifier of the BERT family; None for anything that may compute something else."""
     config: Any = getattr(model, "config", None)
-    family = FAMILIES.get(getattr(config, "model_type", ""))
-    if family is None or not _is_plain(model, family, config):
+    layout = LAYOUTS.get(getattr(config, "model_type", ""))
+    if layout is None or not _is_plain(model, layout, config):
         return None
     state = _State(model.state_dict())
     try:
-        weights = _weights(state, family, config)
+        weights = _weights(state, layout, config)
     except KeyError:  # the names of another version of transformers, whose module knows them
         return None
     return None if state.tensors else weights  # a weight that is left over belongs to something not known here
 
 
-def _is_plain(model: torch.nn.Module, family: Family, config: Any) -> bool:
+def _is_plain(model: torch.nn.Module, layout: Layout, config: Any) -> bool:
     return (
-        type(model) is getattr(transformers, family.classifier)
+        type(model) is getattr(transformers, layout.classifier)
         and (getattr(config, "hidden_act", None) or config.activation) == "gelu"
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(config, "is_decoder", False)
@@ -165,9 +159,10 @@ class _State:
         return Affine(self.tensors.pop(f"{name}.weight"), self.tensors.pop(f"{name}.bias"))
 
 
-def _weights(state: _State, family: Family, config: Any) -> EncoderWeights:
-    embeddings = f"{family.encoder}.embeddings"
-    project = f"{family.encoder}.embeddings_project"
+def _weights(state: _State, layout: Layout, config: Any) -> EncoderWeights:
+    family = family_of(config.model_type)
+    embeddings = f"{layout.encoder}.embeddings"
+    project = f"{layout.encoder}.embeddings_project"
     return EncoderWeights(
         words=state.tensors.pop(f"{embeddings}.word_embeddings.weight"),
         positions=state.tensors.pop(f"{embeddings}.position_embeddings.weight"),
@@ -177,15 +172,15 @@ def _weights(state: _State, family: Family, config: Any) -> EncoderWeights:
         layers=tuple(
             LayerWeights(
                 **{
-                    part: state.affine(f"{family.encoder}.{family.layers}.{number}.{name}")
-                    for part, name in family.layer.items()
+                    part: state.affine(f"{layout.encoder}.{layout.layers}.{number}.{name}")
+                    for part, name in layout.layer.items()
                 }
             )
             for number in range(config.num_hidden_layers)
         ),
-        dense=state.affine(family.dense),
+        dense=state.affine(layout.dense),
         activation=family.activation,
-        output=state.affine(family.output),
+        output=state.affine(layout.output),
         heads=config.num_attention_heads,
         epsilon=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's is in its code
         padding_idx=config.pad_token_id if family.positions_behind_padding else None,

@@ -1,0 +1,33 @@
+"""The JSON files of a checkpoint: read with errors that name the file, written the same way each time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from plackett.errors import CheckpointError
+
+
+def parsed(path: Path) -> Any:
+    """Return the content of a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read, the checkpoint may be half-written: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file."""
+    value = parsed(path)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return value
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, empty without the file."""
+    return read_json(path) if path.is_file() else {}
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write an object, its keys sorted."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

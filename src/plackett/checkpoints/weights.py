@@ -1,0 +1,85 @@
+"""The weight files of a checkpoint: whether they are there, whole, and what they hold."""
+
+import math
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from plackett.checkpoints.exports import exports_of
+from plackett.checkpoints.hub import inside
+from plackett.checkpoints.jsons import read_json
+from plackett.errors import CheckpointError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether there are safetensors, whole or not."""
+    return any(folder.glob("model*.safetensors*"))
+
+
+def weights_of(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """Return the number of parameters and their types, from the headers of the files alone."""
+    count, types = 0, set()
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                part = tensors.get_slice(name)
+                count += math.prod(part.get_shape())
+                types.add(part.get_dtype())
+    return count, tuple(sorted(types))
+
+
+def check_weights(folder: Path, *, allow_pickle: bool) -> None:
+    """Raise CheckpointError unless every weight file is there and as long as its header says.
+
+    A folder of exported engines needs no weights; pickles count where they are allowed.
+    """
+    if has_weights(folder):
+        for path in _parts(folder):
+            _check_part(path)
+    elif not exports_of(folder):
+        _check_pickles(folder, allow_pickle)
+
+
+def check_torch_weights(folder: Path) -> None:
+    """Raise CheckpointError for a folder that holds exported engines only."""
+    exports = sorted({engine for engine, _ in exports_of(folder)})
+    if exports and not has_weights(folder) and not any(folder.glob("pytorch_model*.bin*")):
+        raise CheckpointError(
+            f"{folder} has exported models but no weights for torch; choose their engine: {', '.join(exports)}"
+        )
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The files of the weights: one, or those that an index names."""
+    index = folder / INDEX
+    if not index.is_file():
+        return [folder / SINGLE]
+    names = read_json(index).get("weight_map")
+    if not names or not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise CheckpointError(f"{index} does not say which file holds which weight")
+    return [inside(folder, name) for name in sorted(set(names.values()))]
+
+
+def _check_part(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} holds no {path.name}: saving or downloading it was interrupted")
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or half-written ({error}); fetch or save it again") from error
+
+
+def _check_pickles(folder: Path, allow_pickle: bool) -> None:
+    found = next((name for name in PICKLES if (folder / name).is_file()), None)
+    if found is None:
+        raise CheckpointError(f"{folder} holds no {SINGLE}: it was not saved to the end, or is not in safetensors")
+    if not allow_pickle:
+        raise CheckpointError(
+            f"{folder} holds no {SINGLE} but {found}, a pickle, which can run any code; if you trust its author, "
+            "pass allow_pickle=True (in a recipe: allow_pickle: true)"
+        )

@@ -1,0 +1,56 @@
+"""Kinds of heads: raw outputs to one logit per pair."""
+
+import numpy as np
+import pytest
+
+from plackett import CrossEncoder, InputError
+from plackett.checkpoints.folder import read_checkpoint
+from plackett.checkpoints.heads import HEADS, Head, head_of
+from tiny import DOCUMENTS, PAIRS, QUERY
+
+CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "outputs"),
+    [
+        ({**CLASSIFIER, "num_labels": 1}, "one label", 1),
+        ({**CLASSIFIER, "id2label": {"0": "LABEL_0"}}, "one label", 1),
+        ({**CLASSIFIER, "id2label": {"0": "no", "1": "yes"}}, "several labels", 2),
+        (CLASSIFIER, "several labels", 2),  # transformers' default
+    ],
+)
+def test_a_configuration_describes_its_head(config, name, outputs):
+    head, found = head_of(config)
+    assert (head.name, found) == (name, outputs)
+
+
+@pytest.mark.parametrize("architectures", [None, [], ["BertModel"], ["BertForMaskedLM"]])
+def test_no_head(architectures):
+    assert head_of({"architectures": architectures}) is None
+
+
+def test_several_labels_are_scored_and_do_not_rank(tiny):
+    encoder = CrossEncoder(tiny("bert", 2))
+    assert not encoder.model.ranks
+    assert encoder.score(PAIRS).shape == encoder.predict(PAIRS).shape == (len(PAIRS), 2)
+    with pytest.raises(InputError, match="one label"):
+        encoder.rank(QUERY, DOCUMENTS)
+
+
+def test_a_head_that_is_added_makes_its_model_rank(tiny, monkeypatch):
+    def difference(raw):
+        return raw[:, 1:] - raw[:, :1]
+
+    before = CrossEncoder(tiny("bert", 2)).score([(QUERY, text) for text in DOCUMENTS])
+    two = Head("two labels", "ForSequenceClassification", lambda _, outputs: outputs == 2, difference)
+    monkeypatch.setattr("plackett.checkpoints.heads.HEADS", [two, *HEADS])
+    encoder = CrossEncoder(tiny("bert", 2))
+    assert encoder.model.ranks
+    assert read_checkpoint(tiny("bert", 2)).head is two
+    assert read_checkpoint(tiny("bert", 1)).head.name == "one label"
+    logits = before[:, 1] - before[:, 0]
+    np.testing.assert_allclose(encoder.score([(QUERY, text) for text in DOCUMENTS])[:, 0], logits, atol=1e-5)
+    ranked = encoder.rank(QUERY, DOCUMENTS)
+    assert [item["corpus_id"] for item in ranked] == np.argsort(-logits, kind="stable").tolist()
+    np.testing.assert_allclose([item["score"] for item in ranked], 1 / (1 + np.exp(np.sort(-logits))), rtol=1e-4)
