@@ -59,7 +59,7 @@ def test_a_missing_extra_is_named(bert, tmp_path):
     code = """
 from pathlib import Path
 import plackett
-from plackett.data.rows import read_lists
+from plackett.data import read_lists
 for call in (lambda: plackett.CrossEncoder(sys.argv[1]), lambda: list(read_lists(Path("x.parquet")))):
     try:
         call()

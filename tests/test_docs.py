@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plackett._files import write_beir
 from plackett.cli import commands
+from plackett.data import write_beir
 from plackett.records import Collection, Qrel
 from plackett.workflows.demo.pydocs import read_objects
 

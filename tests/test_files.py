@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plackett import DataError
-from plackett._files import whole_file, whole_files, write_beir, write_lists
-from plackett.data.rows import read_collection, read_lists
+from plackett._files import whole_file, whole_files
+from plackett.data import read_collection, read_lists, write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)

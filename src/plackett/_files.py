@@ -1,15 +1,13 @@
-"""Records -> files, in the formats that `readers` reads. Each file is written beside and renamed."""
+"""Files that are written whole or not at all: each is written beside and renamed."""
 
 import contextlib
-import json
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from plackett.errors import DataError, PlackettError
-from plackett.records import Collection, LabeledList
 
 
 @contextlib.contextmanager
@@ -52,28 +50,3 @@ def whole_files(folder: Path) -> Iterator[Path]:
         if isinstance(error, PlackettError):
             raise
         raise DataError(f"{folder} cannot be written to: {error.strerror or error}") from error
-
-
-def write_lists(path: Path, lists: Iterable[LabeledList]) -> None:
-    """JSON lines of `query`, `docs` and `labels`."""
-    with whole_file(path) as stream:
-        for item in lists:
-            _write(stream, {"query": item.query, "docs": item.documents, "labels": item.labels})
-
-
-def write_beir(folder: Path, collection: Collection, *, split: str = "test") -> None:
-    """A BEIR folder: corpus, queries and judgements."""
-    with whole_file(folder / "corpus.jsonl") as stream:
-        for doc_id, text in collection.corpus.items():
-            _write(stream, {"_id": doc_id, "text": text})
-    with whole_file(folder / "queries.jsonl") as stream:
-        for query_id, text in collection.queries.items():
-            _write(stream, {"_id": query_id, "text": text})
-    with whole_file(folder / "qrels" / f"{split}.tsv") as stream:
-        stream.write("query-id\tcorpus-id\tscore\n")
-        for qrel in collection.qrels:
-            stream.write(f"{qrel.query_id}\t{qrel.doc_id}\t{qrel.relevance}\n")
-
-
-def _write(stream: TextIO, row: dict[str, object]) -> None:
-    stream.write(json.dumps(row, ensure_ascii=False) + "\n")

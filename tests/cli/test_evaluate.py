@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from plackett import CrossEncoder
-from plackett.data.rows import read_collection
+from plackett.data import read_collection
 from plackett.evaluation.comparison import compare
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file"]

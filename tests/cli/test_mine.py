@@ -11,7 +11,7 @@ import time
 import pytest
 
 from plackett import CrossEncoder
-from plackett.data.rows import read_lists
+from plackett.data import read_lists
 from plackett.retrieval.hard_negatives import MiningSettings, mine
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]

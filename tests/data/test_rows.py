@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from plackett import DataError
-from plackett.data.rows import lists_as_collection, read_collection, read_documents, read_lists
+from plackett.data import lists_as_collection, read_collection, read_documents, read_lists
 from plackett.records import LabeledList, Qrel, ScoredDoc
 
 ROWS = [

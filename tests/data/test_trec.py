@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from plackett.data.rows import read_qrels, read_texts
-from plackett.data.trec import read_run, run_lines, stream_run
+from plackett.data import read_qrels, read_run, read_texts
+from plackett.data.trec import run_lines, stream_run
 from plackett.errors import DataError
 from plackett.ranking import best_first
 from plackett.records import Qrel, ScoredDoc

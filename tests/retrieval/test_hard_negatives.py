@@ -11,7 +11,7 @@ import pytest
 
 from plackett import CrossEncoder
 from plackett._resumable import partial_file
-from plackett.data.rows import read_lists
+from plackett.data import read_lists
 from plackett.engines.base import FakeEngine
 from plackett.errors import DataError, ScoreError, SettingError
 from plackett.retrieval.hard_negatives import MiningSettings, bm25_run, false_negatives, hard_negatives, mine

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from plackett import CrossEncoder
-from plackett.data.trec import read_run
+from plackett.data import read_run
 from plackett.engines.base import FakeEngine
 from plackett.retrieval import reranking
 

@@ -16,9 +16,8 @@ import torch
 from sentence_transformers.cross_encoder import losses
 
 from plackett import CrossEncoder, MissingExtraError
-from plackett._files import write_lists
 from plackett.checkpoints.folder import read_base, read_checkpoint
-from plackett.data.rows import read_lists
+from plackett.data import read_lists, write_lists
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
 from plackett.models.classifier import load_model

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from plackett import CrossEncoder
-from plackett._files import write_lists
 from plackett.checkpoints.folder import read_base, read_checkpoint
+from plackett.data import write_lists
 from plackett.errors import CheckpointError, DataError, MissingExtraError, SettingError, TrainingError
 from plackett.evaluation.comparison import compare
 from plackett.losses import LOSSES

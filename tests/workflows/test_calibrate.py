@@ -16,12 +16,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from plackett import CheckpointError, CrossEncoder, DataError
-from plackett._files import write_beir
 from plackett.calibration import report as reliability
 from plackett.calibration.fitting import calibrate as fit
 from plackett.calibration.report import PICTURE, table
 from plackett.calibration.thresholds import Target
 from plackett.checkpoints.calibrations import FILE, parameters_of, read_calibration
+from plackett.data import write_beir
 from plackett.publishing.card import render
 from plackett.publishing.publish import publish
 from plackett.publishing.storage import read_facts

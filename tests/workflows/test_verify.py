@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 
 from bare import BLOCKER
 from plackett import CrossEncoder, InputError, SettingError
-from plackett.data.rows import read_collection
+from plackett.data import read_collection
 from plackett.engines.remote import connection
 from plackett.evaluation.comparison import evaluate
 from plackett.records import ScoredDoc

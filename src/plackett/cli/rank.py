@@ -1,22 +1,20 @@
 """`plackett rank`."""
 
 import json
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
 from plackett.cli.options import LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.data.rows import read_documents
+from plackett.data import read_documents
 from plackett.errors import InputError
 
 
 @click.command()
 @click.argument("query")
 @click.argument("documents", nargs=-1)
-@click.option(
-    "--documents", "source", type=click.File(encoding="utf-8"), help="One document a line; - is standard input."
-)
+@click.option("--documents", "source", type=click.File("rb"), help="One document a line; - is standard input.")
 @MODEL
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show the best so many.")
@@ -29,7 +27,7 @@ from plackett.errors import InputError
 def rank(
     query: str,
     documents: tuple[str, ...],
-    source: TextIO | None,
+    source: BinaryIO | None,
     model: str | None,
     activation: str | None,
     top_k: int | None,
@@ -44,7 +42,7 @@ def rank(
     plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
     plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
     """
-    texts = [*documents, *(read_documents(source, source.name) if source else [])]
+    texts = [*documents, *(read_documents(source) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)

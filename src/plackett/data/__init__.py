@@ -1,6 +1,22 @@
 """Ranking data on disk: lists, texts, BEIR folders, TREC runs and judgements, NanoBEIR."""
 
-from plackett.data.rows import read_collection, read_documents, read_lists, read_qrels, read_texts
-from plackett.data.trec import read_run
+from plackett.data.beir import write_beir
+from plackett.data.collections import check_matched, lists_as_collection, read_collection, unmatched
+from plackett.data.documents import read_documents, read_texts
+from plackett.data.lists import ListFile, read_lists, write_lists
+from plackett.data.trec import read_qrels, read_run
 
-__all__ = ["read_collection", "read_documents", "read_lists", "read_qrels", "read_run", "read_texts"]
+__all__ = [
+    "ListFile",
+    "check_matched",
+    "lists_as_collection",
+    "read_collection",
+    "read_documents",
+    "read_lists",
+    "read_qrels",
+    "read_run",
+    "read_texts",
+    "unmatched",
+    "write_beir",
+    "write_lists",
+]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from plackett.checkpoints.hub import commit_of, download_dataset
-from plackett.data.rows import read_rows, read_texts
+from plackett.data.documents import read_texts
+from plackett.data.fields import checked_grade, checked_id, parsed
+from plackett.data.rows import read_rows
 from plackett.errors import DataError, HubError, SettingError
 from plackett.records import Collection, Origin, Qrel, ScoredDoc
 
@@ -63,7 +65,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path:
 
 def _read_part(folder: Path, name: str) -> Collection:
     qrels = [
-        Qrel(_text(where, row, "query-id"), doc_id, int(row.get("score", 1)))
+        Qrel(_text(where, row, "query-id"), doc_id, checked_grade(parsed(row.get("score", 1)), f"{where}: score"))
         for where, row in _rows(folder, "qrels", name)
         for doc_id in _ids(where, row, "corpus-id")
     ]
@@ -123,7 +125,8 @@ def _ids(where: str, row: Mapping[str, Any], column: str) -> list[str]:
     value = row.get(column)
     if value is None:
         raise DataError(f"{where}: no {column}")
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    values = value if isinstance(value, list) else [value]
+    return [checked_id(item, f"{where}: {column}") for item in values]
 
 
 def _text(where: str, row: Mapping[str, Any], column: str) -> str:

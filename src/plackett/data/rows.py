@@ -1,290 +1,301 @@
-"""Files -> records. Errors name the file and the line.
+"""Foreign bytes -> rows: the one place where lines, arrays and tables become records.
 
-Lists (`.jsonl`, `.jsonl.gz`, `.parquet`): `query`, `docs`, `labels`, and optionally `qid` and `docids`; or the columns
-of MS MARCO v1.1, `query` and `passages` with `passage_text` and `is_selected`.
-BEIR folders: `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`, each plain or `.gz`.
+`FORMATS` maps a file's suffix to its parser. Every reader takes every format, plain or compressed (`.gz`, or gzip's
+first bytes), with or without a byte order mark, with line ends of Unix or Windows; blank lines are skipped. Errors name
+the file and the line. Memory: one line, or the whole of a `.json` file, within a limit.
 """
 
+import contextlib
+import csv
 import gzip
+import io
 import json
-import math
 import zlib
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
+from pathlib import Path, PurePath
+from typing import IO, Any, NamedTuple, cast
 
 from plackett._extras import require
+from plackett.data.fields import ID_NAMES, TEXT_NAMES, keys_of
 from plackett.errors import DataError
-from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
+
+LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
+FILE_LIMIT = 1 << 32  # bytes of a file that is read whole
+READ_ERRORS = (OSError, EOFError, zlib.error)
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
+Entry = tuple[str, Any]  # the same for any value: an object, a text
+Columns = Mapping[str, str]  # a name that Plackett reads -> the name in the file; dots lead into objects
+NO_COLUMNS: Columns = {}
+
+# First cells of a table that are names, not data.
+NAMES = frozenset(
+    {*TEXT_NAMES, *ID_NAMES, "title", "query", "anchor", "positive", "negative", "label", "clicked", "score"}
+)
 
 
-def read_lists(path: Path) -> Iterator[LabeledList]:
-    """Labelled lists from a file of lists, one at a time."""
-    for _, _, item in _lists(path):
-        yield item
+class Source(NamedTuple):
+    """An open file, decompressed, and its name for errors. `names` are column names that the caller expects."""
+
+    name: str
+    stream: IO[bytes]
+    names: Collection[str] = ()
 
 
-@dataclass(frozen=True)
-class ListFile:
-    """The lists of a file, read again each time they are gone through."""
-
-    path: Path
-
-    def __iter__(self) -> Iterator[LabeledList]:
-        return read_lists(self.path)
+Parser = Callable[[Source], Iterator[Entry]]
 
 
-def read_collection(path: Path, *, split: str = "test") -> Collection:
-    """A BEIR folder (without a run), or a file of lists, whose run is the order of the documents in the file."""
-    return _read_beir(path, split) if path.is_dir() else _collection(path.name, _lists(path))
+def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[Row]:
+    """Read the objects of a file of any of `FORMATS` (JSON lines where the suffix is none), with where they are."""
+    for where, value in read_entries(path, columns=columns):
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: not a JSON object but {type(value).__name__}")
+        yield where, value
 
 
-def read_documents(stream: TextIO, name: str) -> list[str]:
-    """Documents, one a line: plain text, or JSON lines that are strings or objects with `text` and maybe `title`.
+def read_entries(
+    file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS, default: Parser | None = None
+) -> Iterator[Entry]:
+    """Read the values of a file: objects, and whatever else JSON holds.
 
-    A line that is no JSON is plain text, unless the name ends in `.jsonl`.
+    `default` parses a file without a known suffix.
     """
-    documents = []
-    try:
-        for number, line in enumerate(stream, start=1):
-            if line.strip():
-                documents.append(_document(f"{name}:{number}", line.strip(), json_only=name.endswith(".jsonl")))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8 text: {error.reason}") from error
-    return documents
-
-
-def _document(where: str, line: str, *, json_only: bool) -> str:
-    if line[0] not in '{"' and not json_only:
-        return line
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        if json_only:
-            raise DataError(f"{where}: not a line of JSON: {error}") from error
-        return line
-    return _text(where, value) if isinstance(value, dict) else _checked_text(value, f"{where}: the document")
-
-
-def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
-    """Lists to be measured on: a run in the order of the documents, and judgements that are the labels."""
-    return _collection(name, ((f"{name}:{number}", {}, item) for number, item in enumerate(lists, start=1)))
-
-
-def _collection(name: str, lists: Iterable[tuple[str, Mapping[str, Any], LabeledList]]) -> Collection:
-    queries: dict[str, str] = {}
-    corpus: dict[str, str] = {}
-    qrels: list[Qrel] = []
-    run: list[ScoredDoc] = []
-    for number, (where, row, item) in enumerate(lists, start=1):
-        query_id = str(row.get("qid", number))
-        if query_id in queries:
-            raise DataError(f"{where}: the qid {query_id!r} stands twice")
-        queries[query_id] = item.query
-        doc_ids = [
-            str(doc_id) for doc_id in row.get("docids") or (f"{query_id}-{i}" for i in range(len(item.documents)))
-        ]
-        if len(set(doc_ids)) != len(item.documents):
-            raise DataError(f"{where}: {len(item.documents)} docs but {len(set(doc_ids))} distinct docids")
-        for rank, (doc_id, document, label) in enumerate(
-            zip(doc_ids, item.documents, item.labels, strict=True), start=1
-        ):
-            corpus[doc_id] = document
-            qrels.append(Qrel(query_id, doc_id, _relevance(where, label)))
-            run.append(ScoredDoc(query_id, doc_id, -float(rank)))
-    if not queries:
-        raise DataError(f"{name} holds no lists")
-    return Collection(name, queries, corpus, qrels, run, Origin(first_stage="the order in the file"))
-
-
-def _read_beir(folder: Path, split: str) -> Collection:
-    corpus = read_texts(_either(folder / "corpus.jsonl"))
-    queries = read_texts(_either(folder / "queries.jsonl"))
-    judged_in = _either(folder / "qrels" / f"{split}.tsv")
-    qrels = list(read_qrels(judged_in))
-    if not qrels:
-        raise DataError(f"{folder}: the qrels of the split {split!r} hold no judgement")
-    unknown = {qrel.query_id for qrel in qrels} - queries.keys()
-    if unknown:
-        raise DataError(
-            f"{folder}: the qrels judge {len(unknown)} queries that queries.jsonl lacks, first {min(unknown)!r}"
-        )
-    judged = {qrel.query_id for qrel in qrels}
-    kept = {query_id: text for query_id, text in queries.items() if query_id in judged}
-    return Collection(folder.name, kept, corpus, qrels, (), Origin(files={"qrels": judged_in.name}))
-
-
-def read_texts(path: Path, keep: Container[str] | None = None) -> dict[str, str]:
-    """Texts by id, of those in `keep` if it is given: `_id`, `text` and maybe `title`, or lines of id, tab and text."""
-    if ".tsv" in path.suffixes:
-        return _tab_separated_texts(path, keep)
-    texts: dict[str, str] = {}
-    for where, row in read_rows(path):
-        if "_id" not in row:
-            raise DataError(f"{where}: no _id")
-        if str(row["_id"]) in texts:
-            raise DataError(f"{where}: the _id {str(row['_id'])!r} stands twice")
-        if keep is None or str(row["_id"]) in keep:
-            texts[str(row["_id"])] = _text(where, row)
-    return texts
-
-
-def _tab_separated_texts(path: Path, keep: Container[str] | None) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        text_id, tab, text = line.rstrip("\r\n").partition("\t")
-        if not tab:
-            raise DataError(f"{path}:{number}: not a line of id, tab and text")
-        if text_id in texts:
-            raise DataError(f"{path}:{number}: the id {text_id!r} stands twice")
-        if keep is None or text_id in keep:
-            texts[text_id] = text.replace("\t", " ")
-    return texts
-
-
-def _text(where: str, row: Mapping[str, Any]) -> str:
-    text = _checked_text(row.get("text"), f"{where}: text")
-    title = _checked_text(row.get("title") or "", f"{where}: title")
-    return f"{title} {text}".strip()
-
-
-def read_qrels(path: Path) -> Iterator[Qrel]:
-    """Judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`, with a header), plain or `.gz`."""
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not line.strip() or (number == 1 and fields[0] == "query-id"):
-            continue
-        try:
-            query_id, *_, doc_id, grade = fields
-            relevance = float(grade if len(fields) in (3, 4) else "")
-        except ValueError:
-            hint = "; this looks like a run, not like qrels" if len(fields) == 6 else ""
-            raise DataError(
-                f"{path}:{number}: not a line of query id, document id and relevance: {line.strip()!r}{hint}"
-            ) from None
-        yield Qrel(query_id, doc_id, _relevance(f"{path}:{number}", relevance))
-
-
-def _relevance(where: str, label: float) -> int:
-    if not float(label).is_integer():  # nor are NaN and infinity
-        raise DataError(f"{where}: the label {label} is no whole number, so it cannot serve as a relevance grade")
-    return int(label)
-
-
-def _lists(path: Path) -> Iterator[tuple[str, Mapping[str, Any], LabeledList]]:
-    """The lists of a file, each with where it stands and its row."""
-    for where, row in read_rows(path):
-        item = _ms_marco_list(where, row) if "passages" in row and "docs" not in row else _list(where, row)
-        if item is not None:
-            yield where, row, item
-
-
-def _ms_marco_list(where: str, row: Mapping[str, Any]) -> LabeledList | None:
-    """Passages with the selected first, else in their order; None for a row that has none selected."""
-    passages = row["passages"]
-    texts, selected = (
-        passages.get(key) if isinstance(passages, dict) else None for key in ("passage_text", "is_selected")
-    )
-    if not isinstance(texts, list) or not isinstance(selected, list) or len(texts) != len(selected):
-        raise DataError(f"{where}: passages needs passage_text and is_selected, two lists of one length")
-    for index, label in enumerate(selected):
-        if label not in (0, 1):
-            raise DataError(f"{where}: passages.is_selected[{index}] is {label!r}, not 0 or 1")
-    if not any(selected):
-        return None
-    order = sorted(range(len(texts)), key=lambda index: -selected[index])
-    return LabeledList(
-        query=_nonempty_text(row.get("query"), f"{where}: query"),
-        documents=tuple(_checked_text(texts[i], f"{where}: passages.passage_text[{i}]") for i in order),
-        labels=tuple(float(selected[i]) for i in order),
-    )
-
-
-def _list(where: str, row: Mapping[str, Any]) -> LabeledList:
-    query, documents, labels = (row.get(key) for key in ("query", "docs", "labels"))
-    if not isinstance(documents, list) or not isinstance(labels, list):
-        raise DataError(f"{where}: a list needs query (text), docs (list of texts) and labels (list of numbers)")
-    if len(documents) != len(labels):
-        raise DataError(f"{where}: {len(documents)} docs but {len(labels)} labels")
-    for index, label in enumerate(labels):
-        if isinstance(label, bool) or not isinstance(label, int | float) or not math.isfinite(label):
-            raise DataError(f"{where}: labels[{index}] is {label!r}, not a number")
-    return LabeledList(
-        query=_nonempty_text(query, f"{where}: query"),
-        documents=tuple(_nonempty_text(text, f"{where}: docs[{index}]") for index, text in enumerate(documents)),
-        labels=tuple(map(float, labels)),
-    )
-
-
-def _nonempty_text(value: object, what: str) -> str:
-    text = _checked_text(value, what)
-    if not text.strip():
-        raise DataError(f"{what} is empty")
-    return text
-
-
-def _checked_text(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{what} is {type(value).__name__}, not text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
-        raise DataError(f"{what} holds {value[error.start]!r}, half of a character, which is no text") from error
-    return value
-
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """The objects of a JSON lines or Parquet file, each with where it stands."""
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
-        return
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not a line of JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: not a JSON object")
-        yield f"{path}:{number}", row
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    parquet = require("pyarrow.parquet", extra="train")
-    pyarrow = require("pyarrow", extra="train")
-    try:
-        number = 0
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}:{number}", row
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    with opened(file, names=tuple(columns.values())) as source:
+        parse = format_of(source.name) or default or json_lines
+        for where, value in parse(source):
+            yield where, renamed(where, value, columns) if isinstance(value, dict) else value
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain or `.gz`. DataError, naming the line, for what is not UTF-8 or cannot be read."""
+    """Read the lines of a text file. DataError, naming the line, for what is not UTF-8 or cannot be read."""
+    with opened(path) as source:
+        for _, line in lines_of(source):
+            yield line
+
+
+@contextlib.contextmanager
+def opened(file: Path | IO[bytes], *, names: Collection[str] = ()) -> Iterator[Source]:
+    """Open a file, or take an open one (standard input), decompressed."""
+    if not isinstance(file, Path):
+        name = str(getattr(file, "name", "<stream>"))
+        yield Source(name, _decompressed(name, file), names)
+        return
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{file} cannot be read: there is no such file") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(str(file), error) from error
+    with stream:
+        yield Source(str(file), _decompressed(str(file), stream), names)
+
+
+def format_of(name: str) -> Parser | None:
+    """Return the parser of a file's suffix, `.gz` aside."""
+    return FORMATS.get(PurePath(name.lower().removesuffix(".gz")).suffix)
+
+
+def renamed(where: str, row: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
+    """Return the row with the names that Plackett reads; the file's own names stay."""
+    return {**row, **{name: _picked(where, row, given) for name, given in columns.items()}} if columns else row
+
+
+def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:
+    if given in row:
+        return row[given]
+    value: Any = row
+    for name in given.split("."):
+        if not isinstance(value, dict) or name not in value:
+            raise DataError(f"{where}: no column {given}; {keys_of(row)}")
+        value = value[name]
+    return value
+
+
+def _decompressed(name: str, file: IO[bytes]) -> IO[bytes]:
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(_Raw(file))
+    try:
+        zipped = name.lower().endswith(".gz") or buffered.peek(2)[:2] == b"\x1f\x8b"
+    except READ_ERRORS as error:
+        raise _unreadable(name, error) from error
+    stream = gzip.GzipFile(fileobj=buffered) if zipped else buffered
+    return cast(IO[bytes], stream)
+
+
+class _Raw(io.RawIOBase):
+    """Any binary stream as a raw one, for a buffer that can look ahead."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _unreadable(name: str, error: Exception, number: int | None = None) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)
+    after = "" if number is None else f" after line {number}"
+    return DataError(f"{name} cannot be read{after}: {reason}")
+
+
+def lines_of(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a source, each with its number and its line end."""
+    number = 0
+    while True:
+        try:
+            line = source.stream.readline(LINE_LIMIT + 1)
+        except READ_ERRORS as error:
+            raise _unreadable(source.name, error, number) from error
+        if not line:
+            return
+        number += 1
+        if len(line) > LINE_LIMIT:
+            raise DataError(f"{source.name}:{number}: the line is longer than {LINE_LIMIT >> 20} MiB")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{source.name}:{number}: not UTF-8 text ({error.reason} at byte {error.start} of the line)"
+            ) from error
+        yield number, text
+
+
+def whole(source: Source) -> bytes:
+    """Read the rest of a source."""
+    try:
+        content = source.stream.read(FILE_LIMIT + 1)
+    except READ_ERRORS as error:
+        raise _unreadable(source.name, error) from error
+    if len(content) > FILE_LIMIT:
+        raise DataError(f"{source.name} is larger than {FILE_LIMIT >> 30} GiB; write one JSON object per line (.jsonl)")
+    return content
+
+
+def json_lines(source: Source) -> Iterator[Entry]:
+    """Parse one JSON value per line."""
+    for number, line in lines_of(source):
+        if line.strip():
+            where = f"{source.name}:{number}"
+            try:
+                yield where, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{where}: not a line of JSON: {error}") from error
+
+
+def json_values(source: Source) -> Iterator[Entry]:
+    """Parse a JSON array, on one line or many; one object; or one JSON value per line."""
+    content = whole(source)
+    try:
+        value = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+            line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise DataError(f"{source.name}{line}: not a JSON array: {error}") from error
+        yield from json_lines(source._replace(stream=io.BytesIO(content)))
+        return
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield f"{source.name}[{index}]", item
+    else:
+        yield f"{source.name}:1", value
+
+
+def csv_rows(source: Source) -> Iterator[Entry]:
+    """Parse comma-separated values below a line of names; semicolons and tabs separate too, if the names use them."""
+    lines = lines_of(source)
+    number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+    if not number:
+        return
+    csv.field_size_limit(max(csv.field_size_limit(), LINE_LIMIT))
+    rest = (line for _, line in lines)
+    table = csv.reader(chain([first], rest), delimiter=max(",;\t", key=first.count), strict=True)
+
+    line = number  # where the row begins: a quoted cell may hold line ends
+    try:
+        names = _checked_names(f"{source.name}:{line}", next(table))
+        while True:
+            line = number + table.line_num
+            cells = next(table, None)
+            if cells is None:
+                return
+            if any(cell.strip() for cell in cells):
+                yield _table_row(f"{source.name}:{line}", names, cells)
+    except csv.Error as error:
+        raise DataError(f"{source.name}:{line}: not a row of CSV: {error}") from error
+
+
+def tsv_rows(source: Source) -> Iterator[Entry]:
+    """Parse tab-separated values below a line of names; without names, lines of an id, a tab and a text."""
+    names: list[str] | None = None
+    first = True
+    for number, line in lines_of(source):
+        if not line.strip():
+            continue
+        where = f"{source.name}:{number}"
+        cells = line.rstrip("\r\n").split("\t")
+        if first and _are_names(source, cells):
+            names = _checked_names(where, cells)
+        elif names is not None:
+            yield _table_row(where, names, [_unquoted(cell) for cell in cells])
+        elif len(cells) < 2:
+            raise DataError(f"{where}: not a line of id, tab and text, and no line of column names came before it")
+        else:
+            yield where, {"_id": cells[0], "text": " ".join(cells[1:])}
+        first = False
+
+
+def _are_names(source: Source, cells: list[str]) -> bool:
+    known = sum(cell.strip() in NAMES or cell.strip() in source.names for cell in cells)
+    return known >= min(2, len(cells))
+
+
+def _checked_names(where: str, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    double = next((name for index, name in enumerate(names) if name and name in names[:index]), None)
+    if double is not None:
+        raise DataError(f"{where}: two columns have the name {double}")
+    return names
+
+
+def _table_row(where: str, names: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(names):
+        raise DataError(f"{where}: {len(cells)} cells, but {len(names)} columns ({', '.join(names)})")
+    return where, dict(zip(names, cells, strict=True))
+
+
+def _unquoted(cell: str) -> str:
+    """Return the cell without the quotes that pandas and spreadsheets put around one that holds a quote."""
+    inner = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else cell
+
+
+def parquet_rows(source: Source) -> Iterator[Entry]:
+    """Parse Parquet; rows count as lines."""
+    parquet = require("pyarrow.parquet", extra="train")
+    pyarrow = require("pyarrow", extra="train")
+    seekable = isinstance(source.stream, io.BufferedReader) and source.stream.seekable()
+    stream = source.stream if seekable else io.BytesIO(whole(source))
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}:{number}: not UTF-8 text ({error.reason} at byte {error.start} of the line)"
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path} cannot be read after line {number}: {reason}") from error
+        for batch in parquet.ParquetFile(stream).iter_batches(batch_size=256):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{source.name}:{number}", row
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
+        raise DataError(f"{source.name} cannot be read after row {number}: {error}") from error
 
 
-def _either(path: Path) -> Path:
-    """`path`, or the same with .gz."""
-    for candidate in (path, path.with_name(f"{path.name}.gz")):
-        if candidate.is_file():
-            return candidate
-    raise DataError(f"there is no {path} (nor .gz); a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/test.tsv")
+FORMATS: dict[str, Parser] = {
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".json": json_values,
+    ".csv": csv_rows,
+    ".tsv": tsv_rows,
+    ".parquet": parquet_rows,
+}

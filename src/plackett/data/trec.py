@@ -1,25 +1,45 @@
-"""TREC runs: files with one `query Q0 document rank score tag` per line."""
+"""TREC's files, read as trec_eval 10 reads them: runs, and judgements of TREC and BEIR.
+
+Fields are split at any ASCII white space; blank lines and comment lines (`#`) are skipped.
+"""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from plackett.data.fields import WHITE_SPACE, checked_grade, checked_id, is_number, parsed
 from plackett.data.rows import read_lines
 from plackett.errors import DataError
 from plackett.ranking import best_first, checked
-from plackett.records import ScoredDoc
+from plackett.records import Qrel, ScoredDoc
+
+_SEPARATORS = re.compile("[\x1c-\x1f]").search  # white space for Python, but not for C
+
+MSMARCO_HINT = (
+    "; 3 columns are a run of MS MARCO (query, document, rank), which has no scores: convert it with "
+    'awk \'{print $1, "Q0", $2, $3, -$3, "run"}\' IN > OUT; or they are qrels of BEIR'
+)
+COLUMNS_HINT = {
+    3: MSMARCO_HINT,
+    4: (
+        "; 4 columns are qrels (query, 0, document, grade), or a run of query, document, rank and score: convert that "
+        'with awk \'{print $1, "Q0", $2, $3, $4, "run"}\' IN > OUT'
+    ),
+    5: "; 5 columns are a run without its tag, the last column: add one",
+}
 
 
 def read_run(path: Path) -> list[ScoredDoc]:
-    """The lines of a run, plain or `.gz`, in their order. DataError for what is no run, naming the line."""
-    return [scored for _, scored in _lines(path)]
+    """Read a run in the order of its lines. DataError for anything else, naming the line."""
+    return [scored for _, scored in _scored(path)]
 
 
 def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
-    """Query by query, for runs larger than memory: the lines of a query must stand together, as tools write them."""
+    """Read a run query by query, for runs larger than memory: the lines of a query must stand together."""
     done: set[str] = set()
     query_id, candidates = None, list[ScoredDoc]()
-    for where, scored in _lines(path):
+    for where, scored in _scored(path):
         if scored.query_id != query_id:
             if query_id is not None:
                 yield query_id, checked(query_id, candidates)
@@ -34,26 +54,95 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
 
 
 def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
-    """One query's candidates as lines of a run, best first, ranks from 1; nine digits tell any two float32 apart."""
+    """Write one query's candidates as lines of a run, best first, ranks from 1.
+
+    Scores have nine digits, which tell any two float32 apart. DataError for an id with white space in it.
+    """
+    for scored in candidates:
+        for text in (scored.query_id, scored.doc_id):
+            if len(_fields(text)) != 1 or text.startswith("#"):
+                raise DataError(f"the id {text!r} cannot be written to a TREC run; use ids without white space")
     return [
         f"{scored.query_id} Q0 {scored.doc_id} {rank} {scored.score:.9g} {tag}"
         for rank, scored in enumerate(best_first(candidates), start=1)
     ]
 
 
-def _lines(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split()
-        if not fields:
+def read_qrels(path: Path) -> Iterator[Qrel]:
+    """Read judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`).
+
+    A first line whose grade is no number is a header. A pair that is judged twice is an error that names both lines.
+    """
+    seen: dict[tuple[str, str], int] = {}
+    columns: int | None = None  # of a header in tabs: ids below it may hold spaces
+    for place, (number, line, fields) in enumerate(_lines(path)):
+        where = f"{path}:{number}"
+        if place == 0 and (header := _header(line, fields)):
+            columns = header
             continue
-        try:
-            query_id, _, doc_id, _, text, _ = fields
-            score = float(text)
-        except ValueError:
-            hint = "; this looks like qrels, not like a run" if len(fields) in (3, 4) else ""
+        qrel = _judgement(where, line, _cells(line, fields, columns))
+        first = seen.setdefault(qrel[:2], number)
+        if first != number:
             raise DataError(
-                f"{path}:{number}: not a line of query, Q0, document, rank, score and tag: {line.strip()!r}{hint}"
-            ) from None
+                f"{where}: {qrel.doc_id!r} is judged twice for the query {qrel.query_id!r}, first in line {first}"
+            )
+        yield qrel
+
+
+def _header(line: str, fields: list[str]) -> int | None:
+    """Return the number of columns of a header; None for a line that is none."""
+    cells = line.strip(WHITE_SPACE).split("\t")
+    names = cells if len(cells) in (3, 4) else fields
+    return len(names) if len(names) in (3, 4) and not is_number(names[-1].strip(WHITE_SPACE)) else None
+
+
+def _cells(line: str, fields: list[str], columns: int | None) -> list[str]:
+    cells = [cell.strip(WHITE_SPACE) for cell in line.strip(WHITE_SPACE).split("\t")]
+    return cells if len(cells) == columns or (len(fields) not in (3, 4) and len(cells) == 3) else fields
+
+
+def _judgement(where: str, line: str, cells: list[str]) -> Qrel:
+    if len(cells) not in (3, 4) or not is_number(cells[-1]):
+        hint = "; this looks like a run, not like qrels" if len(cells) >= 6 else ""
+        raise DataError(f"{where}: not a line of query id, document id and relevance: {_shown(line)}{hint}")
+    query_id, *_, doc_id, grade = cells
+    return Qrel(
+        checked_id(query_id, f"{where}: the query id"),
+        checked_id(doc_id, f"{where}: the document id"),
+        checked_grade(parsed(grade), f"{where}: the label"),
+    )
+
+
+def _scored(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
+    for number, line, fields in _lines(path):
+        if len(fields) < 6 or not is_number(fields[4]):
+            hint = COLUMNS_HINT.get(len(fields), "")
+            raise DataError(
+                f"{path}:{number}: not a line of query, Q0, document, rank, score and tag: {_shown(line)}{hint}"
+            )
+        score = float(fields[4])
         if not math.isfinite(score):
-            raise DataError(f"{path}:{number}: the score {text} is not finite")
-        yield f"{path}:{number}", ScoredDoc(query_id, doc_id, score)
+            raise DataError(f"{path}:{number}: the score {fields[4]} is not finite")
+        if "\0" in line:
+            raise DataError(f"{path}:{number}: the line holds a NUL character")
+        yield f"{path}:{number}", ScoredDoc(fields[0], fields[2], score)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the lines with content: their number, the line, its fields."""
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = _fields(line)
+        if fields and not fields[0].startswith("#"):
+            yield number, line, fields
+
+
+def _fields(line: str) -> list[str]:
+    """Split at white space as C does: str.split() splits at Unicode's, too, which ids may hold."""
+    if line.isascii() and not _SEPARATORS(line):
+        return line.split()
+    return [field.decode() for field in line.encode().split()]
+
+
+def _shown(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= 100 else f"{text[:100]}...")

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
-from plackett.data.rows import read_qrels
-from plackett.data.trec import read_run
+from plackett.data import read_qrels, read_run
 from plackett.errors import DataError, ScoreError, SettingError
 from plackett.evaluation.significance import Significance, holm, significance
 from plackett.ranking import best_first, by_query, cut, judged_only

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from plackett._resumable import partial_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.rows import read_collection
+from plackett.data import read_collection
 from plackett.errors import DataError, SettingError
 from plackett.ranking import stable_order
 from plackett.records import Collection, ScoredDoc

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from plackett._resumable import file_fact, partial_file
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
-from plackett.data.rows import read_texts
+from plackett.data import read_texts
 from plackett.data.trec import run_lines, stream_run
 from plackett.errors import DataError, SettingError
 from plackett.ranking import best_first, by_query, check_known, cut

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plackett.checkpoints.hub import commit_of, find_file
+from plackett.data import read_collection, read_qrels, read_run, read_texts
 from plackett.data.nanobeir import is_nanobeir, read_nanobeir
-from plackett.data.rows import read_collection, read_qrels, read_texts
-from plackett.data.trec import read_run
 from plackett.errors import SettingError
 from plackett.records import Collection
 from plackett.retrieval.hard_negatives import with_bm25

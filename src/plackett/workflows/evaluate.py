@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plackett._files import whole_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.trec import read_run
+from plackett.data import read_run
 from plackett.errors import SettingError
 from plackett.evaluation.comparison import (
     MEASURES,

@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.rows import ListFile, lists_as_collection
+from plackett.data import ListFile, lists_as_collection
 from plackett.errors import DataError
 from plackett.evaluation.comparison import (
     compare,

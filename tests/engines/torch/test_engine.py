@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from plackett import CrossEncoder, SettingError
-from plackett._files import write_lists
 from plackett.checkpoints.folder import read_checkpoint
+from plackett.data import write_lists
 from plackett.engines import hardware as processor
 from plackett.engines.base import EngineSettings
 from plackett.engines.loading import load_engine

@@ -4,7 +4,7 @@ import pytest
 
 from plackett.bi_encoder import BiEncoder
 from plackett.cli import commands
-from plackett.data.rows import read_collection, read_lists
+from plackett.data import read_collection, read_lists
 from plackett.training.recipe import read_recipe
 from plackett.workflows.demo import training as demo
 from plackett.workflows.demo.pydocs import held_out_modules, read_objects

@@ -10,9 +10,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from plackett._files import whole_file, write_beir, write_lists
+from plackett._files import whole_file
 from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
+from plackett.data import write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
 from plackett.retrieval.hard_negatives import bm25_run
 from plackett.workflows.demo.pydocs import (

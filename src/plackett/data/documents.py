@@ -1,0 +1,98 @@
+"""Texts: a corpus or queries by id, and documents to rank, in any of `rows.FORMATS`."""
+
+import json
+from collections.abc import Container, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from plackett.data.fields import TEXT_NAMES, checked_text, id_of, text_of
+from plackett.data.rows import (
+    NAMES,
+    NO_COLUMNS,
+    Columns,
+    Entry,
+    Source,
+    csv_rows,
+    json_values,
+    lines_of,
+    parquet_rows,
+    read_entries,
+    read_rows,
+    whole,
+)
+from plackett.errors import DataError
+
+
+def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
+    """Read texts by id: rows of an id (`_id`, `id`, ...), a text and an optional title, or lines of id, tab and text.
+
+    `keep` limits what is kept in memory to the texts with these ids.
+    """
+    texts: dict[str, str] = {}
+    for where, row in read_rows(path, columns=columns):
+        text_id = id_of(where, row)
+        if text_id in texts:
+            raise DataError(f"{where}: the id {text_id!r} stands twice")
+        if keep is None or text_id in keep:
+            texts[text_id] = text_of(where, row, (*TEXT_NAMES, "query"))
+    return texts
+
+
+def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> list[str]:
+    """Read the documents of a file or of standard input.
+
+    They are the texts of a file in one of `rows.FORMATS`: values that are texts, or rows with `text` and an optional
+    `title`. Content without one of the suffixes is taken for what it looks like: Parquet, a JSON array, CSV below a
+    line of names, else one document per line, each JSON or plain text.
+    """
+    return [
+        text_of(where, value) if isinstance(value, dict) else checked_text(value, f"{where}: the document")
+        for where, value in read_entries(file, columns=columns, default=_guessed)
+    ]
+
+
+def _guessed(source: Source) -> Iterator[Entry]:
+    content = whole(source)
+    text = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    again = source._replace(stream=BytesIO(content))
+    if content[:4] == b"PAR1":
+        yield from parquet_rows(again)
+    elif text[:1] == b"[" and _is_json(text):
+        yield from json_values(again)
+    elif _has_names(source, text):
+        yield from csv_rows(again)
+    else:
+        yield from _lines(again)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _has_names(source: Source, text: bytes) -> bool:
+    """Return whether the first line is one of column names, a text's among them."""
+    line = text.partition(b"\n")[0].decode("utf-8", "replace").strip()
+    cells = [cell.strip().strip('"') for cell in line.replace(";", ",").replace("\t", ",").split(",")]
+    names = {cell for cell in cells if cell in NAMES or cell in source.names}
+    return len(cells) > 1 and len(names) > 1 and any(name in names for name in (*TEXT_NAMES, *source.names))
+
+
+def _lines(source: Source) -> Iterator[Entry]:
+    for number, line in lines_of(source):
+        if line.strip():
+            yield f"{source.name}:{number}", _value(line.strip())
+
+
+def _value(line: str) -> object:
+    """Return a JSON object or text, or the line as plain text."""
+    if line[0] not in '{"':
+        return line
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line

@@ -1,0 +1,116 @@
+"""Values of foreign records -> texts, ids, labels and grades. Every check raises DataError, which names the place.
+
+Ids are stripped of ASCII white space, the only kind that trec_eval splits at, so that the ids of all files meet.
+"""
+
+import math
+import numbers
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from plackett.errors import DataError
+
+WHITE_SPACE = " \t\n\r\v\f"  # what C's isspace() takes for white space
+GRADES = range(-(2**31), 2**31)  # trec_eval's programs crash on greater ones
+SHOWN_KEYS = 10
+
+TEXT_NAMES = ("text", "document", "contents")
+ID_NAMES = ("_id", "id", "docid", "doc_id", "docno", "pid", "qid", "query_id")
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def checked_text(value: object, what: str) -> str:
+    """Return a text, which may be empty."""
+    if not isinstance(value, str):
+        raise DataError(f"{what} is {type(value).__name__}, not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
+        raise DataError(f"{what} holds {value[error.start]!r}, half of a character, which is no text") from error
+    return value
+
+
+def nonempty_text(value: object, what: str) -> str:
+    """Return a text that is more than white space."""
+    text = checked_text(value, what)
+    if not text.strip():
+        raise DataError(f"{what} is empty")
+    return text
+
+
+def checked_id(value: object, what: str) -> str:
+    """Return an id as text: a text or a number, without white space around it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise DataError(f"{what} is null")
+    if isinstance(value, bool) or not isinstance(value, str | numbers.Real):
+        raise DataError(f"{what} is {type(value).__name__}, not text or a number")
+    text = checked_text(str(value), what).strip(WHITE_SPACE)
+    if not text:
+        raise DataError(f"{what} is empty")
+    if "\0" in text:  # where C's strings end
+        raise DataError(f"{what} is {text!r}, which holds a NUL character")
+    return text
+
+
+def checked_grade(value: object, what: str) -> int:
+    """Return a relevance grade: a whole number that fits a C int."""
+    number = checked_number(value, what)
+    if not number.is_integer():
+        raise DataError(f"{what} is {value}, not a whole number, so it cannot serve as a relevance grade")
+    if int(number) not in GRADES:
+        raise DataError(f"{what} is {value}; relevance grades reach from {GRADES.start} to {GRADES.stop - 1}")
+    return int(number)
+
+
+def checked_number(value: object, what: str) -> float:
+    """Return a finite number, numpy's included."""
+    try:
+        number = float("nan") if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError(f"{what} is {value!r:.50}, not a number")
+    return number
+
+
+def parsed(value: object) -> object:
+    """Return the number that a text spells, or the value unchanged."""
+    text = value.strip(WHITE_SPACE) if isinstance(value, str) else ""
+    return float(text) if _NUMBER.fullmatch(text) else value  # float() alone takes 1_000 and digits of all scripts
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text spells a number, `nan` and `inf` included."""
+    return bool(_NUMBER.fullmatch(text)) or text.lower().lstrip("+-") in {"nan", "inf", "infinity"}
+
+
+def text_of(where: str, row: Mapping[str, Any], names: Iterable[str] = TEXT_NAMES) -> str:
+    """Return the text of a row, behind its title if it has one."""
+    name = name_in(where, row, names)
+    text = checked_text(row[name], f"{where}: {name}")
+    title = checked_text(row.get("title") or "", f"{where}: title")
+    return f"{title} {text}".strip()
+
+
+def id_of(where: str, row: Mapping[str, Any], names: Iterable[str] = ID_NAMES) -> str:
+    """Return the id of a row."""
+    name = name_in(where, row, names)
+    return checked_id(row[name], f"{where}: {name}")
+
+
+def name_in(where: str, row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return the first of `names` that the row has; DataError, which lists the row's keys, for none."""
+    names = tuple(names)
+    found = next((name for name in names if name in row), None)
+    if found is None:
+        raise DataError(f"{where}: no key {names[0]}; {keys_of(row)}")
+    return found
+
+
+def keys_of(row: Mapping[str, Any]) -> str:
+    """Say which keys a row has, for an error."""
+    names = [str(name) for name in row]
+    shown = ", ".join(name[:50] for name in names[:SHOWN_KEYS]) + (", ..." if len(names) > SHOWN_KEYS else "")
+    return f"keys are {shown}" if shown else "there are no keys"
