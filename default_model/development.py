@@ -21,7 +21,7 @@ from default_model.evaluate import BASE, by_cosine
 from default_model.lists import words_of
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
-from plackett.data.rows import lists_as_collection, read_lists
+from plackett.data import lists_as_collection, read_lists
 from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.retrieval.hard_negatives import BM25

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
-from plackett.data.rows import read_collection, read_qrels
+from plackett.data import read_collection, read_qrels
 from plackett.evaluation.comparison import Comparison, compare_run
 from plackett.evaluation.report import figures, table
 from plackett.publishing.card import write_card

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from default_model.lists import TEACHER, Passages, Questions, Taught
 from plackett import CrossEncoder
-from plackett._files import write_lists
 from plackett.calibration.thresholds import Target
 from plackett.checkpoints import bundled as embedded
-from plackett.data.rows import read_lists
+from plackett.data import read_lists, write_lists
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import usage
 from plackett.publishing.storage import read_facts

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from plackett.checkpoints.folder import find_folder
-from plackett.data.rows import read_collection
+from plackett.data import read_collection
 from plackett.data.trec import run_lines
 from plackett.ranking import by_query
 from plackett.records import ScoredDoc

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks._common import write_result
 from plackett import CrossEncoder
-from plackett.data.rows import read_collection, read_lists
+from plackett.data import read_collection, read_lists
 from plackett.evaluation.comparison import rerank
 from plackett.records import Collection, LabeledList
 from plackett.training.recipe import make_recipe

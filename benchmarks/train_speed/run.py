@@ -33,7 +33,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from benchmarks._common import peak_resident, write_result
 from plackett.checkpoints.folder import find_folder, read_base
-from plackett.data.rows import read_lists
+from plackett.data import read_lists
 from plackett.models.classifier import quiet
 from plackett.records import LabeledList
 from plackett.training.recipe import make_recipe

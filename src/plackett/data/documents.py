@@ -1,6 +1,7 @@
 """Texts: a corpus or queries by id, and documents to rank, in any of `rows.FORMATS`."""
 
 import json
+import re
 from collections.abc import Container, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import IO
 
 from plackett.data.fields import TEXT_NAMES, checked_text, id_of, text_of
 from plackett.data.rows import (
-    NAMES,
     NO_COLUMNS,
     Columns,
     Entry,
@@ -22,6 +22,9 @@ from plackett.data.rows import (
     whole,
 )
 from plackett.errors import DataError
+
+
+HEADER_LIMIT = 10_000  # bytes of a first line that may be one of column names
 
 
 def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
@@ -76,10 +79,10 @@ def _is_json(text: bytes) -> bool:
 
 def _has_names(source: Source, text: bytes) -> bool:
     """Return whether the first line is one of column names, a text's among them."""
-    line = text.partition(b"\n")[0].decode("utf-8", "replace").strip()
-    cells = [cell.strip().strip('"') for cell in line.replace(";", ",").replace("\t", ",").split(",")]
-    names = {cell for cell in cells if cell in NAMES or cell in source.names}
-    return len(cells) > 1 and len(names) > 1 and any(name in names for name in (*TEXT_NAMES, *source.names))
+    line = text.partition(b"\n")[0][:HEADER_LIMIT].decode("utf-8", "replace").strip()
+    cells = [cell.strip().strip('"') for cell in re.split("[,;\t]", line)]
+    named = any(cell in TEXT_NAMES or cell in source.names for cell in cells)
+    return named and len(cells) > 1 and all(re.fullmatch(r"[\w.-]*", cell) for cell in cells)
 
 
 def _lines(source: Source) -> Iterator[Entry]:

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ class ListFile:
     """The lists of a file, read again at each iteration."""
 
     path: Path
-    columns: Columns = NO_COLUMNS
+    columns: Columns = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[LabeledList]:
         return read_lists(self.path, columns=self.columns)

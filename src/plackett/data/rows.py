@@ -22,6 +22,7 @@ from plackett.errors import DataError
 
 LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
 FILE_LIMIT = 1 << 32  # bytes of a file that is read whole
+CHUNK = 1 << 20
 READ_ERRORS = (OSError, EOFError, zlib.error)
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
@@ -167,13 +168,17 @@ def lines_of(source: Source) -> Iterator[tuple[int, str]]:
 
 def whole(source: Source) -> bytes:
     """Read the rest of a source."""
+    content = io.BytesIO()
     try:
-        content = source.stream.read(FILE_LIMIT + 1)
+        while part := source.stream.read(CHUNK):  # read(FILE_LIMIT) would take that much memory at once
+            if content.tell() + len(part) > FILE_LIMIT:
+                raise DataError(
+                    f"{source.name} is larger than {FILE_LIMIT >> 30} GiB; write one JSON object per line (.jsonl)"
+                )
+            content.write(part)
     except READ_ERRORS as error:
         raise _unreadable(source.name, error) from error
-    if len(content) > FILE_LIMIT:
-        raise DataError(f"{source.name} is larger than {FILE_LIMIT >> 30} GiB; write one JSON object per line (.jsonl)")
-    return content
+    return content.getvalue()
 
 
 def json_lines(source: Source) -> Iterator[Entry]:

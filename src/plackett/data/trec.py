@@ -16,17 +16,15 @@ from plackett.records import Qrel, ScoredDoc
 
 _SEPARATORS = re.compile("[\x1c-\x1f]").search  # white space for Python, but not for C
 
-MSMARCO_HINT = (
-    "; 3 columns are a run of MS MARCO (query, document, rank), which has no scores: convert it with "
-    'awk \'{print $1, "Q0", $2, $3, -$3, "run"}\' IN > OUT; or they are qrels of BEIR'
-)
-COLUMNS_HINT = {
-    3: MSMARCO_HINT,
-    4: (
-        "; 4 columns are qrels (query, 0, document, grade), or a run of query, document, rank and score: convert that "
-        'with awk \'{print $1, "Q0", $2, $3, $4, "run"}\' IN > OUT'
+_CONVERT = 'convert it with awk \'{print $1, "Q0", $2, $3, %s, "run"}\' IN > OUT'
+_HINTS = {  # by the number of columns
+    3: (
+        "; this looks like a run of MS MARCO (query, document, rank), which has no scores: "
+        + _CONVERT % "-$3"
+        + "; or it looks like qrels of BEIR"
     ),
-    5: "; 5 columns are a run without its tag, the last column: add one",
+    4: "; this looks like qrels, or like a run of query, document, rank and score: " + _CONVERT % "$4",
+    5: "; the last column, the tag, is missing: add any word",
 }
 
 
@@ -116,7 +114,7 @@ def _judgement(where: str, line: str, cells: list[str]) -> Qrel:
 def _scored(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
     for number, line, fields in _lines(path):
         if len(fields) < 6 or not is_number(fields[4]):
-            hint = COLUMNS_HINT.get(len(fields), "")
+            hint = _HINTS.get(len(fields), "")
             raise DataError(
                 f"{path}:{number}: not a line of query, Q0, document, rank, score and tag: {_shown(line)}{hint}"
             )
