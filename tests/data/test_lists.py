@@ -1,15 +1,17 @@
-"""Files -> records, and what is said of files that cannot be read."""
+"""Files of lists in every shape, and what is said of files that cannot be read."""
 
 import gzip
 import json
 import os
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from plackett import DataError
-from plackett.data import read_collection, read_lists
+from plackett.data import ListFile, read_collection, read_lists, write_lists
+from plackett.data.lists import SHAPES, ListEntry, Shape
 from plackett.records import LabeledList
 
 ROWS = [
@@ -180,3 +182,118 @@ def test_a_broken_row_of_ms_marco_is_named(tmp_path, changes, message):
     )
     with pytest.raises(DataError, match=rf"m\.jsonl:2: .*{message}"):
         lists(tmp_path / "m.jsonl")
+
+
+FLAT = [
+    ("q one", "a", 1),
+    ("q zwei", "東京, Japan", 2),
+    ("q one", "b", 0.5),
+]
+GROUPED = [LabeledList("q one", ("a", "b"), (1.0, 0.5)), LabeledList("q zwei", ("東京, Japan",), (2.0,))]
+
+
+def table(names, rows=FLAT, separator=","):
+    cells = [names, *rows]
+    quoted = [[f'"{cell}"' if separator in str(cell) else str(cell) for cell in row] for row in cells]
+    return "".join(separator.join(row) + "\r\n" for row in quoted).encode()
+
+
+@pytest.mark.parametrize("label", ["label", "clicked", "score", "relevance"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "csv;", "jsonl", "json", "parquet", "csv.gz", "tsv.gz", "json.gz"])
+def test_flat_rows_are_grouped_by_query(tmp_path, suffix, mark, label):
+    names = ("query", "document", label)
+    objects = [dict(zip(names, row, strict=True)) for row in FLAT]
+    if suffix == "parquet":
+        pq.write_table(
+            pa.Table.from_pylist([{**row, label: float(row[label])} for row in objects]), tmp_path / "l.parquet"
+        )
+    else:
+        separator = {"tsv": "\t", "csv;": ";"}.get(suffix.removesuffix(".gz"), ",")
+        content = {
+            "jsonl": lines(objects),
+            "json.gz": json.dumps(objects).encode(),
+            "json": json.dumps(objects).encode(),
+        }
+        raw = mark + content.get(suffix, table(names, separator=separator))
+        path = tmp_path / f"l.{suffix.rstrip(';')}"
+        path.write_bytes(gzip.compress(raw) if suffix.endswith("gz") else raw)
+    assert lists(tmp_path / f"l.{suffix.rstrip(';')}") == GROUPED
+
+
+def test_columns_may_have_other_names(tmp_path):
+    (tmp_path / "l.csv").write_bytes(table(("q", "d", "hits")))
+    columns = {"query": "q", "document": "d", "label": "hits"}
+    assert list(read_lists(tmp_path / "l.csv", columns=columns)) == GROUPED
+    assert list(ListFile(tmp_path / "l.csv", columns)) == GROUPED
+    with pytest.raises(DataError, match=r"l\.csv:2: keys are q, d, hits; .*--columns"):
+        lists(tmp_path / "l.csv")
+    with pytest.raises(DataError, match=r"l\.csv:2: no column title; keys are q, d, hits"):
+        list(read_lists(tmp_path / "l.csv", columns={"query": "title"}))
+
+
+def test_ids_of_flat_rows_group_them(tmp_path):
+    (tmp_path / "l.csv").write_text("qid,query,document,clicked\n1,q,a,true\n2,q,b,False\n1,q,c,0\n")
+    assert lists(tmp_path / "l.csv") == [LabeledList("q", ("a", "c"), (1.0, 0.0)), LabeledList("q", ("b",), (0.0,))]
+    assert list(read_collection(tmp_path / "l.csv").queries) == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["negative", "negative_1", "negatives"])
+def test_triplets_are_grouped_by_query(tmp_path, name):
+    first, second = (["n1"], ["n2", "p2"]) if name == "negatives" else ("n1", "n2")
+    rows = [
+        {"query": "q", "positive": "p1", name: first},
+        {"query": "r", "positive": "p1", name: "n1"},
+        {"query": "q", "positive": "p1", name: second},
+    ]
+    (tmp_path / "l.jsonl").write_bytes(lines(rows))
+    documents = ("p1", "n1", "n2", "p2") if name == "negatives" else ("p1", "n1", "n2")
+    labels = (1.0, *[0.0] * (len(documents) - 1))
+    assert lists(tmp_path / "l.jsonl") == [
+        LabeledList("q", documents, labels),
+        LabeledList("r", ("p1", "n1"), (1.0, 0.0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("q,a,1\nq,b,0\nq,a,0", r":4: .*labelled 0, at .*l\.csv:2 1"),
+        ("q,a,high", ":2: label is 'high'"),
+        ("q,a,nan", ":2: label is 'nan'"),
+        ("q,a,1_000", ":2: label is '1_000'"),
+        ("q,a,\u0661", ":2: label is"),
+        ("q,,1", ":2: document is empty"),
+        (" ,a,1", ":2: query is empty"),
+        ("q,a", ":2: 2 cells, but 3 columns"),
+    ],
+)
+def test_a_broken_flat_row_is_named(tmp_path, rows, message):
+    (tmp_path / "l.csv").write_text(f"query,document,label\n{rows}\n")
+    with pytest.raises(DataError, match=f"l\\.csv{message}"):
+        lists(tmp_path / "l.csv")
+
+
+def test_one_query_id_of_two_queries_is_refused(tmp_path):
+    (tmp_path / "l.csv").write_text("qid,query,document,label\n1,q,a,1\n1,r,b,0\n")
+    with pytest.raises(DataError, match=r"l\.csv:3: the query id '1' has another query at .*l\.csv:2"):
+        lists(tmp_path / "l.csv")
+
+
+def test_a_shape_is_a_line_of_a_table(tmp_path, monkeypatch):
+    def pairs(rows):
+        for where, row in rows:
+            yield ListEntry(where, LabeledList(row["ask"], (row["best"],), (1.0,)))
+
+    shape = Shape("ask and best", lambda row: "ask" in row, pairs)
+    monkeypatch.setattr("plackett.data.lists.SHAPES", [*SHAPES, shape])
+    (tmp_path / "l.csv").write_text("ask,best\nq,a\n")
+    assert lists(tmp_path / "l.csv") == [LabeledList("q", ("a",), (1.0,))]
+    (tmp_path / "m.csv").write_text("x,y\nq,a\n")
+    with pytest.raises(DataError, match="ask and best"):
+        lists(tmp_path / "m.csv")
+
+
+def test_lists_are_written_with_numbers_of_numpy(tmp_path):
+    write_lists(tmp_path / "l.jsonl", [LabeledList("q", ("a", "東"), (np.int64(2), np.float32(0.5)))])
+    assert lists(tmp_path / "l.jsonl") == [LabeledList("q", ("a", "東"), (2.0, 0.5))]

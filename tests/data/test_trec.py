@@ -1,7 +1,10 @@
 """TREC runs: what is read, in which order, and what is refused with its line."""
 
 import gzip
+import io
+import re
 
+import ir_measures
 import pytest
 
 from plackett.data import read_qrels, read_run, read_texts
@@ -43,7 +46,12 @@ def test_runs_are_written_best_first_and_read_back(file):
 
 BROKEN = {
     "qrels": (["q 0 a 1"], "run.trec:1: .*looks like qrels"),
-    "BEIR's qrels": (["q\ta\t1"], "run.trec:1: .*looks like qrels"),
+    "BEIR's qrels": (["q\ta\t1"], "run.trec:1: .*qrels of BEIR"),
+    "a run of MS MARCO": (["q\ta\t1"], r"run.trec:1: .*MS MARCO .*awk .*-\$3"),
+    "a run of four columns": (["q a 1 2.5"], r"run.trec:1: .*rank and score.*awk .*\$4"),
+    "a run without tags": (["q Q0 a 1 2.5"], "run.trec:1: .*tag"),
+    "digits of Python": (["q Q0 a 1 1_0 tag"], "run.trec:1: not a line"),
+    "a NUL": (["q Q0 a\0b 1 1 tag"], "run.trec:1: .*NUL"),
     "too few columns": (["q Q0 a 1 2.5 tag", "q Q0"], "run.trec:2: not a line of query"),
     "a score that is none": (["q Q0 a 1 high tag"], "run.trec:1"),
     "NaN": (["q Q0 a 1 nan tag"], "run.trec:1: the score nan is not finite"),
@@ -96,3 +104,84 @@ def test_texts_are_read_from_tabs_and_only_those_that_are_wanted(file):
         read_texts(file("one", name="x.tsv"))
     with pytest.raises(DataError, match=r"x.tsv:2: the id '1' stands twice"):
         read_texts(file("1\tone", "1\ttwo", name="x.tsv"))
+
+
+# trec_eval's own files of its test of comments, trectools' of its tests of judgements, and what tools write.
+FORMS = {
+    "plain": "q1 0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n",
+    "tabs": "q1\t0\td1\t1\nq1\t0\td2\t0\nq2\t0\td1\t2",
+    "padded": "q1\t0\td1 \t1\nq1\t0\td2\t0\nq2\t0\td1\t2\n",
+    "mixed": "q1 0\td1\t1\t\nq1\t\t0  d2\t0 \n  q2 \t0 d1 2\n",
+    "comments": "# This is a comment\nq1 0 d1 1\n# And another one\nq1 0 d2 0\n#q9 0 d1 1\nq2 0 d1 2\n",
+    "blank": "\nq1 0 d1 1\n\n  \nq1 0 d2 0\nq2 0 d1 2\n\n",
+    "windows": "\ufeffq1 0 d1 1\r\nq1 0 d2 0\r\nq2 0 d1 2\r\n",
+    "form feeds": "q1\v0\fd1 1\nq1 0 d2 0\nq2 0 d1 2\n",
+    "BEIR": "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n",
+    "BEIR, spaces": "q1 d1 1\nq1 d2 0\nq2 d1 2\n",
+    "BEIR, floats": "qid\tpid\tgrade\nq1\td1\t1.0\nq1\td2\t0.0\nq2\td1\t2.0\n",
+    "header of four": "qid iter docid rel\nq1 0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_judgements_are_read_as_trec_eval_reads_them(file, name, suffix):
+    expected = [Qrel("q1", "d1", 1), Qrel("q1", "d2", 0), Qrel("q2", "d1", 2)]
+    assert list(read_qrels(file(FORMS[name], name=f"qrels{suffix}"))) == expected
+    if "BEIR" not in name and name not in ("comments", "header of four", "windows"):
+        peers = ir_measures.read_trec_qrels(io.StringIO(FORMS[name]))
+        assert [(item.query_id, item.doc_id, item.relevance) for item in peers] == expected
+
+
+RUNS = {
+    "plain": "q1 Q0 d1 1 2.5 t\nq1 Q0 d2 2 -1e-3 t\n",
+    "trec_eval's": "# A run\nq1\tQ0\td1\t1\t  2.5\tSTANDARD\n# And here.\nq1\tQ0\td2\t2\t  -.001\tSTANDARD\n",
+    "words behind the tag": "q1 Q0 d1 1 2.5 my own tag\nq1 Q0 d2 2 -0.001 t 5 \n",
+    "windows": "\ufeffq1 Q0 d1 1 2.5 t\r\n\r\nq1\tQ0\td2 \t2\t-0.001\tt\r\n",
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_runs_are_read_as_trec_eval_reads_them(file, name, suffix):
+    path = file(RUNS[name], name=f"run{suffix}")
+    assert read_run(path) == [ScoredDoc("q1", "d1", 2.5), ScoredDoc("q1", "d2", -0.001)]
+
+
+def test_the_measures_of_ids_that_are_padded(file):
+    run = read_run(file("q1 Q0 d1 1 2.0 t", "q1 Q0 d2 2 1.0 t"))
+    qrels = list(read_qrels(file(FORMS["padded"], name="qrels")))[:2]
+    measures = [ir_measures.nDCG @ 10, ir_measures.RR @ 10, ir_measures.AP]
+    assert set(ir_measures.calc_aggregate(measures, qrels, run).values()) == {1.0}
+
+
+def test_white_space_of_unicode_is_part_of_an_id(file):
+    [qrel] = read_qrels(file("q\u00a01 0 d\u30001\x1c 1", name="qrels"))
+    assert qrel == ("q\u00a01", "d\u30001\x1c", 1)
+    [scored] = read_run(file("q\u00a01 Q0 d\u30001\x1c 1 1.5 t"))
+    assert scored == ("q\u00a01", "d\u30001\x1c", 1.5)
+    assert read_texts(file("d\u30001\x1c\ttext", name="c.tsv")) == {"d\u30001\x1c": "text"}
+
+
+@pytest.mark.parametrize("lines", [["q 0 a 1", "q 0 b 0", "q 0 a 0"], ["h\td\ts", "q\ta\t1", "", "q\ta\t1"]])
+def test_a_pair_that_is_judged_twice_is_refused_with_both_lines(file, lines):
+    first, last = (1, 3) if lines[0][0] == "q" else (2, 4)
+    with pytest.raises(DataError, match=rf"qrels:{last}: 'a' .*'q', .*line {first}"):
+        list(read_qrels(file(*lines, name="qrels")))
+
+
+@pytest.mark.parametrize("grade", ["1.5", "0x37", "1.1.11", "1e+300", "2147483648", "-2147483649", "1_0", "nan"])
+def test_grades_that_are_none_are_refused(file, grade):
+    with pytest.raises(DataError, match="qrels:2: "):
+        list(read_qrels(file("q 0 a 1", f"q 0 b {grade}", name="qrels")))
+
+
+def test_ids_of_beir_may_hold_spaces(file):
+    path = file("query-id\tcorpus-id\tscore", "q 1\td 1\t1", "q 1\td2\t0", name="qrels")
+    assert list(read_qrels(path)) == [Qrel("q 1", "d 1", 1), Qrel("q 1", "d2", 0)]
+
+
+@pytest.mark.parametrize("doc_id", ["d 1", "d\t1", "", "d\n1"])
+def test_ids_that_no_run_can_hold_are_not_written(doc_id):
+    with pytest.raises(DataError, match=re.escape(repr(doc_id))):
+        run_lines([ScoredDoc("q", doc_id, 1.0)], "t")

@@ -1,0 +1,99 @@
+"""The table of formats, and foreign bytes: each reader gives records, or one error of Plackett's."""
+
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from plackett import PlackettError
+from plackett.data import read_collection, read_documents, read_lists, read_qrels, read_run, read_texts
+from plackett.data.rows import FORMATS, read_rows
+from plackett.data.trec import run_lines, stream_run
+from plackett.records import LabeledList, Qrel, ScoredDoc
+
+
+def test_a_format_is_a_line_of_a_table(tmp_path, monkeypatch):
+    def pipes(source):
+        for number, line in enumerate(source.stream, start=1):
+            text_id, text = line.decode().rstrip().split("|")
+            yield f"{source.name}:{number}", {"_id": text_id, "text": text}
+
+    monkeypatch.setitem(FORMATS, ".psv", pipes)
+    (tmp_path / "x.psv.gz").write_bytes(gzip.compress(b"1|one\n2|two\n"))
+    assert read_texts(tmp_path / "x.psv.gz") == {"1": "one", "2": "two"}
+    assert read_documents(tmp_path / "x.psv.gz") == ["one", "two"]
+
+
+def test_lines_end_at_line_feeds_only(tmp_path):
+    text = "a\u2028b\x0bc\x85d"
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [row for _, row in read_rows(tmp_path / "x.jsonl")] == [{"text": text}]
+
+
+def parquet():
+    rows = [{"query": "q", "docs": ["a", "b"], "labels": [1.0, 0.0]}]
+    pq.write_table(pa.Table.from_pylist(rows), stream := io.BytesIO())
+    return stream.getvalue()
+
+
+SEEDS = [
+    b'{"query": "q", "docs": ["a", "b"], "labels": [1, 0], "qid": 1, "docids": [1, 2]}\n',
+    b'{"query": "q", "passages": {"passage_text": ["a", "b"], "is_selected": [0, 1]}}\n',
+    b'{"_id": "1", "title": "t", "text": "a"}\n',
+    b'[{"query": "q", "positive": "a", "negative": "b"}]',
+    b"query,document,label\r\nq,a,1\r\nq,b,0\r\n",
+    b"id\ttext\n1\ta\n",
+    b"q 0 a 1\nq 0 b 0\n",
+    b"query-id\tcorpus-id\tscore\nq\ta\t1\n",
+    b"q Q0 a 1 2.5 tag\nq Q0 b 2 2 tag\n",
+    gzip.compress(b'{"_id": "1", "text": "a"}\n', mtime=0),
+    parquet(),
+]
+READERS = {
+    "lists": (read_lists, LabeledList),
+    "collection": (lambda path: read_collection(path).qrels, Qrel),
+    "texts": (lambda path: read_texts(path).values(), str),
+    "documents": (read_documents, str),
+    "qrels": (read_qrels, Qrel),
+    "run": (read_run, ScoredDoc),
+    "stream": (lambda path: [item for _, items in stream_run(path) for item in items], ScoredDoc),
+}
+
+
+@st.composite
+def foreign(draw):
+    """Arbitrary bytes, or those of a file that is one, with some of them changed."""
+    if draw(st.booleans()):
+        return draw(st.binary(max_size=200))
+    content = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(content)))
+        content[at : at + draw(st.integers(0, 3))] = draw(
+            st.binary(max_size=3) | st.sampled_from([b"null", b"1e999", b"\\ud800", b'"', b"\r", b"\0", b"[" * 2000])
+        )
+    return bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".txt", ".jsonl.gz", ".parquet.gz"])
+@pytest.mark.parametrize("reader", READERS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=foreign())
+@example(content=b'{"query": "q", "docs": ["a"], "labels": [1' + b"0" * 400 + b"]}")
+@example(content=b"\xff\xfeq\0")
+def test_foreign_bytes_are_records_or_one_error(tmp_path, reader, suffix, content):
+    read, record = READERS[reader]
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    try:
+        found = list(read(path))
+    except PlackettError as error:
+        assert str(path) in str(error) or path.name in str(error)
+    else:
+        assert all(isinstance(item, record) for item in found)
+        if record is ScoredDoc:
+            assert all(run_lines([item], "t") for item in found)
