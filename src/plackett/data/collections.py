@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from plackett.data.beir import read_beir
@@ -29,35 +30,37 @@ def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
 
 
 def unmatched(collection: Collection) -> str:
-    """Say how many judged documents the corpus lacks, with the first few ids of both; empty for none.
+    """Report how many judged documents the corpus lacks, with the first few ids of both; empty for none.
 
-    A collection without texts is measured by its ids alone: there, the run takes the place of the corpus, and only a
-    run without any judged document is reported.
+    A collection without texts is measured by its ids alone: its run stands in for the corpus, and the report is empty
+    unless the run has no judged document at all.
     """
-    judged = list(dict.fromkeys(qrel.doc_id for qrel in collection.qrels))
-    of_corpus = bool(collection.corpus)
-    known = collection.corpus if of_corpus else dict.fromkeys(scored.doc_id for scored in collection.run)
+    judged = dict.fromkeys(qrel.doc_id for qrel in collection.qrels)
+    if collection.corpus:
+        where, known = "corpus", collection.corpus.keys()
+    else:
+        where, known = "run", dict.fromkeys(scored.doc_id for scored in collection.run).keys()
     missing = [doc_id for doc_id in judged if doc_id not in known]
-    if not missing or not known or (not of_corpus and len(missing) < len(judged)):
+    if not missing or not known or (where == "run" and len(missing) < len(judged)):
         return ""
     return (
-        f"{collection.name}: {len(missing)} of {len(judged)} judged documents are not in the "
-        f"{'corpus' if of_corpus else 'run'}: {_first(missing)}; its ids look like {_first(known)}"
+        f"{collection.name}: {len(missing)} of {len(judged)} judged documents are not in the {where}: "
+        f"{_first(missing)}; its ids look like {_first(known)}"
     )
 
 
 def check_matched(collection: Collection) -> Collection:
-    """Warn of judged documents that the corpus lacks; DataError if it lacks all of them."""
+    """Return the collection, with a warning of judged documents that the corpus lacks; DataError if it lacks all."""
     if report := unmatched(collection):
-        if not any(qrel.doc_id in collection.corpus for qrel in collection.qrels) and collection.corpus:
+        if collection.corpus and not any(qrel.doc_id in collection.corpus for qrel in collection.qrels):
             raise DataError(report)
         logger.warning("%s", report)
     return collection
 
 
 def _first(ids: Iterable[str]) -> str:
-    ids = list(ids)
-    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
+    first = list(islice(ids, SHOWN + 1))
+    return ", ".join(first[:SHOWN]) + (", ..." if len(first) > SHOWN else "")
 
 
 def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
@@ -82,21 +85,25 @@ def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
 def _global_ids(entries: list[ListEntry]) -> list[tuple[str, list[str]]]:
     """Return the ids of each list's query and documents.
 
-    Ids in a file are local to their list: where one of them names two texts, all get the number of their list, too.
+    Ids in a file are local to their list: if one of them names two texts, each gets the number of its list, too.
     """
-    found = [
-        (query_id, list(entry.doc_ids or (f"{query_id}-{index}" for index in range(len(entry.item.documents)))))
-        for number, entry in enumerate(entries, start=1)
-        for query_id in [str(number) if entry.query_id is None else entry.query_id]
-    ]
+    found = [_local_ids(number, entry) for number, entry in enumerate(entries, start=1)]
     texts: dict[str, str] = {}
-    pairs = (
-        (doc_id, text)
-        for (_, doc_ids), entry in zip(found, entries, strict=True)
-        for doc_id, text in zip(doc_ids, entry.item.documents, strict=True)
-    )
-    if all(texts.setdefault(doc_id, text) == text for doc_id, text in pairs):
-        return found
+    for (_, doc_ids), entry in zip(found, entries, strict=True):
+        for doc_id, text in zip(doc_ids, entry.item.documents, strict=True):
+            if texts.setdefault(doc_id, text) != text:
+                return _numbered(found)
+    return found
+
+
+def _local_ids(number: int, entry: ListEntry) -> tuple[str, list[str]]:
+    query_id = str(number) if entry.query_id is None else entry.query_id
+    if entry.doc_ids is None:
+        return query_id, [f"{query_id}-{index}" for index in range(len(entry.item.documents))]
+    return query_id, list(entry.doc_ids)
+
+
+def _numbered(found: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     return [
         (query_id, [f"{number}-{doc_id}" for doc_id in doc_ids])
         for number, (query_id, doc_ids) in enumerate(found, start=1)

@@ -23,7 +23,6 @@ from plackett.data.rows import (
 )
 from plackett.errors import DataError
 
-
 HEADER_LIMIT = 10_000  # bytes of a first line that may be one of column names
 
 

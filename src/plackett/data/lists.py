@@ -131,15 +131,7 @@ def _ids(where: str, row: Mapping[str, Any]) -> tuple[str | None, Sequence[str] 
 def _passage_rows(rows: Iterator[Row]) -> Iterator[ListEntry]:
     """MS MARCO: passages with the selected first, else in their order; rows that have none selected are left out."""
     for where, row in rows:
-        passages = row.get("passages")
-        texts, selected = (
-            passages.get(key) if isinstance(passages, dict) else None for key in ("passage_text", "is_selected")
-        )
-        if not isinstance(texts, list) or not isinstance(selected, list) or len(texts) != len(selected):
-            raise DataError(f"{where}: passages needs passage_text and is_selected, two lists of one length")
-        for index, label in enumerate(selected):
-            if label not in (0, 1):
-                raise DataError(f"{where}: passages.is_selected[{index}] is {label!r}, not 0 or 1")
+        texts, selected = _passages(where, row)
         if not any(selected):
             continue
         order = sorted(range(len(texts)), key=lambda index: -selected[index])
@@ -149,6 +141,18 @@ def _passage_rows(rows: Iterator[Row]) -> Iterator[ListEntry]:
             labels=tuple(float(selected[i]) for i in order),
         )
         yield ListEntry(where, item, checked_id(row["qid"], f"{where}: qid") if "qid" in row else None)
+
+
+def _passages(where: str, row: Mapping[str, Any]) -> tuple[list[Any], list[int]]:
+    passages = row.get("passages")
+    passages = passages if isinstance(passages, dict) else {}
+    texts, selected = passages.get("passage_text"), passages.get("is_selected")
+    if not isinstance(texts, list) or not isinstance(selected, list) or len(texts) != len(selected):
+        raise DataError(f"{where}: passages needs passage_text and is_selected, two lists of one length")
+    for index, label in enumerate(selected):
+        if label not in (0, 1):
+            raise DataError(f"{where}: passages.is_selected[{index}] is {label!r}, not 0 or 1")
+    return texts, selected
 
 
 class _Labelled(NamedTuple):
