@@ -27,10 +27,9 @@ def blocks(text, language):
 
 @pytest.fixture(scope="module")
 def folder(bert, tmp_path_factory):
-    """What the README's blocks find where they run: the demo's folder, files of lists, the recipes."""
+    """What the README's blocks find where they run: the demo's folder and files of lists."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(bert, folder / "plackett-demo" / "model")
-    shutil.copytree(ROOT / "recipes", folder / "recipes")
     objects = read_objects()[:40]
     (folder / "plackett-demo" / "documents.txt").write_text("\n".join(item.document for item in objects))
     corpus = {item.name: item.document for item in objects}

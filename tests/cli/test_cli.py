@@ -12,6 +12,7 @@ import pytest
 
 from plackett import CrossEncoder
 from plackett.cli import commands
+from plackett.training.recipe import read_recipe
 
 DOCUMENTS = ["the red apple", "a green pear", "blue sky"]
 
@@ -159,6 +160,24 @@ def test_train_writes_a_checkpoint_with_its_card(run, bert, lists_file, tmp_path
     assert all(f"# {score:.4f}" in card for score in scores)
 
 
+def test_train_needs_no_recipe(run, bert, lists_file, tmp_path):
+    output = tmp_path / "model"
+    settings = ("--set", "training.max_steps=1", "--set", "training.bf16=false", "--set", "max_length=32")
+    code, printed, errors = run("train", "--data", lists_file, "--base", bert, "--output", output, *settings)
+    assert code == 0, errors
+    assert printed.strip() == str(output)
+    written = json.loads((output / "recipe.json").read_text())
+    assert written["train"] == {str(lists_file): 1.0}
+    assert written["loss"]["name"] == "p_list_mle"
+
+
+def test_a_shipped_recipe_is_shown_and_can_be_trained_by(run, tmp_path):
+    code, printed, _ = run("train", "distil", "--show")
+    assert code == 0
+    (tmp_path / "mine.yaml").write_text(printed)
+    assert read_recipe(tmp_path / "mine.yaml") == read_recipe("distil")
+
+
 MISTAKES = {
     "no model there": ("rank q d --model {tmp}/none", "none"),
     "a file for a model": ("rank q d --model {tmp}/broken.jsonl", "is a file"),
@@ -172,6 +191,8 @@ MISTAKES = {
     "no data there": ("evaluate {bert} --data {tmp}/none", "none"),
     "an unknown measure": ("evaluate {bert} --data {tmp}/good.jsonl --measures nDGC@10", "nDGC@10"),
     "no recipe there": ("train {tmp}/none.yaml", "none.yaml"),
+    "a recipe of no such name": ("train lsts", "lsts"),
+    "neither a recipe nor data": ("train", "--data"),
     "an unknown command": ("rnak", "rnak"),
     "an unknown option": ("rank q --modle x", "--model"),
     "a file of documents that is not there": ("rank q --documents {tmp}/none --model {bert}", "none"),

@@ -127,8 +127,9 @@ def test_fsdp_and_deepspeed_reach_the_training_arguments(tmp_path):
 # The recipes that come with Plackett.
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-REFERENCE = ROOT / "recipes" / "reference-msmarco-plistmle.yaml"
+SHIPPED = ROOT / "src" / "plackett" / "recipes"
+RECIPES = sorted([*SHIPPED.glob("*.yaml"), *ROOT.glob("**/recipes/default*.yaml")])
+REFERENCE = SHIPPED / "reference-msmarco-plistmle.yaml"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -9,17 +9,44 @@ from plackett.cli.options import say
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a setting; dots for nesting.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint that an earlier run saved.")
-def train(recipe: Path, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train a reranker as RECIPE (YAML) says.
+@click.argument("recipe", required=False)
+@click.option("--data", multiple=True, metavar="FILE", help="Train on these lists; repeat for several files.")
+@click.option("--base", help="Train this encoder or reranker: a folder or a Hub id.")
+@click.option("--output", metavar="FOLDER", help="Write the checkpoint to this folder.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; dots for nesting.")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint that an earlier run saved.")
+@click.option("--show", is_flag=True, help="Print the recipe instead of training, to start your own from it.")
+def train(
+    recipe: str | None,
+    data: tuple[str, ...],
+    base: str | None,
+    output: str | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    show: bool,
+) -> None:
+    """Train a reranker by RECIPE: a YAML file, or the name of a recipe that ships with Plackett.
+
+    Shipped recipes: lists (the default with --data), distil, lambda, long-documents, reference-msmarco-plistmle.
 
     \b
-    plackett train recipes/lists.yaml --set output=models/mine --set training.num_train_epochs=2
+    plackett train --data lists.jsonl --output models/mine
+    plackett train distil --data distil.jsonl --set training.num_train_epochs=3
+    plackett train lists --show > my-recipe.yaml
+    plackett train my-recipe.yaml
     """
+    if recipe is None and not (data or show):
+        raise click.UsageError("name a RECIPE, or the lists to train on with --data FILE")
     with extra("train"):
+        from plackett.training.recipe_file import read_text
         from plackett.workflows.train import train as run
-    output = run(recipe, overrides, resume=resume)
-    click.echo(output)
-    say(f"next: plackett rank QUERY DOCUMENT ... --model {output}")
+    recipe = recipe or "lists"
+    if show:
+        click.echo(read_text(recipe), nl=False)
+        return
+
+    options = {"train": list(data) or None, "base": base, "output": output}
+    replaced = {key: value for key, value in options.items() if value is not None}
+    folder: Path = run(recipe, overrides, replaced=replaced, resume=resume)
+    click.echo(folder)
+    say(f"next: plackett rank QUERY DOCUMENT ... --model {folder}")

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -42,12 +41,11 @@ from plackett.losses import LOSSES
 from plackett.publishing.storage import read_facts
 from plackett.ranking import judged_only
 from plackett.records import HELD_OUT, NOWHERE, Collection, LabeledList, Origin
-from plackett.training.recipe import OF_THE_MACHINE, Recipe, short_paths
+from plackett.training.recipe import OF_THE_MACHINE, Recipe, loss_options, short_paths
 from plackett.training.sampling import Part
 from plackett.training.trainer import FIXED, TrainingFacts
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
-SAMPLED_LISTS = 1000
 SHOWN_LISTS = 3
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 1000
@@ -130,7 +128,7 @@ def known_facts(folder: Path) -> Facts:
 
 def lists_facts(part: Part) -> Lists:
     """What the first lists of a file are like. A local file is known by its name only, not by its path."""
-    first = list(islice(part.lists, SAMPLED_LISTS))
+    first = part.head
     hub = parse_hub_file(part.name)
     return Lists(
         name=hub.repository if hub else Path(part.name).name,
@@ -258,15 +256,12 @@ def calibration_facts(calibrated: Calibrated, collection: str) -> CalibrationFac
 
 def _loss(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The loss and all its options, those left out with their defaults."""
-    name = str(settings["name"])
+    name, options = loss_options(settings)
     defaults = {
         key: parameter.default
         for key, parameter in inspect.signature(LOSSES[name]).parameters.items()
         if parameter.default is not inspect.Parameter.empty and key != "generator"
     }
-    options = {key: value for key, value in settings.items() if key != "name"}
-    if "respect_input_order" in options:  # the reference's name, as in `recipes.loss_function`
-        options["ties"] = "input_order" if options.pop("respect_input_order") else "stable"
     return name, {**defaults, **options}
 
 

@@ -1,6 +1,8 @@
 """Recipes: everything a training is made of, in one YAML file."""
 
 import inspect
+import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +11,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
+from plackett.training.checks import LARGEST, check_training, check_type, quote_hint
+from plackett.training.recipe_file import override, read_values
+from plackett.training.sampling import LARGEST_SHARE
 
 ON_THE_CARD = ("description", "language", "license")  # what is said of the model and changes nothing of it
 
 # Training arguments that say something of this machine only, or are a secret.
 OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
 _PATH = re.compile(r"(~|\.{0,2})[/\\]|[A-Za-z]:[/\\]")
+
+DEFAULT_LOSS = "p_list_mle"
+
+Text = Annotated[str, Field(min_length=1)]
+Switch = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST)]
+Share = Annotated[float, Field(gt=0, le=LARGEST_SHARE, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -44,63 +55,62 @@ class Recipe:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    base: str
-    train: Mapping[str, Annotated[float, Field(gt=0)]]
-    output: str
-    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": "p_list_mle"})
-    list_size: Annotated[int, Field(ge=2)] = 16
+    base: Text
+    train: Annotated[Mapping[Text, Share], Field(min_length=1)]
+    output: Text
+    loss: Mapping[str, Any] = field(default_factory=lambda: {"name": DEFAULT_LOSS})
+    list_size: Annotated[int, Strict(), Field(ge=2, le=LARGEST)] = 16
     negatives: Literal["random", "first"] = "random"
-    max_length: int | None = None
-    allow_pickle: bool = False
-    token_budget: Annotated[int, Field(ge=1)] = 4096
-    mini_batch_size: Annotated[int, Field(ge=1)] | None = None
-    streaming: bool = False
-    hold_out: Annotated[int, Field(ge=1)] | None = None
-    layers: Annotated[int, Field(ge=1)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    freeze_embeddings: bool = False
+    max_length: Count | None = None
+    allow_pickle: Switch = False
+    token_budget: Count = 4096
+    mini_batch_size: Count | None = None
+    streaming: Switch = False
+    hold_out: Count | None = None
+    layers: Count | None = None
+    dropout: Annotated[float, Strict(), Field(ge=0, lt=1)] | None = None
+    freeze_embeddings: Switch = False
     lora: Mapping[str, Any] | None = None
-    cached_gradients: bool = False
+    cached_gradients: Switch = False
     dev: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
-    measures: tuple[str, ...] = ("nDCG@10", "RR@10", "AP")
-    depth: Annotated[int, Field(ge=1)] = 100
-    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    measures: tuple[Text, ...] = ("nDCG@10", "RR@10", "AP")
+    depth: Count = 100
+    early_stopping: Count | None = None
     description: str = ""
     language: tuple[str, ...] = ()
     license: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from YAML; `overrides` are `key=value` with dots for nesting, values in YAML."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"the recipe {path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise SettingError(f"the recipe {path} is not a list of `key: value`")
-    for override in overrides:
-        _override(values, override)
-    return make_recipe(values)
+def read_recipe(
+    recipe: str | Path, overrides: Sequence[str] = (), *, replaced: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read and check a recipe: a YAML file, or the name of one that ships with Plackett.
+
+    `overrides` are `key=value` with dots for nesting, values in YAML; `replaced` holds plain values by key.
+    """
+    values = read_values(recipe)
+    for setting in overrides:
+        override(values, setting)
+    return make_recipe({**values, **(replaced or {})})
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
-    """A checked recipe from plain values."""
-    for key in values.keys() - Recipe.__dataclass_fields__.keys():
-        raise SettingError.unknown("recipe key", key, Recipe.__dataclass_fields__)
-    spread: dict[str, Any] = {
-        key: (values[key],) for key in ("dev", "test", "language") if isinstance(values.get(key), str)
-    }
-    files = [values["train"]] if isinstance(values.get("train"), str) else values.get("train")
-    if isinstance(files, list):
-        spread["train"] = dict.fromkeys(files, 1.0)
+    """Check plain values and make a recipe of them: SettingError for what does not fit."""
+    known = Recipe.__dataclass_fields__
+    for key in values:
+        if key not in known:
+            raise SettingError.unknown("recipe key", key, known)
+    _check_plain(values)
+
     try:
-        recipe = TypeAdapter(Recipe).validate_python({**values, **spread})
+        recipe = TypeAdapter(Recipe).validate_python(_written_out(values))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingError(f"the recipe does not fit: {problems}") from error
+        raise SettingError(f"the recipe does not fit: {'; '.join(map(_problem, error.errors()))}") from error
+
     loss_function(recipe.loss)
+    check_training(recipe.training)
     if recipe.hold_out and recipe.streaming:
         raise SettingError("hold_out draws from all lists, and a stream is never read whole: name a file in dev")
     if recipe.early_stopping and not recipe.training.get("metric_for_best_model"):
@@ -111,25 +121,91 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
-    """The loss called `settings["name"]`, with the other settings as its options, tried once.
+def _check_plain(values: Mapping[str, Any]) -> None:
+    """A recipe is kept as JSON beside the weights."""
+    try:
+        json.dumps(values)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingError(
+            "the recipe holds a value that is none of text, number, true, false, list and keys with values, "
+            f"or holds itself: {error}"
+        ) from error
 
-    sentence-transformers' `respect_input_order` is understood as the value of `ties` that means the same.
+
+def _written_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with their short forms written out."""
+    return {key: _SHORT_FORMS[key](value) if key in _SHORT_FORMS else value for key, value in values.items()}
+
+
+def _loss_mapping(loss: Any) -> Any:
+    if isinstance(loss, str):
+        return {"name": loss}
+    return {"name": DEFAULT_LOSS, **loss} if isinstance(loss, Mapping) else loss
+
+
+def _shares(train: Any) -> Any:
+    """Files with their shares of an epoch: one file or a list of them has a share of 1 each."""
+    files = [train] if isinstance(train, str) else train
+    if isinstance(files, list | tuple) and all(isinstance(file, str) for file in files):
+        files = dict.fromkeys(files, 1.0)
+    return {_at_home(name): share for name, share in files.items()} if isinstance(files, Mapping) else files
+
+
+def _several(names: Any) -> Any:
+    names = (names,) if isinstance(names, str) else names
+    return tuple(map(_at_home, names)) if isinstance(names, list | tuple) else names
+
+
+def _at_home(name: Any) -> Any:
+    """A path with ~ replaced by the home folder; hub ids stay as they are."""
+    return os.path.expanduser(name) if isinstance(name, str) else name
+
+
+_SHORT_FORMS: dict[str, Callable[[Any], Any]] = {
+    "base": _at_home,
+    "dev": _several,
+    "language": _several,
+    "loss": _loss_mapping,
+    "output": _at_home,
+    "test": _several,
+    "train": _shares,
+}
+
+
+def _problem(error: Any) -> str:
+    """One mistake in the words of pydantic, with what to type where a text is wanted."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "string_type":
+        return f"{place} is {error['input']!r}, not text{quote_hint(error['input'])}"
+    return f"{place}: {error['msg']}"
+
+
+def loss_options(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and options of a loss by its own names.
+
+    sentence-transformers' `respect_input_order` is the value of `ties` that means the same.
     """
     options = {key: value for key, value in settings.items() if key != "name"}
     if "respect_input_order" in options:
+        check_type("loss.respect_input_order", options["respect_input_order"], bool)
         options["ties"] = "input_order" if options.pop("respect_input_order") else "stable"
-    name = str(settings.get("name"))
+    return str(settings.get("name")), options
+
+
+def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
+    """The loss called `settings["name"]` with the other settings as its options, tried once."""
+    name, options = loss_options(settings)
     if name not in LOSSES:
         raise SettingError.unknown("loss", name, LOSSES)
-    known = inspect.signature(LOSSES[name]).parameters.keys() - {"scores", "labels", "mask", "generator"}
-    for key in options.keys() - known:
-        raise SettingError.unknown(f"option of the loss {name}", key, known or ["(none)"])
+    parameters = inspect.signature(LOSSES[name]).parameters
+    known = parameters.keys() - {"scores", "labels", "mask", "generator"}
+    for key, value in options.items():
+        if key not in known:
+            raise SettingError.unknown(f"option of the loss {name}", key, known or ["(none)"])
+        check_type(f"loss.{key}", value, parameters[key].annotation)
+
     loss = partial(LOSSES[name], **options)
-    try:
-        loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
-    except TypeError as error:
-        raise SettingError(f"the loss {name} does not take these options: {error}") from error
+    loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
     return loss
 
 
@@ -161,28 +237,3 @@ def short_paths(value: Any) -> Any:
 
 def _file_name(name: str) -> str:
     return name if name.startswith("hf://") else Path(name).name
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: PyYAML alone takes 1e-4 for a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    path, separator, text = override.partition("=")
-    if not separator or not path:
-        raise SettingError(f"--set {override!r} is not key=value")
-    *parents, key = path.split(".")
-    for parent in parents:
-        child = values.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise SettingError(f"--set {override!r}: {parent} holds no keys")
-        values = child
-    try:
-        values[key] = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise SettingError(f"--set {override!r}: the value is not YAML") from error

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 
 import torch
@@ -12,21 +13,37 @@ from plackett.errors import DataError, SettingError
 from plackett.losses import Loss
 from plackett.records import LabeledList
 
-CHECKED_LISTS = 1000
+HEAD = 1000
+"""Lists at the beginning of each part that are looked at before a training."""
+
+LARGEST_SHARE = 1000.0
+"""Largest share of a part in an epoch; beyond it, train more epochs."""
 
 
 @dataclass(frozen=True)
 class Part:
     """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice).
 
-    `name` is a file's, `revision` the commit of one that came from the hub. Lists to be
-    streamed need only be iterable, again and again.
+    `name` is a file's, `revision` the commit of a file from the Hub. Lists to be streamed need only be iterable,
+    again and again. SettingError for a share that is not above 0 and at most `LARGEST_SHARE`.
     """
 
     lists: Sequence[LabeledList] | Iterable[LabeledList]
     share: float = 1.0
     name: str = ""
     revision: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= LARGEST_SHARE:
+            raise SettingError(
+                f"the share of {self.name or 'a part'} is {self.share}, and must be above 0 and at most "
+                f"{LARGEST_SHARE:g}; for more passes raise training.num_train_epochs"
+            )
+
+    @cached_property
+    def head(self) -> tuple[LabeledList, ...]:
+        """The first lists, read once: a stream is not opened again for each look at it."""
+        return tuple(islice(self.lists, HEAD))
 
 
 class SampledLists(Dataset[LabeledList]):
@@ -123,7 +140,7 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
         mask = torch.ones(1, len(labels), dtype=torch.bool)
         return float(loss(torch.arange(len(labels))[None] + 0.3, torch.tensor([labels]), mask))
 
-    first = list(islice((item for part in parts for item in part.lists), CHECKED_LISTS))
+    first = list(islice((item for part in parts for item in part.head), HEAD))
     if not first:
         raise DataError("there are no lists to train on")
     if try_on(1.0, 0.0) == try_on(0.0, 1.0):
@@ -146,12 +163,13 @@ def hold_out(parts: Sequence[Part], count: int, seed: int) -> tuple[list[Part], 
     places = [(number, index) for number, part in enumerate(lists) for index in range(len(part))]
     if count >= len(places):
         raise SettingError(f"hold_out={count} leaves nothing to train on: there are {len(places)} lists")
+
     held = set(random.Random(f"{seed} held out").sample(places, count))
-    kept = [[item for index, item in enumerate(part) if (n, index) not in held] for n, part in enumerate(lists)]
-    return (
-        [replace(part, lists=rest) for part, rest in zip(parts, kept, strict=True) if rest],
-        [lists[number][index] for number, index in sorted(held)],
-    )
+    kept: list[list[LabeledList]] = [[] for _ in parts]
+    held_out: list[LabeledList] = []
+    for number, index in places:
+        (held_out if (number, index) in held else kept[number]).append(lists[number][index])
+    return [replace(part, lists=rest) for part, rest in zip(parts, kept, strict=True) if rest], held_out
 
 
 def _shared_number() -> torch.Tensor:

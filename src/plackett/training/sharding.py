@@ -27,34 +27,44 @@ from plackett.training.recipe import Recipe
 
 
 def check_sharding(recipe: Recipe, arguments: TrainingArguments) -> None:
-    """Refuse what would be ignored, or fail when the training is over and shall be saved: SettingError.
+    """Refuse what would be ignored, or would fail when the finished training is saved: SettingError.
 
-    Lets the processes meet, which ZeRO-3 wants before the weights are read.
+    Lets the processes meet, which ZeRO-3 needs before the weights are read.
     """
-    device, kind = arguments.device, arguments.distributed_state.distributed_type
     fsdp = bool(arguments.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in {"true", "1"}
-    if fsdp and kind in {DistributedType.NO, DistributedType.MULTI_CPU}:
-        where = "is a single process" if kind == DistributedType.NO else f"runs on {device.type}"
-        raise SettingError(
-            f"FSDP would be ignored: it takes several processes, each on an accelerator of its own, and this training "
-            f"{where}; start it with torchrun --nproc-per-node N where N accelerators are, or leave training.fsdp out"
-        )
     zero = _zero_settings(arguments)
-    if zero.get("stage") == 3 and zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
+    if fsdp:
+        _check_fsdp(arguments)
+    if zero.get("stage") == 3:
+        _check_zero_3(zero)
+    if recipe.lora is not None and (fsdp or zero.get("stage") == 3):
+        raise SettingError("adapters cannot be merged into weights in shards: leave lora out, or use DDP or ZeRO-2")
+    if recipe.cached_gradients and (fsdp or zero.get("stage") in {2, 3}):
+        raise SettingError(
+            "cached_gradients needs several backward passes per step, which FSDP, ZeRO-2 and ZeRO-3 do not support: "
+            "leave it out, or use DDP or ZeRO-1"
+        )
+
+
+def _check_fsdp(arguments: TrainingArguments) -> None:
+    kind = arguments.distributed_state.distributed_type
+    if kind in {DistributedType.NO, DistributedType.MULTI_CPU}:
+        where = "is a single process" if kind == DistributedType.NO else f"runs on {arguments.device.type}"
+        raise SettingError(
+            "FSDP would be ignored: it needs several processes, each on its own accelerator, and this training "
+            f"{where}; start it with torchrun --nproc-per-node N on a machine with N accelerators, or leave "
+            "training.fsdp out"
+        )
+
+
+def _check_zero_3(zero: Mapping[str, object]) -> None:
+    if zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
         raise SettingError(
             "ZeRO-3 could not write the checkpoint: set stage3_gather_16bit_weights_on_model_save to true under "
             "zero_optimization in training.deepspeed"
         )
-    if zero.get("stage") == 3 and dist.is_initialized():  # accelerate tells DeepSpeed only where there are accelerators
+    if dist.is_initialized():  # accelerate tells DeepSpeed only where there are accelerators
         importlib.import_module("deepspeed.comm").init_distributed()
-    sharded = fsdp or zero.get("stage") == 3
-    if recipe.lora is not None and sharded:
-        raise SettingError("adapters cannot be merged into weights in shards: leave lora out, or take DDP or ZeRO-2")
-    if recipe.cached_gradients and (fsdp or zero.get("stage") in {2, 3}):
-        raise SettingError(
-            "cached_gradients makes several backward passes a step, which FSDP and ZeRO-2 and -3 do not take: "
-            "leave it out, or take DDP or ZeRO-1"
-        )
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

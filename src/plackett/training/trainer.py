@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState, TrainingArguments
 
 from plackett._compat.torch import has_fast_bf16
-from plackett._compat.transformers import LOGGERS as HUGGING_FACE_LOGGERS
 from plackett._compat.transformers import load_weights, quiet
 from plackett._extras import require
 from plackett.checkpoints.folder import Checkpoint, check_target, find_folder, read_base, whole_folder
@@ -143,7 +142,7 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
         "report_to": "none",
         "eval_on_start": bool(dev),
     }
-    _check_training(recipe.training)
+    _check_extras(recipe.training)
     try:
         arguments = TrainingArguments(**{**defaults, **recipe.training, **FIXED})
     except (TypeError, ValueError) as error:
@@ -159,26 +158,14 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
     return arguments
 
 
-def _check_training(settings: Mapping[str, Any]) -> None:
-    """Names, simple types and loggers, which TrainingArguments takes as they come."""
-    known = TrainingArguments.__dataclass_fields__
-    for key, value in settings.items():
-        if key not in known:
-            raise SettingError.unknown("training argument", key, known)
-        default = known[key].default
-        if isinstance(default, int | float):
-            wanted = bool if isinstance(default, bool) else (int, float)
-            if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
-                kind = "true or false" if isinstance(default, bool) else "a number"
-                raise SettingError(f"training.{key} is {value!r}, not {kind}")
-    if settings.get("deepspeed"):
-        require("deepspeed", extra="deepspeed")
-    report_to = settings.get("report_to", "none")
-    for name in [report_to] if isinstance(report_to, str) else report_to or ():
+def _check_extras(settings: Mapping[str, Any]) -> None:
+    """Name the extra of a logger or of DeepSpeed where it is not installed."""
+    report_to = settings.get("report_to") or ()
+    for name in [report_to] if isinstance(report_to, str) else report_to:
         if name in LOGGERS:
             require(name, extra=name)
-        elif name not in {"none", "all", *HUGGING_FACE_LOGGERS}:
-            raise SettingError.unknown("training.report_to", name, ["none", *HUGGING_FACE_LOGGERS])
+    if settings.get("deepspeed"):
+        require("deepspeed", extra="deepspeed")
 
 
 class ListTrainer(Trainer):

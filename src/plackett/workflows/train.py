@@ -1,8 +1,9 @@
 """Train as a recipe says, measure, and write the checkpoint with its card."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -24,9 +25,19 @@ from plackett.training.trainer import TrainingFacts
 from plackett.training.trainer import train as run_training
 
 
-def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
-    """Train as a recipe file says, measure on its `test` collections, and write the checkpoint with its card."""
-    recipe = read_recipe(recipe_path, overrides)
+def train(
+    recipe_path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    replaced: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train by a recipe, measure on its `test` collections, and write the checkpoint with its card.
+
+    `recipe_path` is a YAML file or the name of a recipe that ships with Plackett. `overrides` and `replaced` change
+    its settings, as in `read_recipe`.
+    """
+    recipe = read_recipe(recipe_path, overrides, replaced=replaced)
     parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
     dev, tests = (
         [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
@@ -42,7 +53,7 @@ def train(recipe_path: Path, overrides: Sequence[str] = (), *, resume: bool = Fa
         encoder = CrossEncoder(folder)
         results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
         known = trained(folder, facts, parts, held_out=held_out, dev=named)
-        example = next(item for part in parts for item in part.lists)
+        example = next(item for part in parts for item in part.head)
         known = replace(known, usage=usage(encoder, example.query, example.documents))
         write_card(folder, add_evaluations(known, evaluation_facts(results)))
 
@@ -54,6 +65,7 @@ def _part(name: str, share: float, *, streaming: bool) -> Part:
     file = ListFile(find_file(name))
     lists = file if streaming else list(file)
     revision = commit_of(file.path) if name.startswith("hf://") else ""
-    if not any(True for _ in lists):
+    part = Part(lists, share, name, revision)
+    if not part.head:
         raise DataError(f"{name} holds no lists")
-    return Part(lists, share, name, revision)
+    return part
