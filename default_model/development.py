@@ -24,7 +24,7 @@ from plackett.bi_encoder import BiEncoder
 from plackett.data import lists_as_collection, read_lists
 from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
-from plackett.retrieval.hard_negatives import BM25
+from plackett.retrieval.bm25 import BM25
 from plackett.retrieval.reranking import rerank
 
 DEPTH = 30

@@ -25,7 +25,7 @@ from plackett.publishing.collect import evaluation_facts
 from plackett.publishing.storage import add_evaluations, read_facts
 from plackett.ranking import by_query, judged_only
 from plackett.records import Collection, ScoredDoc
-from plackett.retrieval.hard_negatives import BM25
+from plackett.retrieval.bm25 import BM25
 from plackett.retrieval.reranking import rerank
 
 RESULT = Path(__file__).parent / "results" / "quality.json"

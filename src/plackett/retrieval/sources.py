@@ -1,4 +1,4 @@
-"""What people name -> collections with a first stage: BEIR folders, files of lists, NanoBEIR, TREC files."""
+"""Collections by name, each with a first stage: BEIR folders, files of lists, NanoBEIR, TREC files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,15 +9,16 @@ from plackett.data import read_collection, read_qrels, read_run, read_texts
 from plackett.data.nanobeir import is_nanobeir, read_nanobeir
 from plackett.errors import SettingError
 from plackett.records import Collection
-from plackett.retrieval.hard_negatives import with_bm25
+from plackett.retrieval.first_stage import BY_BM25, FirstStageSettings, with_first_stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where collections come from: names for `read_named`, or TREC files; or one name and files in place of its parts.
+    """Where collections come from: names for `read_named`, TREC files, or one name with files that override its parts.
 
-    run: the first stage; qrels: judgements; queries and corpus: JSON lines, `.tsv` or Parquet, which only the texts of
-    a checkpoint's pairs need.
+    run: a first stage as a TREC run. qrels: judgements. queries, corpus: texts (JSON lines, `.tsv` or Parquet), needed
+    only to score pairs. first_stage: ranks every corpus anew; None keeps the run a collection comes with, and ranks by
+    BM25 if it has none.
     """
 
     data: Sequence[str] = ()
@@ -26,20 +27,33 @@ class Sources:
     qrels: Path | None = None
     queries: Path | None = None
     corpus: Path | None = None
+    first_stage: FirstStageSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.run is not None and self.first_stage is not None:
+            raise SettingError("--run is a first stage; leave out --first-stage and its options")
 
     def read(self, depth: int) -> list[Collection]:
-        """The collections; where one has no first stage, BM25's first `depth`."""
+        """Read the collections, each with `depth` candidates per query unless it comes with a run."""
+        if not self.data:
+            return [self._from_files(depth)]
+
+        collections = [item for name in self.data for item in read_named(name, split=self.split)]
         files = {"--run": self.run, "--qrels": self.qrels, "--queries": self.queries, "--corpus": self.corpus}
         given = [name for name, path in files.items() if path is not None]
-        if not self.data:
-            if self.run is None or self.qrels is None:
-                raise SettingError("name a collection with --data, or a first stage with --run and qrels with --qrels")
-            return [self._with_files(Collection(self.run.name, {}, {}, (), ()))]
-        collections = [item for name in self.data for item in read_named(name, split=self.split)]
         if given and len(collections) > 1:
-            raise SettingError(f"{', '.join(given)} can go with one collection, not with {len(collections)}")
+            raise SettingError(f"{', '.join(given)} can override parts of one collection, not of {len(collections)}")
         _check_names(collections)
-        return [first_stage(self._with_files(item), depth) for item in collections]
+        return [first_stage(self._with_files(item), depth, self.first_stage) for item in collections]
+
+    def _from_files(self, depth: int) -> Collection:
+        if self.qrels is not None and self.run is not None:
+            return self._with_files(Collection(self.run.name, {}, {}, (), ()))
+        if self.qrels is not None and self.queries is not None and self.corpus is not None:
+            return first_stage(self._with_files(Collection(self.corpus.name, {}, {}, (), ())), depth, self.first_stage)
+        raise SettingError(
+            "name a collection with --data; or pass --qrels, with a first stage as --run or with --queries and --corpus"
+        )
 
     def _with_files(self, collection: Collection) -> Collection:
         files = {"qrels": self.qrels, "queries": self.queries, "corpus": self.corpus}
@@ -56,7 +70,7 @@ class Sources:
 
 
 def read_named(name: str, *, split: str = "test") -> list[Collection]:
-    """`nanobeir`, `nanobeir:msmarco,nq`, a local copy of NanoBEIR, a BEIR folder, a file of lists, an `hf://` file."""
+    """Read `nanobeir`, `nanobeir:msmarco,nq` or a copy of NanoBEIR, a BEIR folder, or a file of lists (`hf://` too)."""
     head, _, names = name.partition(":")
     if head == "nanobeir":
         return read_nanobeir(names=[item for item in names.split(",") if item])
@@ -70,19 +84,23 @@ def read_named(name: str, *, split: str = "test") -> list[Collection]:
 
 
 def read_one(name: str, depth: int, *, split: str = "test") -> Collection:
-    """The one collection of this name, with a first stage; SettingError where the name stands for several."""
+    """Read the only collection of this name, with a first stage. Raises SettingError if the name means several."""
     [collection, *more] = Sources(data=[name], split=split).read(depth)
     if more:
         raise SettingError(f"{name} is {len(more) + 1} collections; name one, such as nanobeir:nq")
     return collection
 
 
-def first_stage(collection: Collection, depth: int) -> Collection:
-    """The collection with a run: its own, else BM25's."""
-    return collection if collection.run else with_bm25(collection, depth=depth)
+def first_stage(collection: Collection, depth: int, settings: FirstStageSettings | None = None) -> Collection:
+    """Return the collection with the run of a first stage; without settings its own run, or else BM25's."""
+    if settings is None and collection.run:
+        return collection
+    return with_first_stage(collection, settings or BY_BM25, depth=depth, show_progress=True)
 
 
 def _check_names(collections: Sequence[Collection]) -> None:
     names = [item.name for item in collections]
     if len(set(names)) < len(names):
-        raise SettingError(f"two collections have one name ({', '.join(sorted(names))}); rename a file or a folder")
+        raise SettingError(
+            f"two collections have the same name ({', '.join(sorted(names))}); rename a file or a folder"
+        )

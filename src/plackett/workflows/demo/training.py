@@ -15,7 +15,7 @@ from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
-from plackett.retrieval.hard_negatives import bm25_run
+from plackett.retrieval.bm25 import BM25
 from plackett.workflows.demo.pydocs import (
     QUESTION,
     DocumentedObject,
@@ -167,7 +167,7 @@ def recipe(base: str, output: Path, seed: int) -> dict[str, object]:
 
 def _candidates(objects: Sequence[DocumentedObject], documents: Mapping[str, str]) -> dict[str, list[str]]:
     candidates: dict[str, list[str]] = {}
-    for scored in bm25_run({item.name: item.query for item in objects}, documents, depth=DEPTH):
+    for scored in BM25(documents).run({item.name: item.query for item in objects}, depth=DEPTH):
         candidates.setdefault(scored.query_id, []).append(scored.doc_id)
     return candidates
 
@@ -175,7 +175,7 @@ def _candidates(objects: Sequence[DocumentedObject], documents: Mapping[str, str
 def _use(model: Path, objects: Sequence[DocumentedObject], output: Path) -> None:
     """Load the folder again and answer one question from BM25's candidates."""
     by_name = {item.name: item for item in objects}
-    found = bm25_run({"": QUESTION}, {item.name: item.document for item in objects}, depth=DEPTH)
+    found = BM25({item.name: item.document for item in objects}).run({"": QUESTION}, depth=DEPTH)
     documents = [by_name[scored.doc_id].document for scored in found]
     _say(f"\n{QUESTION}?  (the best of BM25's {len(documents)} candidates)")
     for item in CrossEncoder(model).rank(QUESTION, documents, top_k=SHOWN):

@@ -1,0 +1,55 @@
+"""Exact search over the embeddings of a bi-encoder."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.bi_encoder import BiEncoder
+from plackett.ranking import stable_order
+from plackett.records import ScoredDoc
+
+CHUNK = 64  # queries whose scores are in memory at the same time
+
+
+class Dense:
+    """Ranks documents by the cosine of their embeddings with the query's. Empty documents are never returned.
+
+    The corpus is embedded when the first query arrives, and kept in memory: 4 bytes per document and dimension.
+    """
+
+    def __init__(self, encoder: BiEncoder, corpus: Mapping[str, str], *, show_progress: bool = False) -> None:
+        self._encoder, self._show_progress = encoder, show_progress
+        self._documents = {doc_id: text for doc_id, text in corpus.items() if text.strip()}
+
+    @property
+    def description(self) -> str:
+        """The model and its similarity, in words."""
+        return f"bi-encoder ({self._encoder.description}, cosine)"
+
+    def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
+        """Return the `depth` best documents of each query, best first; equal cosines keep the corpus's order."""
+        query_ids, doc_ids = list(queries), list(self._documents)
+        if not query_ids or not doc_ids:
+            return []
+        run = []
+        for start in range(0, len(query_ids), CHUNK):
+            chunk = query_ids[start : start + CHUNK]
+            embeddings = self._encoder.embed([queries[query_id] for query_id in chunk])
+            for query_id, cosines in zip(chunk, embeddings @ self._embeddings.T, strict=True):
+                run += [ScoredDoc(query_id, doc_ids[index], float(cosines[index])) for index in _best(cosines, depth)]
+        return run
+
+    @cached_property
+    def _embeddings(self) -> NDArray[np.float32]:
+        return self._encoder.embed(list(self._documents.values()), show_progress=self._show_progress)
+
+
+def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
+    """Return the first `depth` of `stable_order(scores)`, without sorting the rest."""
+    if depth >= len(scores):
+        return stable_order(scores)
+    lowest = np.partition(scores, -depth)[-depth]
+    candidates = np.flatnonzero(scores >= lowest)
+    return candidates[stable_order(scores[candidates])][:depth]
