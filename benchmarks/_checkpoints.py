@@ -1,6 +1,7 @@
 """The checkpoints that the benchmarks of engines share: a public encoder under a new head, and exports of it."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ def save(folder: Path, *, layers: int) -> Path:
     if (folder / "model.safetensors").is_file():
         return folder
     base = read_base(find_folder(ENCODER, revision=None, local_files_only=True), max_length=MAX_LENGTH)
-    model = new_model(base, layers=min(layers, 6), dropout=None, seed=0)
+    model: Any = new_model(base, layers=min(layers, 6), dropout=None, seed=0)
     torch.nn.init.normal_(model.classifier.weight, std=0.4)  # scores that spread as a trained head's do
     stack = model.base_model.encoder.layer
     stack.extend([type(layer)(model.config) for layer in list(stack)[: layers - len(stack)]])
@@ -43,9 +44,9 @@ def export(folder: Path, engine: str, precision: str, calibration: Path | None =
 
     The head was not trained, so what int8 loses says nothing of it, and is accepted.
     """
-    options = {"calibration": str(calibration)} if calibration else {}
+    lists = str(calibration) if calibration else None
     try:
-        run(str(folder), engine=engine, precision=precision, accept_loss=True, **options)
+        run(str(folder), engine=engine, precision=precision, calibration=lists, accept_loss=True)
     except PlackettError as error:
         return str(error)
     return ""

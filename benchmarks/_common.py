@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = (
     "numpy",
@@ -44,7 +45,7 @@ def provenance() -> dict[str, object]:
     }
 
 
-def write_result(path: Path, result: Mapping[str, object]) -> dict[str, object]:
+def write_result(path: Path, result: Mapping[str, object]) -> dict[str, Any]:
     """Write a result with its provenance to a JSON file, and return both together."""
     document = {**result, "provenance": provenance()}
     path.parent.mkdir(parents=True, exist_ok=True)

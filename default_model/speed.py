@@ -31,7 +31,7 @@ def size_name(layers: int, hidden: int) -> str:
 
 def save(folder: Path, layers: int, hidden: int) -> Path:
     """A folder with an int8 graph for onnxruntime."""
-    config = BertConfig(
+    config = BertConfig(  # type: ignore[call-arg]  # num_labels is among the arguments that transformers passes on
         hidden_size=hidden,
         num_hidden_layers=layers,
         num_attention_heads=hidden // HEAD[hidden],

@@ -13,8 +13,9 @@ from scipy.sparse import csr_array, vstack
 from tqdm.auto import tqdm
 from transformers import AutoModelForMaskedLM
 
+from plackett._compat.transformers import quiet
 from plackett.checkpoints.folder import find_folder, read_base
-from plackett.models.classifier import padded_inputs, quiet
+from plackett.models.classifier import padded_inputs
 from plackett.tokenization.batches import token_batches
 from plackett.tokenization.tokenizer import PairTokenizer
 
@@ -44,7 +45,7 @@ class Splade:
                 rows.append(self._weights(padded_inputs(encoded.select(batch), self._checkpoint)))
                 order.extend(batch)
                 bar.update(len(batch))
-        return vstack(rows, format="csr")[np.argsort(order)]
+        return csr_array(vstack(rows, format="csr")[np.argsort(order)])
 
     def _weights(self, inputs: dict[str, torch.Tensor]) -> csr_array:
         head = self._model.cls.predictions

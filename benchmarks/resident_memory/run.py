@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks import _checkpoints as checkpoints
 from benchmarks._common import provenance
@@ -56,7 +57,7 @@ def watch(encoder: CrossEncoder, ranks: int) -> list[float]:
     return samples
 
 
-def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dict[str, object]:
+def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dict[str, Any]:
     """One entry of the results."""
     encoder = CrossEncoder(folder, engine=engine, device="cpu" if engine == "torch" else None, precision=precision)
     start = time.perf_counter()
@@ -77,7 +78,7 @@ def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dic
     }
 
 
-def note(entry: dict[str, object]) -> None:
+def note(entry: dict[str, Any]) -> None:
     """Put the entry in the place of the earlier one of its engine and precision."""
     entries = json.loads(RESULT.read_text()) if RESULT.is_file() else []
     same = [entry["engine"], entry["precision"]]

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 OWN = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
 TIMED = {
@@ -46,7 +47,7 @@ def sizes(environment: Path) -> tuple[Counter[str], int]:
 
 def seconds(environment: Path, code: str, rounds: int) -> dict[str, float]:
     """Of a whole process that runs `code`: the median by the clock, and of the processor's time."""
-    command = [environment / "bin" / "python", "-c", code]
+    command = [str(environment / "bin" / "python"), "-c", code]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     clock, processor = [], []
     for _ in range(rounds + 1):
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     packages, bytecode = sizes(options.environment)
-    found = {
+    found: dict[str, Any] = {
         "megabytes": sum(packages.values()) / 1e6,
         "megabytes_of_bytecode": bytecode / 1e6,
         "packages": {name: size / 1e6 for name, size in packages.most_common()},

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks._common import peak_resident
 
@@ -42,7 +43,7 @@ def plackett(engine: str, precision: str, folder: Path) -> Scorer:
     return score
 
 
-def _sentence_transformer(engine: str, precision: str, folder: Path) -> object:
+def _sentence_transformer(engine: str, precision: str, folder: Path) -> Any:
     import torch
     from sentence_transformers import CrossEncoder
 
@@ -69,7 +70,8 @@ def sentence_transformers(engine: str, precision: str, folder: Path) -> Scorer:
 
     def score(query: str, documents: Sequence[str]) -> Sequence[float]:
         pairs = [(query, document) for document in documents]
-        return encoder.predict(pairs, activation_fn=same, show_progress_bar=False).tolist()
+        scores = encoder.predict(pairs, activation_fn=same, show_progress_bar=False)
+        return [float(value) for value in scores]
 
     return score
 
@@ -141,9 +143,14 @@ def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
     if engine == "onnx":
         library_.export_dynamic_quantized_onnx_model(encoder, "avx512_vnni", str(folder))
         return
-    texts = {"dataset_name": str(folder / CALIBRATION), "dataset_config_name": "default"}
     library_.export_static_quantized_openvino_model(
-        encoder, None, str(folder), **texts, dataset_split="train", column_name="text"
+        encoder,
+        None,
+        str(folder),
+        dataset_name=str(folder / CALIBRATION),
+        dataset_config_name="default",
+        dataset_split="train",
+        column_name="text",
     )
 
 

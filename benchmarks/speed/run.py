@@ -187,7 +187,7 @@ def prepare(name: str, python: str, folder: Path) -> str:
     library, engine, _ = name.split(":")
     if engine == "torch" or library in ("flashrank", "fastembed"):
         return ""
-    command = [python, *PEERS, name, folder, "prepare"]
+    command = [python, *PEERS, name, str(folder), "prepare"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 

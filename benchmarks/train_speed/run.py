@@ -32,9 +32,9 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from benchmarks._common import peak_resident, write_result
+from plackett._compat.transformers import quiet
 from plackett.checkpoints.folder import find_folder, read_base
 from plackett.data import read_lists
-from plackett.models.classifier import quiet
 from plackett.records import LabeledList
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
