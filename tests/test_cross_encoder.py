@@ -295,10 +295,10 @@ def test_save_pretrained_never_takes_other_things_away(bert, tmp_path):
     (tmp_path / "notes" / "thesis.txt").write_text("years of work")
     encoder = CrossEncoder(folder)
     for target, message in [
-        (tmp_path / "notes", "holds something else than a checkpoint"),
+        (tmp_path / "notes", r"thesis\.txt"),
         (tmp_path / "notes" / "thesis.txt", "is a file"),
-        (tmp_path / "models", "around it"),
-        (folder / "inside", "is inside of"),
+        (tmp_path / "models", "holds the input"),
+        (folder / "inside", "is inside the input"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             encoder.save_pretrained(target)

@@ -1,16 +1,19 @@
 """What is written is read back; a file is written whole or not at all."""
 
+import errno
+import os
 import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plackett import DataError
-from plackett._files import whole_file, whole_files
+from plackett._files import output_file, whole_file, whole_files
 from plackett.data import read_collection, read_lists, write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
 
@@ -89,17 +92,112 @@ def test_several_files_take_their_places_together_or_none_does(tmp_path):
         (new / "a").write_text("new")
     assert [(tmp_path / name).read_text() for name in "ab"] == ["new", "old"]
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
-    with pytest.raises(DataError, match="none cannot be written to: No such file"), whole_files(tmp_path / "none"):
+    with pytest.raises(DataError, match="No such file"), whole_files(tmp_path / "none"):
         pass
 
 
-def test_a_link_stays_a_link(tmp_path):
+def test_a_link_is_replaced_and_what_it_leads_to_left_alone(tmp_path):
     (tmp_path / "real.json").write_text("old")
     (tmp_path / "link.json").symlink_to("real.json")
     with whole_file(tmp_path / "link.json") as stream:
         stream.write("new")
-    assert (tmp_path / "link.json").is_symlink()
-    assert (tmp_path / "real.json").read_text() == "new"
+    assert (tmp_path / "link.json").read_text() == "new"
+    assert (tmp_path / "real.json").read_text() == "old"
+
+
+@pytest.mark.parametrize("target", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_is_written_to(tmp_path, target):
+    code = f"""
+from plackett._files import whole_file
+print("before", flush=True)
+with whole_file({target!r}) as stream:
+    stream.write("it")
+"""
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=out, cwd=tmp_path)
+    assert (tmp_path / "out").read_text() == "before\nit"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_devices_and_pipes_are_written_to_and_stay(tmp_path):
+    with whole_file("/dev/null") as stream:
+        stream.write("gone")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        with whole_file(tmp_path / "pipe") as stream:
+            stream.write("through")
+        assert reader.communicate()[0] == "through"
+    with pytest.raises(DataError, match="No space left"), whole_file("/dev/full") as stream:
+        stream.write("x")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    (tmp_path / "f").write_text("old")
+    code = f"""
+import resource, signal
+from plackett import DataError
+from plackett._files import whole_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with whole_file({str(tmp_path / "f")!r}) as stream:
+        stream.write("x" * 5000)
+except DataError as error:
+    print(error.__cause__.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == f"{errno.EFBIG}\n"
+    assert (tmp_path / "f").read_text() == "old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_inputs_are_not_written_over(tmp_path):
+    (tmp_path / "in").write_text("data")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "hard").hardlink_to(tmp_path / "in")
+    for target in ("in", "data/../in", "hard", "data/x"):
+        with pytest.raises(DataError, match="input"):
+            output_file(tmp_path / target, inputs=[tmp_path / "link", tmp_path / "data", "no such", "nanobeir:nq"])
+    output_file(tmp_path / "out", inputs=[tmp_path / "in", tmp_path / "data"])
+
+
+def test_a_file_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch):
+    def failing(self, to):
+        raise OSError("busy")
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(DataError, match="busy") as caught, whole_file(tmp_path / "a b") as stream:
+        stream.write("done")
+    subprocess.run(str(caught.value).rpartition("To put it there: ")[2], shell=True, check=True)
+    assert (tmp_path / "a b").read_text() == "done"
+    assert os.listdir(tmp_path) == ["a b"]
+
+
+def test_what_a_process_cannot_write_is_refused_before_the_work(tmp_path):
+    """As another user than root, whom nothing is refused."""
+    (tmp_path / "folder").mkdir(mode=0o555)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").chmod(0o444)
+    code = """
+import os, sys
+from plackett import DataError
+from plackett._files import output_file
+if os.getuid() == 0:
+    os.setuid(65534)
+for name in sys.argv[1:]:
+    try:
+        output_file(name)
+    except DataError as error:
+        print("read-only" in str(error))
+"""
+    for path in (tmp_path, *tmp_path.parents):
+        if path.owner() == "root" and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o055)
+    names = [tmp_path / "folder" / "x", tmp_path / "folder" / "y" / "x", tmp_path / "file"]
+    done = subprocess.run([sys.executable, "-c", code, *names], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True"] * 3
 
 
 def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
@@ -118,3 +216,6 @@ with whole_file(pathlib.Path({str(target)!r})) as stream:
         writer.send_signal(signal.SIGKILL)
     assert target.read_text() == "old"
     assert all(path.name.startswith(".f.json.") for path in tmp_path.iterdir() if path != target)
+    with whole_file(target) as stream:
+        stream.write("new")
+    assert os.listdir(tmp_path) == ["f.json"]

@@ -1,52 +1,423 @@
-"""Files that are written whole or not at all: each is written beside and renamed."""
+"""Outputs: what a name may be, decided before the work, and results that take their places whole or not at all.
+
+`output_file` and `output_folder` check a name and return a record that writes. A result is made beside its place, in a
+hidden `.NAME.XXXXXXXX.plackett` that the process holds a lock on, and takes its place by a rename. A killed run leaves
+that place behind, without the lock; the next run with the same output removes it, or names it if it is finished.
+"""
 
 import contextlib
+import errno
+import logging
+import os
+import re
 import secrets
-import tempfile
-from collections.abc import Iterator
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from plackett.errors import DataError, PlackettError
+from plackett.errors import CheckpointError, DataError, PlackettError
+
+if sys.platform != "win32":
+    import fcntl
+
+Name = str | os.PathLike[str]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STANDARD = {"-": "stdout", "/dev/stdout": "stdout", "/dev/stderr": "stderr"}
+_UNFINISHED, _OLD = "unfinished", "old"  # in the hidden place of a folder, beside the result
+_PLACE = r"\.[0-9a-f]{8}\.plackett"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A place where a file may be written. Devices and pipes are streams: they are written to, never replaced."""
+
+    path: Path
+    is_stream: bool = False
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[TextIO]:
+        """Open a new text file, which replaces the old one when the block ends without an error."""
+        if self.is_stream:
+            with _raised_as(DataError, self.path), _stream(self.path) as stream:
+                yield stream
+                stream.flush()
+        else:
+            with self.beside() as beside, beside.open("w", encoding="utf-8") as stream:
+                yield stream
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Path]:
+        """Yield an empty hidden file, which replaces the old one when the block ends without an error."""
+        with _raised_as(DataError, self.path), _parents(self.path, DataError):
+            for place in _places(self.path.name, self.path.parent):
+                with _unheld(place) as stale:
+                    if stale:
+                        place.unlink(missing_ok=True)
+            place, lock = _new_place(self.path.name, self.path.parent, Path.touch)
+            try:
+                yield place
+            except BaseException:
+                place.unlink(missing_ok=True)
+                raise
+            finally:
+                _close(lock)
+            _put_file(place, self.path)
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A place where a folder may be written. `foreign` names the entries of a folder that forbid replacing it."""
+
+    path: Path
+    foreign: Callable[[Path], Sequence[str]]
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[Path]:
+        """Yield an empty folder beside the output, which takes its place when the block ends without an error.
+
+        A result that cannot take its place is kept, and the error says how to move it there.
+        """
+        with _parents(self.path, CheckpointError):
+            with _raised_as(CheckpointError, self.path):
+                self._remove_stale()
+                place, lock = _new_place(self.path.name, self._where(), Path.mkdir)
+                (place / _UNFINISHED).touch()
+                (place / self.path.name).mkdir()
+            try:
+                with _raised_as(CheckpointError, self.path, within=place):
+                    yield place / self.path.name
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                _close(lock)
+                raise
+            try:
+                self._finish(place)
+            finally:
+                _close(lock)
+
+    def check(self) -> None:
+        """Raise CheckpointError unless the output is absent, an empty folder, or nothing but a checkpoint."""
+        if self.path.exists() and not self.path.is_dir():
+            raise CheckpointError(f"{self.path} is a file; choose another output folder")
+        if not self.path.is_dir():
+            return
+        with _raised_as(CheckpointError, self.path):
+            foreign = self.foreign(self.path) if self._entries() else ()
+        if foreign:
+            raise CheckpointError(
+                f"{self.path} is not replaced, because it holds what Plackett did not write: {_few(foreign)}. "
+                "Choose another output folder, or move these away"
+            )
+
+    def _entries(self) -> list[Path]:
+        """The entries of the output, config.json last, so that a folder filled in part is no checkpoint."""
+        own = set(_places(self.path.name, self.path))
+        return sorted((path for path in self.path.iterdir() if path not in own), key=_config_last)
+
+    def _where(self) -> Path:
+        """Inside of a folder that is to be filled, such as a mount point; else beside the output."""
+        if not self.path.is_dir():
+            return self.path.parent
+        fill = os.path.ismount(self.path) or not self._entries() or not os.access(self.path.parent, os.W_OK | os.X_OK)
+        return self.path if fill else self.path.parent
+
+    def _remove_stale(self) -> None:
+        """Remove what killed runs left; put back the old folder of one that was killed between two renames."""
+        for place in [*_places(self.path.name, self.path.parent), *_places(self.path.name, self.path)]:
+            with _unheld(place) as stale:
+                if stale is None:
+                    raise CheckpointError(f"another process is writing {self.path}; wait for it, or choose another")
+                if not stale:
+                    continue
+                result, old = place / self.path.name, place / _OLD
+                if old.is_dir() and not self.path.exists():
+                    old.rename(self.path)
+                if not (place / _UNFINISHED).exists() and result.is_dir() and any(result.iterdir()):
+                    _log.warning("%s is the finished result of a run that was stopped; move it or delete it", result)
+                else:
+                    shutil.rmtree(place, ignore_errors=True)
+
+    def _finish(self, place: Path) -> None:
+        result = place / self.path.name
+        try:
+            follow_umask(result)
+            (place / _UNFINISHED).unlink()
+            self.check()
+            self._put(result, place / _OLD)
+        except OSError as error:  # the refusals of `check` too
+            raise CheckpointError(
+                f"{result} is finished, but could not take its place ({_reason(error)}). "
+                f"To put it there: {self._by_hand(result)}"
+            ) from error
+        shutil.rmtree(place, ignore_errors=True)
+
+    def _put(self, result: Path, old: Path) -> None:
+        if not self.path.exists():
+            result.rename(self.path)
+        elif self.path in result.parents or not self._entries():
+            old.mkdir()
+            _move(self._entries()[::-1], old)
+            _move(sorted(result.iterdir(), key=_config_last), self.path)
+        else:
+            self.path.rename(old)
+            try:
+                result.rename(self.path)
+            except BaseException:
+                old.rename(self.path)
+                raise
+
+    def _by_hand(self, result: Path) -> str:
+        here, there = shlex.quote(str(result)), shlex.quote(str(self.path))
+        if self.path in result.parents or (self.path.is_dir() and os.path.ismount(self.path)):
+            return f"cp -R {here}/. {there}"
+        if os.path.lexists(self.path):
+            return f"mv {there} {shlex.quote(f'{self.path}.{secrets.token_hex(2)}')} && mv {here} {there}"
+        return f"mkdir -p {shlex.quote(str(self.path.parent))} && mv {here} {there}"
+
+
+def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
+    """Check that a file may be written as `name`: DataError for a folder, a read-only place, or one of the `inputs`.
+
+    A link in the place of the file is replaced, and what it leads to is left alone.
+    """
+    text = _text(name, DataError)
+    path = Path(os.path.realpath(os.path.dirname(text) or "."), os.path.basename(text))
+    if text in _STANDARD or "/proc" in map(str, path.parents):
+        return OutputFile(Path(text), is_stream=True)
+    if Path(text).is_dir():
+        raise DataError(f"{text} is a folder; name a file to write to")
+    if path.exists() and not path.is_file():
+        return OutputFile(path, is_stream=True)
+    check_apart(path, inputs, DataError)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise DataError(f"{path} is read-only; name another file to write to")
+    _check_parent(path, DataError)
+    return OutputFile(path)
+
+
+def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, inputs: Iterable[Name] = ()) -> OutputFolder:
+    """Check that a folder may be written as `name`; CheckpointError where it may not.
+
+    Refused are a file, a folder with entries that are `foreign`, a link to a folder that is not empty, a place that is
+    read-only, and whatever is, holds or is inside one of the `inputs`.
+    """
+    text = _text(name, CheckpointError)
+    path = Path(os.path.realpath(text))
+    output = OutputFolder(path, foreign)
+    check_apart(path, inputs, CheckpointError)
+    output.check()
+    if os.path.islink(text.rstrip(os.sep)) and path.is_dir() and output._entries():
+        raise CheckpointError(
+            f"{text} is a link to {path}, which would be replaced; name that folder, or remove the link"
+        )
+    if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+        raise CheckpointError(f"{path} is read-only; choose another output folder")
+    if not path.is_dir():
+        _check_parent(path, CheckpointError)
+    return output
 
 
 @contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[TextIO]:
-    """A new text file that takes `target`'s place, in one step, when the block ends well; else nothing changes."""
-    target = target.resolve()
-    if target.is_dir():
-        raise DataError(f"{target} is a folder; name a file to write to")
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stream = beside.open("x", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}") from error
-    try:
-        with stream:
-            yield stream
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+def whole_file(target: Name) -> Iterator[TextIO]:
+    """Open a new text file, which replaces `target` when the block ends without an error."""
+    with output_file(target).open() as stream:
+        yield stream
 
 
 @contextlib.contextmanager
-def whole_files(folder: Path) -> Iterator[Path]:
-    """A hidden folder in `folder` whose files take their places there when the block ends well; else nothing changes.
+def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
+    """Yield a hidden folder in `folder`, whose files take their places there when the block ends without an error.
 
     A link in the place of a file is replaced, and what it leads to is left alone. Each file comes by a rename: a
-    process killed between two of them leaves every file whole, the first new and the last old, and `folder/.NAME`.
+    process killed between two of them leaves every file whole, the first new and the last old. The file `last` is
+    removed before the others come, and comes after them.
     """
+    output = OutputFolder(folder := folder.resolve(), lambda _: ())
+    with _raised_as(DataError, folder):
+        output._remove_stale()
+        place, lock = _new_place(folder.name, folder, Path.mkdir)
     try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
-            yield Path(beside)
-            paths = sorted(Path(beside).iterdir())
-            for path in paths:
-                if (folder / path.name).is_dir():
-                    raise DataError(f"{folder / path.name} is a folder in the place of a file; move it away")
-            for path in paths:
-                path.replace(folder / path.name)
+        with _raised_as(DataError, folder):
+            yield place
+            _put_files(place, folder, last)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        _close(lock)
+
+
+def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]) -> None:
+    """Raise `error` where the output is, holds or is inside an input. Names that are no paths here are skipped."""
+    for name in inputs:
+        if not os.path.exists(os.path.expanduser(name)):
+            continue
+        source = Path(os.path.realpath(os.path.expanduser(name)))
+        same = source == output or (output.exists() and source.samefile(output))
+        if same or source in output.parents or output in source.parents:
+            how = "is" if same else "is inside" if source in output.parents else "holds"
+            raise error(f"the output {output} {how} the input {name}; choose another output")
+
+
+def follow_umask(folder: Path) -> None:
+    """Give a folder and all in it the permissions of new files: safetensors makes its own for the owner only."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            new = 0o777 if path.is_dir() else 0o666
+            path.chmod((path.stat().st_mode & 0o7000) | (new & ~mask))
+
+
+def _text(name: Name, error: type[PlackettError]) -> str:
+    text = os.path.expanduser(os.fspath(name))
+    if not text.strip() or "\0" in text:
+        raise error(f"the output {text!r} is not a name; give a path")
+    return text
+
+
+def _check_parent(path: Path, error: type[PlackettError]) -> None:
+    """Whether folders and files can be made where `path` will be."""
+    nearest = next(parent for parent in path.parents if os.path.lexists(parent))
+    if not nearest.is_dir():
+        raise error(f"{path} cannot be written: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise error(f"{path} cannot be written: {nearest} is read-only")
+
+
+def _places(name: str, folder: Path) -> list[Path]:
+    """The hidden places for results called `name` in a folder."""
+    if not folder.is_dir():
+        return []
+    pattern = re.compile(re.escape(f".{name}") + _PLACE)
+    return [folder / entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
+
+
+def _new_place(name: str, folder: Path, make: Callable[[Path], None]) -> tuple[Path, int | None]:
+    """A hidden place for a result called `name`, and the lock on it."""
+    while True:
+        place = folder / f".{name}.{secrets.token_hex(4)}.plackett"
+        make(place)
+        if sys.platform == "win32":
+            return place, None
+        with contextlib.suppress(FileNotFoundError):  # another process took the new place for a stale one
+            lock = os.open(place, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # some network drives have no locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if place.exists():
+                return place, lock
+            os.close(lock)
+
+
+@contextlib.contextmanager
+def _unheld(place: Path) -> Iterator[bool | None]:
+    """Whether the process that made a place is gone: None while it runs, False where nobody can tell."""
+    if sys.platform == "win32" or place.is_symlink():
+        yield False
+        return
+    lock = None
+    try:
+        lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        answer: bool | None = True
+    except BlockingIOError:
+        answer = None
+    except OSError:
+        answer = False
+    try:
+        yield answer
+    finally:
+        _close(lock)
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _put_file(place: Path, target: Path) -> None:
+    try:
+        place.replace(target)
     except OSError as error:
-        if isinstance(error, PlackettError):
+        kept = place.with_name(place.name.removeprefix(".").removesuffix(".plackett"))
+        with contextlib.suppress(OSError):
+            place = place.rename(kept)
+        raise DataError(
+            f"{place} is finished, but could not take its place ({_reason(error)}). "
+            f"To put it there: mv {shlex.quote(str(place))} {shlex.quote(str(target))}"
+        ) from error
+
+
+def _put_files(place: Path, folder: Path, last: str) -> None:
+    follow_umask(place)
+    names = [path.relative_to(place) for path in sorted(place.rglob("*")) if path.is_file()]
+    names.sort(key=Path(last).__eq__)  # False before True
+    for name in names:
+        if (folder / name).is_dir():
+            raise DataError(f"{folder / name} is a folder in the place of a file; move it away")
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+    if last:
+        (folder / last).unlink(missing_ok=True)
+    for name in names:
+        (place / name).replace(folder / name)
+
+
+def _move(paths: Iterable[Path], folder: Path) -> None:
+    for path in paths:
+        path.rename(folder / path.name)
+
+
+def _config_last(path: Path) -> tuple[bool, str]:
+    return path.name == "config.json", path.name
+
+
+@contextlib.contextmanager
+def _parents(path: Path, error: type[PlackettError]) -> Iterator[None]:
+    """Make the folders above `path`; remove them again where the block fails."""
+    made = [parent for parent in path.parents if not parent.exists()]
+    try:
+        with _raised_as(error, path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _raised_as(error: type[PlackettError], path: Path, *, within: Path | None = None) -> Iterator[None]:
+    """Raise `error` for the system's own; with `within`, for those of its files and of full disks only."""
+    try:
+        yield
+    except OSError as found:
+        ours = within is None or found.errno in FULL or str(found.filename).startswith(str(within))
+        if isinstance(found, PlackettError) or not ours:
             raise
-        raise DataError(f"{folder} cannot be written to: {error.strerror or error}") from error
+        raise error(f"{path} cannot be written: {_reason(found)}") from found
+
+
+@contextlib.contextmanager
+def _stream(path: Path) -> Iterator[TextIO]:
+    """A device, a pipe or a standard stream, which are not replaced, cut or closed."""
+    standard = getattr(sys, _STANDARD.get(str(path), ""), None)
+    if standard is not None:
+        yield standard
+        return
+    with path.open("a", encoding="utf-8") as stream:
+        yield stream
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(sorted(names)[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -15,9 +13,9 @@ from tqdm import tqdm
 
 from plackett._inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
 from plackett.checkpoints.activations import CALIBRATED
-from plackett.checkpoints.bundled import SUMS
-from plackett.checkpoints.folder import Checkpoint, read_checkpoint, whole_folder, write_metadata
+from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metadata
 from plackett.checkpoints.heads import as_they_are
+from plackett.checkpoints.output import checkpoint_folder, copy_checkpoint
 from plackett.engines.base import Engine, Parts
 from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, ScoreError
@@ -232,12 +230,10 @@ class CrossEncoder:
         A calibration goes with it, to be asked for again with `activation="calibrated"`: as other libraries do not know
         it, the activation that stands in the configuration stays what it was.
         """
-        source, target = self.checkpoint.folder.resolve(), Path(folder).resolve()
-        if source in target.parents or target in source.parents:
-            raise CheckpointError(f"{folder} is inside of {source}, or around it; name a folder elsewhere")
-        with whole_folder(target) as beside:
-            as_they_were = shutil.ignore_patterns(SUMS)
-            shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=shutil.copyfile, ignore=as_they_were)
+        source = self.checkpoint.folder.resolve()
+        inputs = [] if os.path.realpath(folder) == str(source) else [source]
+        with checkpoint_folder(folder, inputs=inputs).work() as beside:
+            copy_checkpoint(source, beside)
             activation = self.checkpoint.activation
             if activation == CALIBRATED:
                 activation = read_checkpoint(beside, allow_pickle=True).activation

@@ -3,8 +3,6 @@
 import json
 import math
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,10 +19,9 @@ from plackett.checkpoints.folder import (
     find_folder,
     read_base,
     read_checkpoint,
-    whole_folder,
     write_metadata,
 )
-from tiny import DOCUMENTS, PAIRS, QUERY
+from tiny import PAIRS
 
 TORCH_CLASS = {name: dotted for name, (dotted, _) in ACTIVATIONS.items()}
 
@@ -297,80 +294,3 @@ def test_activations_stay_finite_and_in_range():
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores[:, 0], [0, 1 / (1 + math.exp(100)), 0.5, 1, 1], atol=1e-7)
     np.testing.assert_allclose(softmax(logits.T).sum(axis=-1), 1, rtol=1e-6)
-
-
-def test_a_new_folder_takes_its_place_whole(tmp_path):
-    target = tmp_path / "a" / "m"
-    for text in ("first", "second"):
-        with whole_folder(target) as beside:
-            (beside / "config.json").write_text(text)
-            assert not target.exists() or (target / "config.json").read_text() == "first"
-        assert (target / "config.json").read_text() == text
-        assert list(target.parent.iterdir()) == [target]
-
-
-def test_an_exception_leaves_the_old_folder_and_nothing_else(tmp_path):
-    target = tmp_path / "m"
-    target.mkdir()
-    (target / "config.json").write_text("old")
-    with pytest.raises(KeyboardInterrupt), whole_folder(target) as beside:  # noqa: PT012
-        (beside / "config.json").write_text("half")
-        raise KeyboardInterrupt
-    assert (target / "config.json").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_an_exchange_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
-    target = tmp_path / "m"
-    target.mkdir()
-    (target / "config.json").write_text("old")
-    rename = Path.rename
-
-    def failing(self, to):
-        if to == target and not self.name.endswith(".old"):
-            raise OSError("no space left on device")
-        return rename(self, to)
-
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="no space"), whole_folder(target) as beside:
-        (beside / "config.json").write_text("new")
-    assert (target / "config.json").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_link_to_a_folder_stays_a_link(tmp_path):
-    (tmp_path / "v1").mkdir()
-    (tmp_path / "current").symlink_to("v1")
-    with whole_folder(tmp_path / "current") as beside:
-        (beside / "config.json").write_text("new")
-    assert (tmp_path / "current").is_symlink()
-    assert (tmp_path / "v1" / "config.json").read_text() == "new"
-
-
-def test_a_place_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="cannot be written"), whole_folder(tmp_path / "file" / "m"):
-        pass
-
-
-def test_a_process_killed_while_writing_leaves_the_old_folder_whole(folder):
-    """The new folder is complete but for the end of the block when the process dies."""
-    scores = CrossEncoder(folder).predict(PAIRS)
-    code = f"""
-import pathlib, shutil, time
-from plackett.checkpoints.folder import whole_folder
-with whole_folder(pathlib.Path({str(folder)!r})) as beside:
-    shutil.copytree({str(folder)!r}, beside, dirs_exist_ok=True)
-    (beside / "config.json").write_text("{{half")
-    print("writing", flush=True)
-    time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout.readline() == "writing\n"
-        writer.send_signal(signal.SIGKILL)
-    assert writer.returncode == -signal.SIGKILL
-    np.testing.assert_array_equal(CrossEncoder(folder).predict(PAIRS), scores)
-    left = [path.name for path in folder.parent.iterdir() if path != folder]
-    assert all(name.startswith(f".{folder.name}.") for name in left), "what is left over is hidden"
-    CrossEncoder(folder).save_pretrained(folder)
-    assert CrossEncoder(folder).rank(QUERY, DOCUMENTS)

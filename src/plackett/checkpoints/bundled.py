@@ -8,7 +8,6 @@ import hashlib
 import importlib.util
 import os
 import re
-import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from plackett.errors import CheckpointError, SettingError
+from plackett._files import output_file
+from plackett.errors import CheckpointError, DataError, SettingError
 
 NAME = "default_model"
 SUMS = "SHA256SUMS"
@@ -132,17 +132,12 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return
     content = _content(source, sha256)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with output_file(target).beside() as beside:
             beside.write_bytes(content)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
+    except DataError as error:
         raise CheckpointError(
-            f"the default model comes out of a zip, and {target.parent} cannot be written ({error.strerror}); "
+            f"the default model comes out of a zip, and {target.parent} cannot be written ({error}); "
             "set XDG_CACHE_HOME to a folder that can"
         ) from error
 

@@ -1,11 +1,9 @@
 """Read a checkpoint, a plain sequence-classification folder in Hugging Face's layout, and write its metadata."""
 
-import contextlib
 import hashlib
 import os
-import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -158,49 +156,6 @@ def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
     if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
         tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
     write_json(path, tokenizer_config)
-
-
-@contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place, whole, when the block ends well; else nothing changes.
-
-    The place is changed by two renames: a process killed exactly between them leaves no `target`, and the old folder
-    whole beside it as `.NAME.*.old`. One killed earlier leaves the old folder and a hidden `.NAME.*` to delete.
-    """
-    target = target.resolve()
-    check_target(target)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        beside.mkdir(parents=True)
-    except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error.strerror}") from error
-    try:
-        yield beside
-        _replace_folder(target, beside)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def check_target(target: Path) -> None:
-    """Only a checkpoint or an empty folder is replaced: a slip of the pen must not cost a folder of other things."""
-    if target.is_file():
-        raise CheckpointError(f"{target} is a file; name a folder to write to")
-    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
-        raise CheckpointError(f"{target} is a folder that holds something else than a checkpoint; name a new one")
-
-
-def _replace_folder(target: Path, beside: Path) -> None:
-    if not target.exists():
-        beside.rename(target)
-        return
-    old = beside.with_name(f"{beside.name}.old")
-    target.rename(old)
-    try:
-        beside.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old)
 
 
 def _config(folder: Path) -> dict[str, Any]:

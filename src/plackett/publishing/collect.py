@@ -94,7 +94,7 @@ def trained(
     known = described(folder)
     model = replace(
         known.model,
-        name=Path(recipe.output).name,
+        name=Path(recipe.output).expanduser().resolve().name,
         base=base,
         base_revision=revision,
         language=recipe.language,

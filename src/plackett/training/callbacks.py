@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from plackett._compat.transformers import callback_state
+from plackett._files import follow_umask
 from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
 from plackett.training.recipe import Recipe
 from plackett.training.sampling import SampledLists, StreamedLists
@@ -138,6 +139,7 @@ def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
     copy_tokenizer(base.folder, folder)
     write_metadata(folder, activation="sigmoid", max_length=base.max_length)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    follow_umask(folder)
 
 
 def plot_training(log: Sequence[Mapping[str, float]], path: Path) -> None:

@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +49,28 @@ def disk_is_not_full(folder: Path) -> Iterator[None]:
         raise CheckpointError(
             f"the disk is full: {folder} or the output could not be written. Free some space; {what_next}"
         ) from error
+
+
+@contextmanager
+def interrupted(folder: Path) -> Iterator[None]:
+    """Note on a KeyboardInterrupt what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        whole = [checkpoint for checkpoint, recipe in checkpoints(folder) if recipe is not None]
+        error.add_note(
+            f"{whole[0]} is whole: the same command with --resume goes on"
+            if whole
+            else "no checkpoint was saved, so a new run begins again; training.save_strategy saves them on the way"
+        )
+        raise
+
+
+@contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder of the checkpoints where none was saved."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()

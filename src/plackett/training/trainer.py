@@ -4,7 +4,9 @@ A step tokenises its lists in the data loader, cuts the pairs into micro-batches
 back into (lists, depth) once, where the loss sees them.
 """
 
+import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,8 +22,10 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerState
 from plackett._compat.torch import has_fast_bf16
 from plackett._compat.transformers import load_weights, quiet
 from plackett._extras import require
-from plackett.checkpoints.folder import Checkpoint, check_target, find_folder, read_base, whole_folder
+from plackett._files import OutputFolder
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.checkpoints.hub import torch_files
+from plackett.checkpoints.output import checkpoint_folder
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.engines.base import Parts
 from plackett.engines.torch.engine import TorchEngine
@@ -49,7 +53,7 @@ from plackett.training.callbacks import (
 from plackett.training.collator import ListCollator
 from plackett.training.gradient_cache import cached_scores
 from plackett.training.recipe import ON_THE_CARD, Recipe, loss_function
-from plackett.training.resuming import checkpoints, disk_is_not_full
+from plackett.training.resuming import checkpoints, disk_is_not_full, interrupted, no_empty_folder
 from plackett.training.sampling import Part, SampledLists, StreamedLists, check_labels
 
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
@@ -96,14 +100,16 @@ def train(
     training that collapsed, and where `publish` failed: the folder is there then, without what that would have added.
     """
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
-    check_target(Path(recipe.output))
+    output = output_of(recipe)
     pickle = recipe.allow_pickle
     folder = find_folder(recipe.base, revision=None, local_files_only=False, files=torch_files(allow_pickle=pickle))
     base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     trainer = ListTrainer(recipe, base, model_to_train(recipe, base, arguments), arguments, parts, dev)
-    with quiet(), disk_is_not_full(Path(str(arguments.output_dir))):
+    on_the_way = Path(str(arguments.output_dir))
+    work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
+    with quiet(), no_empty_folder(on_the_way), work as place, disk_is_not_full(on_the_way), interrupted(on_the_way):
         seconds = _run(trainer, _last_checkpoint(trainer, recipe) if resume else None)
         facts = TrainingFacts(
             recipe=recipe,
@@ -114,8 +120,18 @@ def train(
             best_step=_best_step(trainer),
             max_length=base.max_length,
         )
-        _write(trainer, facts, base, publish)
+        failure = _write(place, trainer, facts, base, publish)
+    if failure:
+        raise TrainingError(
+            f"{recipe.output} is trained and whole, but has no card and may not be measured ({failure}); for the "
+            f"card: plackett card {recipe.output}"
+        ) from failure
     return facts
+
+
+def output_of(recipe: Recipe) -> OutputFolder:
+    """Check where the checkpoint goes: CheckpointError for a place that may not be written, or that is an input."""
+    return checkpoint_folder(recipe.output, inputs=[recipe.base, *recipe.train, *recipe.dev, *recipe.test])
 
 
 def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
@@ -134,7 +150,7 @@ def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArgument
 def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> TrainingArguments:
     """The recipe's TrainingArguments over Plackett's defaults: bf16 where the processor has it, nothing reported."""
     defaults = {
-        "output_dir": f"{recipe.output}-training",
+        "output_dir": f"{output_of(recipe).path}-training",
         "use_cpu": not torch.accelerator.is_available(),
         "bf16": torch.cuda.is_available() or has_fast_bf16(),
         "save_strategy": "no",
@@ -245,10 +261,7 @@ class ListTrainer(Trainer):
         try:
             found = self._evaluator(*self._encoder_and_share())
         except ScoreError as error:
-            raise TrainingError(
-                f"the training collapsed: at step {self.state.global_step} {error}; "
-                "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
-            ) from error
+            raise _collapsed(self.state, str(error)) from error
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -300,7 +313,9 @@ def _last_checkpoint(trainer: ListTrainer, recipe: Recipe) -> Path | None:
         if before is None:
             continue
         now = _as_json(recipe)
-        changed = sorted(key for key in now if key not in {"test", *ON_THE_CARD} and now[key] != before.get(key))
+        changed = sorted(
+            key for key in now if key not in {"output", "test", *ON_THE_CARD} and now[key] != before.get(key)
+        )
         if changed:
             raise SettingError(
                 f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
@@ -341,29 +356,46 @@ def _as_json(recipe: Recipe) -> dict[str, Any]:
 
 
 def _write(
-    trainer: ListTrainer, facts: TrainingFacts, base: Checkpoint, publish: Callable[[Path, TrainingFacts], None]
-) -> None:
+    folder: Path,
+    trainer: ListTrainer,
+    facts: TrainingFacts,
+    base: Checkpoint,
+    publish: Callable[[Path, TrainingFacts], None],
+) -> Exception | None:
+    """Write the checkpoint and publish it; what failed in that, as hours of training must not hang on a card.
+
+    TrainingError where the weights are worthless.
+    """
     weights = sharding.whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
     if not trainer.is_world_process_zero():
-        return
-    with whole_folder(Path(facts.recipe.output)) as folder:
-        model = without_lora(trainer.accelerator.unwrap_model(trainer.model))
-        # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
-        model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
-        make_usable(folder, base, facts.recipe)
-        plot_training(facts.log, folder / "training.png")
-        failure = _failure(publish, folder, facts)
-    if failure:
-        raise TrainingError(
-            f"{facts.recipe.output} is trained and whole, but has no card and may not be measured ({failure}); for the "
-            f"card: plackett card {facts.recipe.output}"
-        ) from failure
-
-
-def _failure(publish: Callable[[Path, TrainingFacts], None], folder: Path, facts: TrainingFacts) -> Exception | None:
-    """What became of a publisher: hours of training must not hang on a card."""
+        return None
+    model = without_lora(trainer.accelerator.unwrap_model(trainer.model))
+    _check_finite(trainer.state, model.state_dict() if weights is None else weights)
+    # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
+    model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
+    make_usable(folder, base, facts.recipe)
+    plot_training(facts.log, folder / "training.png")
     try:
         publish(folder, facts)
+    except ScoreError as error:
+        raise _collapsed(trainer.state, str(error)) from error
     except Exception as error:
         return error
     return None
+
+
+def _check_finite(state: TrainerState, weights: Mapping[str, torch.Tensor]) -> None:
+    """A model of NaN or infinity must not replace another."""
+    losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    if losses and not math.isfinite(losses[-1]):
+        raise _collapsed(state, f"the loss is {losses[-1]}")
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise _collapsed(state, f"the weights are not finite, {name} among them")
+
+
+def _collapsed(state: TrainerState, how: str) -> TrainingError:
+    return TrainingError(
+        f"the training collapsed: at step {state.global_step} {how}; "
+        "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
+    )

@@ -12,15 +12,16 @@ from statistics import median
 import numpy as np
 
 from plackett._extras import require
+from plackett._files import OutputFolder, whole_files
 from plackett.checkpoints.exports import ENGINES, STORED_AS
 from plackett.checkpoints.folder import (
     Checkpoint,
     copy_tokenizer,
     find_folder,
     read_checkpoint,
-    whole_folder,
     write_metadata,
 )
+from plackett.checkpoints.output import checkpoint_folder
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines import hardware
 from plackett.engines.base import PRECISIONS, Parts
@@ -95,6 +96,7 @@ def export(
     folder = find_folder(model, revision=None, local_files_only=False)
     if output is None and folder != Path(model):
         raise SettingError(f"{model} is not a folder of yours to write to; name one with --output")
+    target = None if output is None else checkpoint_folder(output, inputs=[folder, calibration or ""])
     checkpoint = read_checkpoint(folder)
     module = load_model(checkpoint)
     weights = _weights(module, checkpoint)
@@ -105,11 +107,11 @@ def export(
         if lists:
             made = _ranked(made, work, reference, lists)
             _check_loss(made, accept_loss)
-        if output is None:
+        if target is None:
             _move_in(work, folder, engine, precision)
             _add_facts(folder, made)
         else:
-            _write_folder(output, work, checkpoint, made)
+            _write_folder(target, work, checkpoint, made)
     return Exported(output or folder, made)
 
 
@@ -251,18 +253,9 @@ def _pairs(folder: Path) -> list[tuple[str, str]]:
 
 def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
     """Put the files beside the weights; the one that is looked for goes first and comes last."""
-    names = _files(engine, precision)
-    target = folder / names[0]
-    try:
-        target.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as beside:
-            files = sorted((work / names[0]).parent.iterdir(), key=lambda path: path.name == target.name)
-            copies = [Path(shutil.copyfile(path, Path(beside) / path.name)) for path in files]
-            target.unlink(missing_ok=True)
-            for copy in copies:
-                copy.replace(target.parent / copy.name)
-    except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error.strerror}") from error
+    name = _files(engine, precision)[0]
+    with whole_files(folder, last=name) as beside:
+        shutil.copytree((work / name).parent, (beside / name).parent, copy_function=shutil.copyfile)
 
 
 def _add_facts(folder: Path, made: EngineFacts) -> None:
@@ -271,10 +264,10 @@ def _add_facts(folder: Path, made: EngineFacts) -> None:
         write_card(folder, add_engine(read_facts(folder), made))
 
 
-def _write_folder(output: Path, work: Path, checkpoint: Checkpoint, made: EngineFacts) -> None:
+def _write_folder(output: OutputFolder, work: Path, checkpoint: Checkpoint, made: EngineFacts) -> None:
     source = checkpoint.folder
     known = read_facts(source) if (source / FILE).is_file() else described(source)
-    with whole_folder(output) as beside:
+    with output.work() as beside:
         shutil.copytree(work, beside, dirs_exist_ok=True)
         _copy(source, beside, SHOWN_FILES)
         write_card(beside, add_engine(_of_export(known, beside, made), made))

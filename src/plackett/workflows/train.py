@@ -21,7 +21,7 @@ from plackett.records import HELD_OUT, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
 from plackett.training.recipe import read_recipe
 from plackett.training.sampling import Part, hold_out
-from plackett.training.trainer import TrainingFacts
+from plackett.training.trainer import TrainingFacts, output_of
 from plackett.training.trainer import train as run_training
 
 
@@ -38,6 +38,7 @@ def train(
     its settings, as in `read_recipe`.
     """
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
+    output_of(recipe)
     parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
     dev, tests = (
         [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
@@ -58,7 +59,7 @@ def train(
         write_card(folder, add_evaluations(known, evaluation_facts(results)))
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
-    return Path(recipe.output)
+    return Path(recipe.output).expanduser()
 
 
 def _part(name: str, share: float, *, streaming: bool) -> Part:

@@ -1,0 +1,102 @@
+"""The folder that a checkpoint is written to: new, empty, or nothing but an older checkpoint."""
+
+import contextlib
+import fnmatch
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from plackett._files import Name, OutputFolder, output_folder
+from plackett.checkpoints.bundled import SUMS
+
+# The files of a checkpoint, as Plackett, sentence-transformers and transformers write them and hubs deliver them.
+_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
+_SETTINGS = (
+    *("config.json", "config_sentence_transformers.json", "sentence_bert_config.json", "modules.json"),
+    *("generation_config.json", "preprocessor_config.json", "processor_config.json", "recipe.json"),
+)
+_TOKENIZER = (
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.model"),
+    *("vocab.txt", "vocab.json", "vocab.bpe", "chat_template.jinja", "chat_template.json"),
+)
+_SHOWN = (
+    *("README.md", "LICENSE", "LICENSE.*", "NOTICE", "plackett.json", SUMS),
+    *("training.png", "calibration.json", "calibration.png"),
+)
+_FILES = (*_WEIGHTS, *_SETTINGS, *_TOKENIZER, *_SHOWN)
+_LOADED = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.jinja", "*.py")  # copied, as other libraries may read them
+
+# Its folders, each with the files in it: exports, and the modules of sentence-transformers.
+_FOLDERS = {
+    "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
+    "openvino": ("openvino_*.xml", "openvino_*.bin"),
+    "additional_chat_templates": ("*.jinja",),
+    "[0-9]_[A-Z]*": ("config.json", "model.safetensors", "pytorch_model.bin"),
+}
+
+
+def checkpoint_folder(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFolder:
+    """Check that a checkpoint may be written to `name`: CheckpointError where it may not."""
+    return output_folder(name, foreign_entries, inputs=inputs)
+
+
+@contextlib.contextmanager
+def whole_folder(target: Name) -> Iterator[Path]:
+    """Yield an empty folder, which takes `target`'s place when the block ends without an error."""
+    with checkpoint_folder(target).work() as folder:
+        yield folder
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy what makes a checkpoint, links as files, without what else its folder holds: notes, data, `.git`."""
+    for path in sorted(source.iterdir()):
+        if path.is_dir() and _inner_files(path.name):
+            (target / path.name).mkdir()
+            _copy_files(path, target / path.name, _inner_files(path.name))
+    _copy_files(source, target, (*_FILES, *_LOADED))
+
+
+def _copy_files(source: Path, target: Path, patterns: Sequence[str]) -> None:
+    for path in sorted(source.iterdir()):
+        if path.is_file() and _matches(path.name, patterns) and path.name != SUMS:
+            shutil.copyfile(path, target / path.name)
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """Names of the entries that no checkpoint has; all of them where the folder does not prove to be a checkpoint."""
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".plackett")]
+    foreign = [name for path in paths for name in _foreign(path)]
+    return foreign or ([] if _is_checkpoint(folder) else [path.name for path in paths])
+
+
+def _foreign(path: Path) -> list[str]:
+    """What is not a checkpoint's in an entry: the entry itself, or files in it."""
+    if not path.is_dir():
+        return [] if _matches(path.name, _FILES) else [path.name]
+    inside = _inner_files(path.name)
+    if not inside or path.is_symlink():
+        return [path.name]
+    return [f"{path.name}/{it.name}" for it in sorted(path.iterdir()) if it.is_dir() or not _matches(it.name, inside)]
+
+
+def _inner_files(folder: str) -> Sequence[str]:
+    """The files of a checkpoint's folder of that name."""
+    return next((files for name, files in _FOLDERS.items() if fnmatch.fnmatchcase(folder, name)), ())
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether there are Plackett's facts, or weights and a configuration that names a sequence classifier."""
+    if (folder / "plackett.json").is_file():
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        architectures = config.get("architectures")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+    classifier = isinstance(architectures, list) and any("SequenceClassification" in str(it) for it in architectures)
+    return classifier and any(any(folder.glob(pattern)) for pattern in (*_WEIGHTS, "onnx/*", "openvino/*"))
