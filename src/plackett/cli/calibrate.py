@@ -6,12 +6,14 @@ import click
 
 from plackett._extras import extra
 from plackett.calibration.thresholds import Target
-from plackett.cli.options import FILE, say
+from plackett.cli.options import COLUMNS, FILE, say
+from plackett.data import Columns
 
 
 @click.command()
 @click.argument("checkpoint", type=FILE)
 @click.option("--data", required=True, multiple=True, help="A file of lists, a BEIR folder, or nanobeir:msmarco,nq.")
+@COLUMNS
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
 @click.option(
     "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates taken of each query."
@@ -24,6 +26,7 @@ from plackett.cli.options import FILE, say
 def calibrate(
     checkpoint: Path,
     data: tuple[str, ...],
+    columns: Columns,
     split: str,
     depth: int,
     relevant_from: int,
@@ -51,7 +54,7 @@ def calibrate(
     wanted = {"precision": precisions, "recall": recalls}
     targets = tuple(Target(measure, value) for measure, values in wanted.items() for value in values)
     how = CalibrationSettings(depth=depth, relevant_from=relevant_from, folds=folds, seed=seed, targets=targets)
-    found = run(checkpoint, Sources(data=data, split=split), how)
+    found = run(checkpoint, Sources(data=data, split=split, columns=columns), how)
     click.echo(table(found))
     bound = next((f" --min-score {item.value:g}" for item in found.thresholds if item.value is not None), "")
     say(f"next: plackett rank QUERY DOCUMENT ... --model {checkpoint} --activation calibrated{bound}")

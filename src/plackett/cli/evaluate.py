@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import FILE, LONG, first_stage_options
+from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options
+from plackett.data import Columns
 from plackett.errors import SettingError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ SEMANTICS = ("trec_eval", "reference")
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="CHECKPOINT|RUN...")
 @click.option("--data", multiple=True, help="A BEIR folder, a file of lists, nanobeir, or nanobeir:msmarco,nq.")
+@COLUMNS
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
 @click.option("--run", type=FILE, help="The first stage: a TREC run.")
 @click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
@@ -37,6 +39,7 @@ SEMANTICS = ("trec_eval", "reference")
 def evaluate(
     systems: tuple[str, ...],
     data: tuple[str, ...],
+    columns: Columns,
     split: str,
     run: Path | None,
     qrels: Path | None,
@@ -72,7 +75,14 @@ def evaluate(
         from plackett.workflows.evaluate_as_reference import evaluate_as_reference
     outputs = Outputs(json=json, per_query=per_query, csv=csv, html=html, card=card)
     sources = Sources(
-        data=data, split=split, run=run, qrels=qrels, queries=queries, corpus=corpus, first_stage=first_stage
+        data=data,
+        columns=columns,
+        split=split,
+        run=run,
+        qrels=qrels,
+        queries=queries,
+        corpus=corpus,
+        first_stage=first_stage,
     )
     _check_semantics(semantics, long_documents)
     if semantics == "reference":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
+from plackett.data import Columns, parse_columns
 
 if TYPE_CHECKING:
     from plackett.retrieval.first_stage import FirstStageSettings
@@ -63,3 +64,15 @@ def _first_stage(
 def say(message: str) -> None:
     """Print to standard error: hints and progress, which are no result."""
     click.echo(message, err=True)
+
+
+def _columns(context: click.Context, parameter: click.Parameter, value: str) -> Columns:
+    return parse_columns(value)
+
+
+COLUMNS = click.option(
+    "--columns",
+    default="",
+    callback=_columns,
+    help="Column names of a file that has others: query=q,document=d,label=clicked. Dots lead into JSON objects.",
+)

@@ -5,16 +5,22 @@ from typing import BinaryIO
 
 import click
 
-from plackett.cli.options import LONG, MODEL, say
+from plackett.cli.options import COLUMNS, LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.data import read_documents
+from plackett.data import Columns, read_documents
 from plackett.errors import InputError
 
 
 @click.command()
 @click.argument("query")
 @click.argument("documents", nargs=-1)
-@click.option("--documents", "source", type=click.File("rb"), help="One document a line; - is standard input.")
+@click.option(
+    "--documents",
+    "source",
+    type=click.File("rb"),
+    help="A file: one document per line, or .jsonl, .json, .csv, .tsv, .parquet; also .gz. - reads standard input.",
+)
+@COLUMNS
 @MODEL
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show the best so many.")
@@ -28,6 +34,7 @@ def rank(
     query: str,
     documents: tuple[str, ...],
     source: BinaryIO | None,
+    columns: Columns,
     model: str | None,
     activation: str | None,
     top_k: int | None,
@@ -42,7 +49,7 @@ def rank(
     plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
     plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
     """
-    texts = [*documents, *(read_documents(source) if source else [])]
+    texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)

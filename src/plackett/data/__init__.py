@@ -4,12 +4,15 @@ from plackett.data.beir import write_beir
 from plackett.data.collections import check_matched, lists_as_collection, read_collection, unmatched
 from plackett.data.documents import read_documents, read_texts
 from plackett.data.lists import ListFile, read_lists, write_lists
+from plackett.data.rows import Columns, parse_columns
 from plackett.data.trec import read_qrels, read_run
 
 __all__ = [
+    "Columns",
     "ListFile",
     "check_matched",
     "lists_as_collection",
+    "parse_columns",
     "read_collection",
     "read_documents",
     "read_lists",

@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from plackett._extras import require
 from plackett.data.fields import ID_NAMES, TEXT_NAMES, keys_of
-from plackett.errors import DataError
+from plackett.errors import DataError, SettingError
 
 LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
 FILE_LIMIT = 1 << 32  # bytes of a file that is read whole
@@ -36,6 +36,9 @@ NAMES = frozenset(
 )
 
 
+SETTABLE = NAMES | {"docs", "labels", "docids", "passages"}
+
+
 class Source(NamedTuple):
     """An open file, decompressed, and its name for errors. `names` are column names that the caller expects."""
 
@@ -45,6 +48,19 @@ class Source(NamedTuple):
 
 
 Parser = Callable[[Source], Iterator[Entry]]
+
+
+def parse_columns(text: str) -> Columns:
+    """Parse `query=q,document=d`: names that Plackett reads, and those in the file. SettingError for another form."""
+    columns = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, given = (item.strip() for item in part.partition("="))
+        if not name or not given:
+            raise SettingError(f"--columns has {part!r}; write it like query=q,document=d,label=clicked")
+        if name not in SETTABLE:
+            raise SettingError.unknown("column", name, SETTABLE)
+        columns[name] = given
+    return columns
 
 
 def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[Row]:

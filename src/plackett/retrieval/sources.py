@@ -1,12 +1,13 @@
 """Collections by name, each with a first stage: BEIR folders, files of lists, NanoBEIR, TREC files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plackett.checkpoints.hub import commit_of, find_file
-from plackett.data import read_collection, read_qrels, read_run, read_texts
+from plackett.data import Columns, check_matched, read_collection, read_qrels, read_run, read_texts
 from plackett.data.nanobeir import is_nanobeir, read_nanobeir
+from plackett.data.rows import NO_COLUMNS
 from plackett.errors import SettingError
 from plackett.records import Collection
 from plackett.retrieval.first_stage import BY_BM25, FirstStageSettings, with_first_stage
@@ -28,6 +29,7 @@ class Sources:
     queries: Path | None = None
     corpus: Path | None = None
     first_stage: FirstStageSettings | None = None
+    columns: Columns = field(default_factory=dict)  # of the files of lists in `data`
 
     def __post_init__(self) -> None:
         if self.run is not None and self.first_stage is not None:
@@ -38,7 +40,7 @@ class Sources:
         if not self.data:
             return [self._from_files(depth)]
 
-        collections = [item for name in self.data for item in read_named(name, split=self.split)]
+        collections = [item for name in self.data for item in read_named(name, split=self.split, columns=self.columns)]
         files = {"--run": self.run, "--qrels": self.qrels, "--queries": self.queries, "--corpus": self.corpus}
         given = [name for name, path in files.items() if path is not None]
         if given and len(collections) > 1:
@@ -48,7 +50,7 @@ class Sources:
 
     def _from_files(self, depth: int) -> Collection:
         if self.qrels is not None and self.run is not None:
-            return self._with_files(Collection(self.run.name, {}, {}, (), ()))
+            return check_matched(self._with_files(Collection(self.run.name, {}, {}, (), ())))
         if self.qrels is not None and self.queries is not None and self.corpus is not None:
             return first_stage(self._with_files(Collection(self.corpus.name, {}, {}, (), ())), depth, self.first_stage)
         raise SettingError(
@@ -69,7 +71,7 @@ class Sources:
         )
 
 
-def read_named(name: str, *, split: str = "test") -> list[Collection]:
+def read_named(name: str, *, split: str = "test", columns: Columns = NO_COLUMNS) -> list[Collection]:
     """Read `nanobeir`, `nanobeir:msmarco,nq` or a copy of NanoBEIR, a BEIR folder, or a file of lists (`hf://` too)."""
     head, _, names = name.partition(":")
     if head == "nanobeir":
@@ -77,7 +79,7 @@ def read_named(name: str, *, split: str = "test") -> list[Collection]:
     path = find_file(name)
     if is_nanobeir(path):
         return read_nanobeir(path)
-    collection = read_collection(path, split=split)
+    collection = read_collection(path, split=split, columns=columns)
     if not name.startswith("hf://"):
         return [collection]
     return [replace(collection, origin=replace(collection.origin, source=name, revision=commit_of(path)))]
@@ -93,6 +95,7 @@ def read_one(name: str, depth: int, *, split: str = "test") -> Collection:
 
 def first_stage(collection: Collection, depth: int, settings: FirstStageSettings | None = None) -> Collection:
     """Return the collection with the run of a first stage; without settings its own run, or else BM25's."""
+    check_matched(collection)
     if settings is None and collection.run:
         return collection
     return with_first_stage(collection, settings or BY_BM25, depth=depth, show_progress=True)
