@@ -1,10 +1,15 @@
 """Finding out how a server is asked, and what its scores are."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plackett import CrossEncoder, RemoteError
-from plackett.engines.remote.probe import ANSWERS, gives_logits
+from plackett.engines.remote.connection import Address, Connection, Reply
+from plackett.engines.remote.probe import ANSWERS, find_server, gives_logits
 from rerank_server import length_of, running_server
 
 pytestmark = pytest.mark.timeout(60)
@@ -65,3 +70,46 @@ def test_logits_are_told_from_probabilities():
 def test_llama_cpp_is_known_by_its_name_where_its_logits_could_be_probabilities():
     with running_server("llama.cpp", lambda pairs: [0.25] * len(pairs)) as server:
         assert CrossEncoder(server.url).score([("a", "b")])[0, 0] == 0.25
+
+
+# Foreign replies.
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["index", "score", "relevance_score", "reranker"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+bodies = (
+    json_values
+    | st.dictionaries(st.sampled_from(["results", "data", "model_type", "max_client_batch_size"]), json_values)
+    | st.lists(st.floats(-1, 2), min_size=3, max_size=3).map(
+        lambda scores: [{"index": index, "score": score} for index, score in enumerate(scores)]
+    )
+)
+replies = st.builds(
+    Reply,
+    status=st.sampled_from([200, 200, 200, 307, 400, 404, 422, 429, 500]),
+    body=bodies,
+    says=st.sampled_from(["", "missing field `texts`", "model is required"]),
+    server=st.sampled_from(["", "llama.cpp"]),
+    location=st.just(""),
+    wait=st.just(0.0),
+)
+
+
+@given(replies=st.lists(replies, min_size=1, max_size=8))
+def test_any_replies_are_a_server_or_one_clear_error(replies):
+    """The replies are given in turn, over and over."""
+    turn = itertools.cycle(replies)
+    scripted = Connection(Address.parse("http://host"))
+    scripted._send = lambda *question: next(turn)
+    try:
+        server = find_server(scripted)
+    except RemoteError as error:
+        assert "host" in str(error)  # noqa: PT017
+    else:
+        assert server.most_texts > 0
+        assert server.question("q", ["a"])["query"] == "q"
