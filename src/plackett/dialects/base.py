@@ -1,4 +1,4 @@
-"""What every dialect shares: the records that a server and its clients exchange, and `Dialect` itself."""
+"""The records that all dialects share, and `Dialect` itself."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,28 +67,28 @@ class RerankRequest:
 
     @classmethod
     def of(cls, query: str, documents: Sequence[str], **options: Any) -> Self:
-        """A request to rank plain texts."""
+        """Build a request to rank plain texts."""
         return cls((query,), tuple(map(Document, documents)), **options)
 
     @property
     def raw(self) -> bool:
-        """Whether it asks for logits."""
+        """Whether the request is for logits."""
         return self.activation == RAW
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The (query, document) pairs to score, in input order."""
+        """Return the (query, document) pairs to score, in input order."""
         queries = self.queries * len(self.documents) if len(self.queries) == 1 else self.queries
         return [(query, document.text) for query, document in zip(queries, self.documents, strict=True)]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server found out about a request, before a dialect puts it into words.
+    """The results of a request, before a dialect formats them.
 
-    `logits` and `scores` hold one value for each pair, in input order: documents are sorted by `logits`, because
-    scores such as probabilities can be equal where logits differ, and `scores` are returned. `tokens` counts those that
-    the model read, `created` is in Unix seconds, and `spans` are the relevant parts of documents by index.
+    `logits` and `scores` hold one value per pair, in input order. Documents are sorted by `logits`, because
+    probabilities can be equal where logits differ; `scores` are returned. `tokens` is the number of tokens that the
+    model read, `created` is in Unix seconds, and `spans` holds the relevant parts of documents by index.
     """
 
     logits: Scores
@@ -102,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a server refuses: the HTTP status, a sentence without any of the request's content, the field at fault."""
+    """An error to report: the HTTP status, a message that quotes nothing of the request, and the field at fault."""
 
     status: int
     message: str
@@ -111,26 +111,26 @@ class Problem:
 
     @classmethod
     def of(cls, error: RequestError, id: str = "") -> Self:
-        """The problem that an unreadable request makes."""
+        """Report an unreadable request."""
         return cls(error.status, str(error), error.field, id)
 
 
 def never(_body: Mapping[str, object]) -> bool:
-    """For a dialect that cannot be recognised by a request: a path prefix selects it."""
+    """Recognise no request: only a path prefix selects this dialect."""
     return False
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One wire format, both ways: decoded JSON in, JSON values out. No HTTP, no engine.
+    """One wire format, in both directions: decoded JSON in, JSON values out. No HTTP, no engine.
 
-    The server's side: `recognises` tells by the fields of a request whether it is in this dialect, `parse` reads it,
-    `reply` and `error` build response bodies. `paths` are where clients send requests.
+    For a server, `recognises` decides by the fields of a request whether it is in this dialect, `parse` reads it, and
+    `reply` and `error` build response bodies. Clients send requests to `paths`.
 
-    The client's side: `question` builds a request, `raw` holds the fields that make its servers return logits, and
-    `scores` reads a response: the scores of so many documents in input order, float64.
+    For a client, `question` builds a request, `raw` holds the extra fields that make a server return logits, and
+    `scores` reads the scores from a response, given the number of documents: float64, in input order.
 
-    `parse` raises RequestError, and `scores` RemoteError without the server's name.
+    `parse` raises RequestError. `scores` raises RemoteError, to which the caller adds the server's name.
     """
 
     name: str
@@ -144,5 +144,5 @@ class Dialect:
     raw: Mapping[str, object] = field(default_factory=dict)
 
     def ask(self, request: RerankRequest) -> dict[str, object]:
-        """The body of a request, with the fields that ask for logits if the request does."""
+        """Build a request, with the fields of `raw` if it is for logits."""
         return {**self.question(request), **(self.raw if request.raw else {})}

@@ -24,14 +24,14 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(RerankRequ
 
 
 def given_fields(body: object) -> dict[str, object]:
-    """The fields of a request that are not null. RequestError if it is not a JSON object."""
+    """Return the fields of a request that are not null. RequestError if it is not a JSON object."""
     if not isinstance(body, dict):
         raise RequestError("the body must be a JSON object")
     return {name: value for name, value in body.items() if value is not None}
 
 
 def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS[0]) -> RerankRequest:
-    """Read a request whose query and documents are in the fields of these names; other dialects' names work too."""
+    """Read a request. `query` and `documents` name its fields; other dialects' names for documents work too."""
     given = given_fields(body)
     key = next((name for name in (documents, *DOCUMENTS) if name in given), documents)
     for name in (query, key):
@@ -42,7 +42,7 @@ def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS
 
 
 def read_options(given: Mapping[str, object], used: set[str]) -> dict[str, Any]:
-    """The settings of a request by attribute of `RerankRequest`; `used` are the fields that are read elsewhere."""
+    """Read the settings, by attribute of `RerankRequest`. `used` names the fields that are read elsewhere."""
     options: dict[str, Any] = {}
     for name, (attribute, read) in OPTIONS.items():
         if name in given and (value := read(name, given[name])) is not None:
@@ -52,23 +52,23 @@ def read_options(given: Mapping[str, object], used: set[str]) -> dict[str, Any]:
 
 
 def write_options(request: RerankRequest, names: Mapping[str, str]) -> dict[str, object]:
-    """The settings that differ from their defaults; `names` gives the field for each attribute that can be written."""
+    """Write the settings that differ from their defaults. `names` maps attributes of the request to fields."""
     values = {name: getattr(request, attribute) for attribute, name in names.items()}
     return {name: values[name] for attribute, name in names.items() if values[name] != DEFAULTS[attribute]}
 
 
 def write_request(request: RerankRequest, names: Mapping[str, str], documents: str = DOCUMENTS[0]) -> dict[str, object]:
-    """A request with the query, the texts of the documents, and the settings that differ from their defaults."""
+    """Write a request: the query, the texts of the documents, and the settings that differ from their defaults."""
     return {QUERY: request.queries[0], documents: write_texts(request), **write_options(request, names)}
 
 
 def write_texts(request: RerankRequest) -> list[str]:
-    """The texts of the documents."""
+    """Return the texts of the documents."""
     return [document.text for document in request.documents]
 
 
 def text(name: str, value: object) -> str:
-    """A string that can be encoded."""
+    """Read a string without half characters."""
     if not isinstance(value, str):
         raise RequestError(f"{name} must be a string", field=name)
     _check_encodable(name, value)
@@ -76,7 +76,7 @@ def text(name: str, value: object) -> str:
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
-    """A list of strings, or one string."""
+    """Read a list of strings, or one string."""
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list):
         raise RequestError(f"{name} must be a list of strings", field=name)
@@ -86,7 +86,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> Document:
-    """A string, or an object of which `rank_fields` are read in their order."""
+    """Read a string, or an object whose `rank_fields` are joined in their order."""
     if isinstance(value, str):
         return Document(text(name, value))
     if not isinstance(value, dict):
@@ -142,7 +142,7 @@ def _whole(least: int) -> Callable[[str, object], int]:
 
 
 def _tokens(name: str, value: object) -> int | None:
-    """A number of tokens. vLLM writes 0, and for the whole pair -1, for the model's own limit."""
+    """Read a number of tokens. vLLM's 0, and its -1 for the whole pair, stand for the model's limit."""
     return max(0, _whole(-1)(name, value)) or None
 
 
@@ -180,7 +180,7 @@ def _side(name: str, value: object) -> str:
 
 
 def _spans(name: str, value: object) -> SpanOptions | None:
-    """Cohere's `{mode, threshold, max_spans}`."""
+    """Read Cohere's `{mode, threshold, max_spans}`."""
     given = given_fields(value) if isinstance(value, dict) else {}
     mode = given.get("mode")
     if mode not in ("enabled", "disabled"):
@@ -190,7 +190,7 @@ def _spans(name: str, value: object) -> SpanOptions | None:
     return SpanOptions(threshold, most) if mode == "enabled" else None
 
 
-# Field -> (attribute of RerankRequest, its reader). Of two fields for one attribute, the first one here counts.
+# Field -> (attribute of RerankRequest, its reader). If several fields set an attribute, the first one here wins.
 OPTIONS: Mapping[str, tuple[str, Callable[[str, object], object]]] = {
     "model": ("model", text),
     "top_n": ("top_n", _whole(1)),

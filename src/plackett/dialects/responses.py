@@ -25,7 +25,7 @@ ERROR_TYPES = {
 
 
 def best_first(request: RerankRequest, answer: Answer) -> list[int]:
-    """Indices of the documents to return; equal logits keep the input order."""
+    """Return the indices of the documents to return, best first; equal logits keep the input order."""
     order = stable_order(answer.logits)
     if request.min_score is not None:
         order = order[answer.scores[order] >= request.min_score]
@@ -33,17 +33,17 @@ def best_first(request: RerankRequest, answer: Answer) -> list[int]:
 
 
 def number(score: np.floating[Any]) -> float:
-    """The score as the shortest decimal that reads back the same, in its own precision."""
+    """Convert a score to the shortest decimal that reads back the same in its precision."""
     return float(str(score))
 
 
 def whole_document(document: Document) -> object:
-    """The object that the document came in, or one with its text."""
+    """Return the object that held the document, or a new one with its text."""
     return {"text": document.text} if document.source is None else document.source
 
 
 def plain_document(document: Document) -> object:
-    """The text of the document."""
+    """Return the text of the document."""
     return document.text
 
 
@@ -55,7 +55,7 @@ def result_items(
     document: str = "document",
     shown: Callable[[Document], object] = whole_document,
 ) -> list[dict[str, object]]:
-    """One item for each document, best first; `score` and `document` name its fields, `shown` gives the latter."""
+    """Build one item per document, best first. `score` and `document` name fields; `shown` formats the document."""
     items: list[dict[str, object]] = []
     for index in best_first(request, answer):
         item: dict[str, object] = {"index": index, score: number(answer.scores[index])}
@@ -66,12 +66,12 @@ def result_items(
 
 
 def usage(answer: Answer) -> dict[str, int]:
-    """Tokens, under OpenAI's names."""
+    """Report the tokens under OpenAI's names."""
     return {"prompt_tokens": answer.tokens, "completion_tokens": 0, "total_tokens": answer.tokens}
 
 
 def shared_reply(request: RerankRequest, answer: Answer, items: list[dict[str, object]]) -> dict[str, object]:
-    """A reply with `results` that serves the clients of all dialects whose requests hold `documents`."""
+    """Build a reply with `results` that serves the clients of every dialect with `documents`."""
     units = ceil(len(request.documents) / SEARCH_UNIT)
     return {
         "id": answer.id,
@@ -91,12 +91,12 @@ def shared_reply(request: RerankRequest, answer: Answer, items: list[dict[str, o
 def documents_reply(
     request: RerankRequest, answer: Answer, *, shown: Callable[[Document], object] = whole_document
 ) -> dict[str, object]:
-    """The shared reply with `result_items`."""
+    """Build the shared reply with one item per document."""
     return shared_reply(request, answer, result_items(request, answer, shown=shown))
 
 
 def shared_error(problem: Problem) -> dict[str, object]:
-    """An error for clients that read `message` (Cohere), `detail` (Jina) or `error.message` (OpenAI)."""
+    """Build an error for clients that read `message` (Cohere), `detail` (Jina) or `error.message` (OpenAI)."""
     message = problem.message[:LONGEST]
     kind = ERROR_TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
     error = {"message": message, "type": kind, "param": problem.field or None, "code": problem.status}

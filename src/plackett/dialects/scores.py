@@ -1,4 +1,4 @@
-"""Read the scores in a server's response, whatever their shape. RemoteError says what is wrong with them."""
+"""Read the scores in a server's response, whatever their shape. RemoteError names the fault."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_scores(body: object, count: int) -> NDArray[np.float64]:
-    """The scores of items such as `{index, score}`, in a list or under a name of `LISTS`, in input order, (count,)."""
+    """Read items such as `{index, score}`, in a list or in a field of `LISTS`. Returns (count,) in input order."""
     items = _list(body, count)
     scores = np.full(count, np.nan)
     for item in items:
@@ -31,19 +31,19 @@ def read_scores(body: object, count: int) -> NDArray[np.float64]:
 
 
 def read_numbers(body: object, count: int) -> NDArray[np.float64]:
-    """The scores of a list of numbers, (count,)."""
+    """Read a list of numbers, (count,)."""
     return np.array([finite(item) for item in _list(body, count)], np.float64)
 
 
 def finite(score: object) -> float:
-    """A score that float32 can hold."""
+    """Read a score that float32 can hold."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= LARGEST:
         raise RemoteError(f"the score {str(score)[:40]}, which is no finite number")
     return float(score)
 
 
 def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logits of probabilities. Those of 0 and 1 are finite, and ties: the logits they came from are lost."""
+    """Return the logits of probabilities, (count,). Those of 0 and of 1 are finite, and ties."""
     if probabilities.min() < 0 or probabilities.max() > 1:
         worst = max(probabilities, key=lambda value: abs(value - 0.5))
         raise RemoteError(f"the score {worst:g}, though its scores lay between 0 and 1 so far")

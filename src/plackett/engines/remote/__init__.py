@@ -1,1 +1,1 @@
-"""The remote engine: rerank servers over HTTP."""
+"""The remote engine: rerank servers over HTTP. `dialects` holds their wire formats."""

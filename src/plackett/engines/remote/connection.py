@@ -1,4 +1,4 @@
-"""One server over HTTP: connections used again, patience that ends, and errors that say what to type next."""
+"""One server over HTTP: persistent connections, limited retries, and errors that name the next step."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ KEY = "PLACKETT_API_KEY"
 
 TRY_AGAIN = {429, 502, 503, 504}
 DROPPED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
-SHOWN = 200  # characters of what a server says
+SHOWN = 200  # characters of a server's error message
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Address:
-    """What a URL names: `host` in messages, `base` with paths hung on it, `paths` to ask at, `model` after the `#`."""
+    """The parts of a URL: `host` for messages, `base` to prefix `paths`, and `model`, the part after the `#`."""
 
     host: str
     base: str
@@ -57,7 +57,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """SettingError for what is no address. A path that ends in `rerank` is taken as it is."""
+        """Parse a URL. SettingError if it is not an address. A path that begins with `rerank` is used unchanged."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -78,13 +78,13 @@ class Address:
         return cls(name, f"{parts.scheme}://{name}{path}", parts.query, paths, parts.fragment or None)
 
     def url(self, path: str) -> str:
-        """Where `path` is asked for."""
+        """Return the URL of `path`."""
         return f"{self.base}{path}" + (f"?{self.query}" if self.query else "")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: `body` is its JSON, None where it is none; `says` the server's words where it is an error."""
+    """A reply: `body` is its JSON, None if it has none; `says` quotes the server if the reply is an error."""
 
     status: int
     body: object
@@ -95,16 +95,15 @@ class Reply:
 
     @property
     def good(self) -> bool:
-        """Whether it is an answer to the question."""
+        """Whether the server did what was requested."""
         return self.status == 200
 
 
 class Connection:
-    """Asks one server. Safe in threads.
+    """Sends requests to one server. Threads may share it.
 
     A busy server (429, 502, 503, 504) and a dropped connection are tried again after a pause, within `limits`.
-    Redirects are not followed: the key of the environment variable `KEY` goes to the address that was named and nowhere
-    else.
+    Redirects are not followed, because the key in the environment variable `KEY` is for this address only.
     """
 
     def __init__(self, address: Address, limits: Limits | None = None) -> None:
@@ -121,15 +120,15 @@ class Connection:
         weakref.finalize(self, self._client.close)
 
     def get(self, path: str) -> Reply:
-        """The answer at `path`, whatever its status. RemoteError where there is none."""
+        """Return the reply at `path`, whatever its status. RemoteError if there is none."""
         return self._send("GET", path, None)
 
     def post(self, path: str, question: Mapping[str, object]) -> Reply:
-        """The answer to a question in JSON, whatever its status. RemoteError where there is none."""
+        """Return the reply to a JSON body, whatever its status. RemoteError if there is none."""
         return self._send("POST", path, question)
 
     def refusal(self, reply: Reply) -> RemoteError:
-        """The error for an answer that is not good."""
+        """Return the error for a reply with another status than 200."""
         host, patience = self.address.host, self._limits.patience
         key = f"does not take the key in {KEY}" if self._key else f"wants a key: set {KEY}"
         nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: name the whole address"
@@ -180,7 +179,7 @@ class Connection:
             raise RemoteError(f"{host} could not be asked: {self._without_key(error)}") from error
 
     def _read(self, response: httpx2.Response) -> Reply:
-        """A server that sends a little now and then, or never ends, is given up too."""
+        """Read a reply within the limits on its time and size, even if each of its chunks arrives in time."""
         host, limits = self.address.host, self._limits
         end, content = time.monotonic() + limits.answer, bytearray()
         for chunk in response.iter_bytes():
@@ -207,12 +206,12 @@ class Connection:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """The trusted certificates, read once: that takes longer than a request."""
+    """Read the trusted certificates, once: it takes longer than a request."""
     return httpx2.create_ssl_context()
 
 
 def _message(body: object, text: str) -> str:
-    """The server's own words: TEI and llama.cpp say `error`, Cohere `message`, Jina `detail`."""
+    """Return the server's error message: TEI and llama.cpp send `error`, Cohere `message`, Jina `detail`."""
     while isinstance(body, dict):
         body = next((body[name] for name in ("message", "error", "detail") if body.get(name)), None)
     words = " ".join((text if body is None else str(body)).split())
@@ -220,7 +219,7 @@ def _message(body: object, text: str) -> str:
 
 
 def _pause(header: str) -> float:
-    """Seconds of a Retry-After, which are a number or a date."""
+    """Return the seconds of a Retry-After header, which holds a number or a date."""
     try:
         return max(0.0, float(header))
     except ValueError:

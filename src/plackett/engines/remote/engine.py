@@ -1,4 +1,4 @@
-"""The remote engine: any rerank server that `probe` knows how to ask; texts in, raw logits out."""
+"""The remote engine: sends texts to a rerank server and returns raw logits."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,27 +15,27 @@ from plackett.engines.remote.probe import Server, find_server, read_reply
 from plackett.errors import SettingError
 from plackett.tokenization.batches import TextPairs, WindowedPairs, token_batches
 
-CONNECTIONS = 4  # requests under way at a time
-BYTES = 1_000_000  # of padded text in a request: half of what TEI takes
+CONNECTIONS = 4  # requests at a time
+BYTES = 1_000_000  # of padded text in a request, half of TEI's limit
 
 
 class TextTokenizer:
-    """Leaves texts as they are: the server has the tokenizer."""
+    """Passes texts through unchanged: the server tokenises them."""
 
     def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = str) -> WindowedPairs:
-        """The pairs, in input order."""
+        """Return the pairs in input order."""
         return WindowedPairs.whole(TextPairs(pairs))
 
     def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
-        """The whole document: what the server reads of it is not known."""
+        """Return the whole document, because where the server cuts it is unknown."""
         return [(0, len(pair[1]))]
 
 
 class RemoteEngine:
-    """Asks a server for the scores of pairs, query by query, in requests as large as it takes."""
+    """Requests the scores of pairs from a server, query by query, in requests as large as it accepts."""
 
     token_budget = 1024
-    """Pairs that are asked for in one go."""
+    """Pairs per call of `score`."""
 
     def __init__(self, connection: Connection, server: Server) -> None:
         self._connection = connection
@@ -43,7 +43,7 @@ class RemoteEngine:
         self._free = threading.BoundedSemaphore(CONNECTIONS)
 
     def score(self, batch: TextPairs) -> NDArray[np.float32]:
-        """Raw logits, float32 (pairs, 1). RemoteError where the server does not give them."""
+        """Return raw logits, float32 (pairs, 1). RemoteError if the server does not deliver them."""
         logits = np.zeros((len(batch), 1), np.float32)
         requests = [part for pairs in _by_query(batch) for part in self._parts(batch, pairs)]
         with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -52,21 +52,21 @@ class RemoteEngine:
         return logits
 
     def _parts(self, batch: TextPairs, pairs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """The pairs of one query, cut into requests: documents of like length together, which servers pad."""
+        """Split the pairs of one query into requests of documents of similar length, because servers pad them."""
         sizes = np.array([len(batch.texts[pair][1].encode()) for pair in pairs], np.int64)
         return [pairs[part] for part in token_batches(sizes, BYTES, self._server.most_texts)]
 
     def _ask(self, batch: TextPairs, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
         [query, *_], documents = zip(*(batch.texts[pair] for pair in pairs), strict=True)
-        with self._free:  # however many threads share this engine
+        with self._free:  # for all threads that share this engine
             reply = self._connection.post(self._server.path, self._server.question(query, documents))
         return read_reply(self._connection, reply, self._server.logits, len(pairs))
 
 
 def connect(url: str, activation: str | None) -> Parts:
-    """Find out how the server at `url` wants to be asked.
+    """Connect to the server at `url` and find out its dialect.
 
-    Its model has one label; logits pass a sigmoid, as those of such checkpoints do, unless `activation` says otherwise.
+    Its model has one label, and a sigmoid turns its logits into scores unless `activation` overrides that.
     """
     if activation is not None and activation not in ACTIVATIONS:
         raise SettingError.unknown("activation", activation, ACTIVATIONS)
