@@ -1,4 +1,4 @@
-"""Cohere v1 and v2: `documents` in, `results` out. The dialect of every request with `documents` that shows no other.
+"""Cohere v1 and v2: `documents` in, `results` out. The fallback for requests with `documents`.
 
 v1 has `return_documents` and `rank_fields`, v2 `max_tokens_per_doc` and `relevant_spans`; both versions take all four
 here, because clients mix them. Cohere's own servers return probabilities only, and refuse fields that they do not know.
@@ -27,7 +27,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:
-    """The shared reply, with `relevant_spans` in each result that has some."""
+    """Build the shared reply, with `relevant_spans` in each result that has some."""
     items = result_items(request, answer)
     for item, index in zip(items, best_first(request, answer), strict=True):
         spans = answer.spans.get(index)

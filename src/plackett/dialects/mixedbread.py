@@ -17,7 +17,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:
-    """The items as `data`."""
+    """Build a reply with the items as `data`."""
     items = result_items(request, answer, score="score", document="input")
     reply = {"id": answer.id, "object": "list", "created": answer.created, "model": answer.model}
     return {**reply, "data": items, "usage": usage(answer)}

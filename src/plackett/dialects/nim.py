@@ -18,18 +18,18 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def parse(body: object) -> RerankRequest:
-    """Read a request, which is one for logits."""
+    """Read a request, always as one for logits."""
     return replace(read_request(body, documents="passages"), activation=RAW)
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:
-    """Logits, best first."""
+    """Build a reply of logits, best first."""
     items = result_items(replace(request, return_documents=False), answer, score="logit")
     return {"rankings": items, "usage": usage(answer)}
 
 
 def question(request: RerankRequest) -> dict[str, object]:
-    """A request of objects that states `truncate`."""
+    """Build a request of objects that states `truncate`."""
     texts = {"query": {"text": request.queries[0]}, "passages": [{"text": text} for text in write_texts(request)]}
     return {**texts, **write_options(request, NAMES), "truncate": TRUNCATE[request.truncate]}
 

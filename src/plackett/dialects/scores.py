@@ -38,7 +38,7 @@ def read_numbers(body: object, count: int) -> NDArray[np.float64]:
 def finite(score: object) -> float:
     """Read a score that float32 can hold."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= LARGEST:
-        raise RemoteError(f"the score {str(score)[:40]}, which is no finite number")
+        raise RemoteError(f"the score {str(score)[:40]}, which is not a finite number")
     return float(score)
 
 
@@ -46,7 +46,7 @@ def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logits of probabilities, (count,). Those of 0 and of 1 are finite, and ties."""
     if probabilities.min() < 0 or probabilities.max() > 1:
         worst = max(probabilities, key=lambda value: abs(value - 0.5))
-        raise RemoteError(f"the score {worst:g}, though its scores lay between 0 and 1 so far")
+        raise RemoteError(f"the score {worst:g}, although its earlier scores were between 0 and 1")
     inner = np.clip(probabilities, LEAST, MOST)
     logits: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
     return logits

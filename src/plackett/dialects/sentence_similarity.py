@@ -17,7 +17,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def parse(body: object) -> RerankRequest:
-    """Read a request; the other fields of the body are those of any dialect."""
+    """Read a request; other fields of the body are read as in any dialect."""
     given = given_fields(body)
     inputs = given.pop("inputs", None)
     if not isinstance(inputs, dict):
@@ -26,17 +26,17 @@ def parse(body: object) -> RerankRequest:
 
 
 def reply(_request: RerankRequest, answer: Answer) -> object:
-    """All scores in input order."""
+    """Return all scores in input order."""
     return [number(score) for score in answer.scores]
 
 
 def error(problem: Problem) -> dict[str, object]:
-    """A string."""
+    """Return a message."""
     return {"error": problem.message[:LONGEST]}
 
 
 def question(request: RerankRequest) -> dict[str, object]:
-    """A request for one query."""
+    """Build a request for one query."""
     return {"inputs": {SOURCE: request.queries[0], SENTENCES: write_texts(request)}}
 
 

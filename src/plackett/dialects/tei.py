@@ -27,18 +27,18 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:
-    """The items alone."""
+    """Return the items alone."""
     return result_items(request, answer, score="score", document="text", shown=plain_document)
 
 
 def error(problem: Problem) -> dict[str, object]:
-    """A string, and one of TEI's own types."""
+    """Return a message with one of TEI's error types."""
     kind = ERROR_TYPES.get(problem.status, "Backend" if problem.status >= 500 else "Validation")
     return {"error": problem.message[:LONGEST], "error_type": kind}
 
 
 def question(request: RerankRequest) -> dict[str, object]:
-    """A request that states `truncate`, whose default depends on how the server was started."""
+    """Build a request that states `truncate`, because each server has its own default."""
     return {**write_request(request, NAMES, "texts"), "truncate": request.truncate}
 
 

@@ -41,14 +41,14 @@ def parse(body: object) -> RerankRequest:
 
 
 def reply(_request: RerankRequest, answer: Answer) -> object:
-    """All scores in input order."""
+    """Build a reply with all scores in input order."""
     items = [{"index": index, "object": "score", "score": number(score)} for index, score in enumerate(answer.scores)]
     reply = {"id": answer.id, "object": "list", "created": answer.created, "model": answer.model}
     return {**reply, "data": items, "usage": usage(answer)}
 
 
 def question(request: RerankRequest) -> dict[str, object]:
-    """A request with two lists."""
+    """Build a request with two lists."""
     return {"queries": list(request.queries), "documents": write_texts(request), **write_options(request, NAMES)}
 
 

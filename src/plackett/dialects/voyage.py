@@ -21,13 +21,13 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:
-    """The shared reply, its items under both names."""
+    """Build the shared reply, with the items under both names."""
     items = result_items(request, answer)
     return {**shared_reply(request, answer, items), "data": items}
 
 
 def question(request: RerankRequest) -> dict[str, object]:
-    """A request that states `truncation`."""
+    """Build a request that states `truncation`."""
     return {**write_request(request, NAMES), "truncation": request.truncate}
 
 

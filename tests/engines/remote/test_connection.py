@@ -64,22 +64,22 @@ def test_retry_after_is_a_number_or_a_date():
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (429, "is overloaded, and stayed so"),
+        (429, "is overloaded"),
         ((429, {"Retry-After": "3600"}, "later"), r"is overloaded.*\(it says: later\)"),
         ((503, {}, '{"error": "loading", "error_type": "Unhealthy"}'), r"status 503\) \(it says: loading\)"),
-        ("drop", "drops the connection"),
+        ("drop", "the connection"),
         ((500, {}, '{"error": {"message": "out of memory"}}'), r"status 500\) \(it says: out of memory\)"),
         ((424, {}, '{"error": "score is NaN", "error_type": "Backend"}'), "status 424.*score is NaN"),
-        ((413, {}, "length limit exceeded"), "takes no request of that size"),
+        ((413, {}, "length limit exceeded"), "shorten the documents"),
         ((422, {}, '{"detail": [{"msg": "too long"}]}'), r"status 422\) \(it says: .*too long"),
-        ((401, {}, ""), "wants a key: set PLACKETT_API_KEY"),
-        ((403, {}, "no"), "wants a key: set PLACKETT_API_KEY"),
-        ((404, {}, "no"), "has no /v2/rerank, /v1/rerank, /rerank: name the whole address"),
-        ((200, {}, "<html>welcome</html>"), "answered no list of scores; is it a rerank server"),
-        ((200, {}, ""), "answered no list of scores"),
-        ((200, {}, "[" * 100_000), "answered no list of scores"),
-        ((200, {"Content-Encoding": "gzip"}, "not gzip"), "could not be asked"),
-        ((200, {"Content-Length": "5000", "Connection": "close"}, "[{"), "drops the connection"),
+        ((401, {}, ""), "PLACKETT_API_KEY"),
+        ((403, {}, "no"), "PLACKETT_API_KEY"),
+        ((404, {}, "no"), "has no /v2/rerank, /v1/rerank, /rerank"),
+        ((200, {}, "<html>welcome</html>"), "no list of scores; is it a rerank server"),
+        ((200, {}, ""), "no list of scores"),
+        ((200, {}, "[" * 100_000), "no list of scores"),
+        ((200, {"Content-Encoding": "gzip"}, "not gzip"), "gzip|decod|header"),
+        ((200, {"Content-Length": "5000", "Connection": "close"}, "[{"), "the connection"),
     ],
     ids=str,
 )
@@ -150,7 +150,7 @@ def test_the_key_is_sent_and_never_shown(monkeypatch, caplog):
         remote.score([("a", "b")])
         assert server.asked[0][2]["Authorization"] == "Bearer top-secret"
         server.key = "another"
-        with pytest.raises(RemoteError, match=r"does not take the key in PLACKETT_API_KEY.*\[key\]") as caught:
+        with pytest.raises(RemoteError, match=r"PLACKETT_API_KEY.*\[key\]") as caught:
             remote.score([("a", "b")])
     assert "top-secret" not in f"{caught.value}{remote.fingerprint()}{remote.model}{caplog.text}"
 
@@ -165,9 +165,7 @@ def test_a_redirect_is_not_followed(monkeypatch):
     with running_server("tei", length_of) as other, running_server("tei", length_of) as server:
         remote = CrossEncoder(server.url)
         server.faults = [(307, {"Location": f"{other.url}/rerank?key=top-secret"}, "")]
-        with pytest.raises(
-            RemoteError, match=f"sends on to {other.url}/rerank; where you trust that, name it"
-        ) as caught:
+        with pytest.raises(RemoteError, match=f"{other.url}/rerank;") as caught:
             remote.score([("a", "b")])
         assert other.asked == []
     assert "top-secret" not in str(caught.value)
@@ -180,7 +178,7 @@ def test_a_redirect_is_not_followed(monkeypatch):
         ("https:///rerank", "is not an address"),
         ("http://localhost:port", "is not an address"),
         ("http://[::1", "is not an address"),
-        ("http://me:secret@localhost", "the address of localhost holds a password"),
+        ("http://me:secret@localhost", "localhost .* password"),
     ],
 )
 def test_what_is_no_address_is_refused(url, message):
@@ -191,7 +189,7 @@ def test_what_is_no_address_is_refused(url, message):
 
 def test_a_key_that_cannot_be_one_is_refused(monkeypatch, tei):
     monkeypatch.setenv(connection.KEY, "schlüssel")
-    with pytest.raises(SettingError, match="PLACKETT_API_KEY holds characters that no key has") as caught:
+    with pytest.raises(SettingError, match="PLACKETT_API_KEY") as caught:
         CrossEncoder(tei.url)
     assert "schlüssel" not in str(caught.value)
 

@@ -127,7 +127,7 @@ def test_nothing_is_asked_twice_where_nothing_failed(tei):
         (lambda items: [items[0] | {"index": -1}, *items[1:]], "the index -1 for 3 documents"),
         (lambda items: [items[0] | {"index": "0"}, *items[1:]], "the index '0' for 3 documents"),
         (lambda items: [items[0] | {"index": True}, *items[1:]], "the index True for 3 documents"),
-        (lambda items: [items[0] | {"score": float("nan")}, *items[1:]], "the score nan, which is no finite number"),
+        (lambda items: [items[0] | {"score": float("nan")}, *items[1:]], "the score nan, which is not a finite"),
         (lambda items: [items[0] | {"score": float("inf")}, *items[1:]], "the score inf"),
         (lambda items: [items[0] | {"score": None}, *items[1:]], "the score None"),
         (lambda items: [items[0] | {"score": "0.5"}, *items[1:]], r"the score 0\.5, which is no"),
@@ -141,7 +141,7 @@ def test_nonsense_is_one_clear_error(spoil, message):
     with running_server("tei", length_of) as server:
         remote = CrossEncoder(server.url)
         server.spoil = spoil
-        with pytest.raises(RemoteError, match=f"127.0.0.1:[0-9]+ answered {message}"):
+        with pytest.raises(RemoteError, match=f"127.0.0.1:[0-9]+ returned {message}"):
             remote.score([("a", "b"), ("a", "c"), ("a", "d")])
 
 

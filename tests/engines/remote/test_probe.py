@@ -18,19 +18,19 @@ pytestmark = pytest.mark.timeout(60)
 def test_a_server_without_a_reranker_is_an_error(tei, monkeypatch):
     with (
         running_server("jina", length_of) as server,
-        pytest.raises(RemoteError, match=f"{server.url}/other has no /rerank: name the whole address"),
+        pytest.raises(RemoteError, match=f"{server.url}/other has no /rerank"),
     ):
         CrossEncoder(f"{server.url}/other/rerank")
     info = {"model_type": {"classifier": {}}, "model_id": "x"}
     monkeypatch.setattr("rerank_server.Handler.info", lambda self: info)
-    with pytest.raises(RemoteError, match="serves a model of type classifier, which is no reranker"):
+    with pytest.raises(RemoteError, match="classifier"):
         CrossEncoder(tei.url)
 
 
 def test_a_model_that_must_be_named_is_asked_for():
     with (
         running_server("cohere-v2", length_of) as server,
-        pytest.raises(RemoteError, match=r"put it at the end of the address: #NAME \(it says: model is required\)"),
+        pytest.raises(RemoteError, match=r"#NAME \(it says: model is required\)"),
     ):
         CrossEncoder(server.url)
 
@@ -51,7 +51,7 @@ def test_scores_that_leave_the_scale_are_an_error():
     with running_server("jina", length_of) as server:
         remote = CrossEncoder(server.url)
         server.spoil = lambda items: [item | {"relevance_score": 1.5} for item in items]
-        with pytest.raises(RemoteError, match=r"the score 1\.5, though its scores lay between 0 and 1 so far"):
+        with pytest.raises(RemoteError, match=r"the score 1\.5, although"):
             remote.score([("a", "b")])
 
 

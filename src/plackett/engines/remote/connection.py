@@ -67,7 +67,7 @@ class Address:
         if not host:
             raise SettingError(f"{url} is not an address such as http://localhost:8080")
         if parts.username is not None or parts.password is not None:
-            raise SettingError(f"the address of {host} holds a password; leave it out and set {KEY} to it")
+            raise SettingError(f"the address of {host} contains a password; remove it and set {KEY} instead")
         before, _, last = parts.path.rstrip("/").rpartition("/")
         whole = last.startswith("rerank")
         path = before if whole else parts.path.rstrip("/")
@@ -111,7 +111,7 @@ class Connection:
         self._limits = limits or LIMITS
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise SettingError(f"{KEY} holds characters that no key has; set it again")
+            raise SettingError(f"{KEY} contains characters that no key can have; set it again")
         headers = {"User-Agent": f"plackett/{version('plackett')}"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -130,20 +130,20 @@ class Connection:
     def refusal(self, reply: Reply) -> RemoteError:
         """Return the error for a reply with another status than 200."""
         host, patience = self.address.host, self._limits.patience
-        key = f"does not take the key in {KEY}" if self._key else f"wants a key: set {KEY}"
-        nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: name the whole address"
+        key = f"rejects the key in {KEY}" if self._key else f"requires a key: set {KEY}"
+        nothing = f"{self.address.base} has no {', '.join(self.address.paths)}: give the full address"
         text = {
             401: f"{host} {key}",
             403: f"{host} {key}",
             404: nothing,
             405: nothing,
-            413: f"{host} takes no request of that size: shorten the documents",
-            429: f"{host} is overloaded, and stayed so or asks for more than {patience:.0f} s; try again later",
-        }.get(reply.status, f"{host} did not answer the question (status {reply.status})")
+            413: f"{host} accepts no request of that size: shorten the documents",
+            429: f"{host} is overloaded, or asks to wait more than {patience:.0f} s; try again later",
+        }.get(reply.status, f"{host} refused the request (status {reply.status})")
         if 300 <= reply.status < 400:
-            text = f"{host} sends on to {reply.location}; where you trust that, name it as the address"
+            text = f"{host} redirects to {reply.location}; if you trust that, use it as the address"
         elif not self.address.model and "model" in reply.says.lower():
-            text += "; where it wants the name of a model, put it at the end of the address: #NAME"
+            text += "; if it requires the name of a model, append it to the address: #NAME"
         return RemoteError(f"{text} (it says: {reply.says})" if reply.says else text)
 
     def _send(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:
@@ -157,7 +157,7 @@ class Connection:
             except DROPPED as error:
                 if pause is None:
                     raise RemoteError(
-                        f"{self.address.host} drops the connection: {self._without_key(error)}"
+                        f"{self.address.host} dropped the connection: {self._without_key(error)}"
                     ) from error
                 wait = pause
             limits.sleep(wait)
@@ -176,7 +176,7 @@ class Connection:
         except httpx2.TimeoutException as error:
             raise RemoteError(f"{host} did not answer within {self._limits.answer:.0f} s") from error
         except httpx2.RequestError as error:
-            raise RemoteError(f"{host} could not be asked: {self._without_key(error)}") from error
+            raise RemoteError(f"{host} failed the request: {self._without_key(error)}") from error
 
     def _read(self, response: httpx2.Response) -> Reply:
         """Read a reply within the limits on its time and size, even if each of its chunks arrives in time."""
@@ -188,7 +188,7 @@ class Connection:
                 raise RemoteError(f"{host} did not finish its answer within {limits.answer:.0f} s")
             if len(content) > self._limits.largest:
                 raise RemoteError(
-                    f"{self.address.host} answers more than {self._limits.largest:,} bytes, which are no scores"
+                    f"{self.address.host} sent more than {self._limits.largest:,} bytes, too many for scores"
                 )
         text = content.decode(errors="replace")
         try:

@@ -1,8 +1,8 @@
-"""Find out how a server is asked: its dialect, its path, and whether it returns logits.
+"""Find out how to query a server: its dialect, its path, and whether it returns logits.
 
 TEI is known by its `/info`. The shape of all others is Cohere's, but what their scores are differs: logits, or
 probabilities unless the request asks for logits with a field of the server's own. Such a server is asked the same
-question twice, with all of those fields and without, and the two answers tell.
+question twice, with all such fields and without them, and the two replies are compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,19 +27,19 @@ RAW = {name: value for dialect in DIALECTS.values() for name, value in dialect.r
 TEI_TEXTS = 32  # TEI's own default for texts in a request
 TEXTS = 100  # Cohere counts up to 100 documents as one search
 
-# A question whose documents every reranker scores apart from each other.
+# A question whose documents get different scores from every reranker.
 QUESTION = "what do cats eat"
 ANSWERS = ["Cats eat meat: mice, birds and fish.", "The price of steel rose in March.", "0"]
 
-CLOSE = 0.02  # between two answers to the same question, with room for a server that computes in half precision
+CLOSE = 0.02  # two replies to the same question, with room for a server that computes in half precision
 
 
 @dataclass(frozen=True)
 class Server:
-    """How one server is asked: in a dialect, at a path, with at most `most_texts` documents in a request.
+    """How to query one server: in which dialect, at which path, with at most `most_texts` documents per request.
 
-    `raw` are the fields that ask for logits; without them, its scores are probabilities. `says` is what the server
-    tells of its model.
+    `raw` holds the fields that request logits; if empty, the server's scores are probabilities. `says` describes the
+    server's model.
     """
 
     dialect: Dialect
@@ -50,21 +50,21 @@ class Server:
     says: str = ""
 
     def question(self, query: str, documents: Sequence[str]) -> dict[str, object]:
-        """The body of a request."""
+        """Build the body of a request."""
         return {**self.dialect.question(RerankRequest.of(query, documents, model=self.model)), **self.raw}
 
     def scores(self, body: object, count: int) -> NDArray[np.float64]:
-        """The scores of `count` documents as they come, in input order. RemoteError says what is wrong with them."""
+        """Read the scores of `count` documents, as the server scales them. RemoteError if there are none."""
         return self.dialect.scores(body, count)
 
     def logits(self, body: object, count: int) -> NDArray[np.float32]:
-        """The logits of `count` documents in input order, (count,). RemoteError says what is wrong with them."""
+        """Read the logits of `count` documents, (count,), in input order. RemoteError if there are none."""
         scores = self.scores(body, count)
         return (scores if self.raw else inverse_sigmoid(scores)).astype(np.float32)
 
 
 def find_server(connection: Connection) -> Server:
-    """Ask a server what it is. RemoteError if it is no reranker, or none that can be asked."""
+    """Find out how to query a server. RemoteError if it is not a reranker, or speaks no known dialect."""
     info = connection.get("/info")
     if info.good and isinstance(info.body, dict) and "model_type" in info.body:
         return _tei(connection, info.body)
@@ -81,7 +81,7 @@ def find_server(connection: Connection) -> Server:
 
 
 def gives_logits(raw: NDArray[np.float64], plain: NDArray[np.float64]) -> bool:
-    """Whether scores that were requested as logits are some, given those of a request that did not ask for them.
+    """Whether scores that were requested as logits are logits, given the scores of a plain request.
 
     They are if any is outside of [0, 1], or if the others are their sigmoids and differ from them.
     """
@@ -94,13 +94,13 @@ def gives_logits(raw: NDArray[np.float64], plain: NDArray[np.float64]) -> bool:
 def read_reply(
     connection: Connection, reply: Reply, read: Callable[[object, int], NDArray[Float]], count: int
 ) -> NDArray[Float]:
-    """What `read` makes of a reply about `count` documents. RemoteError, naming the server, if that is nothing."""
+    """Apply `read` to a reply about `count` documents. RemoteError, with the server's name, if it fails."""
     if not reply.good:
         raise connection.refusal(reply)
     try:
         return read(reply.body, count)
     except RemoteError as error:
-        raise RemoteError(f"{connection.address.host} answered {error}; is it a rerank server?") from error
+        raise RemoteError(f"{connection.address.host} returned {error}; is it a rerank server?") from error
 
 
 def _ask(connection: Connection, server: Server) -> Reply:
@@ -111,7 +111,7 @@ def _ask(connection: Connection, server: Server) -> Reply:
 
 
 def _with_scale(connection: Connection, server: Server, raw: Reply) -> Server:
-    """The server as it was asked if `raw`, its reply, holds logits; otherwise one that returns probabilities."""
+    """Return `server` if `raw`, its reply, holds logits; otherwise a server that returns probabilities."""
     plain = replace(server, raw={})
     reply = _ask(connection, plain)
     scores = read_reply(connection, reply, plain.scores, len(ANSWERS))
@@ -127,7 +127,7 @@ def _tei(connection: Connection, info: Mapping[str, object]) -> Server:
     kind = info["model_type"]
     if not isinstance(kind, dict) or "reranker" not in kind:
         found = ", ".join(kind) if isinstance(kind, dict) else str(kind)
-        raise RemoteError(f"{connection.address.host} serves a model of type {found}, which is no reranker")
+        raise RemoteError(f"{connection.address.host} serves a model of type {found}, not a reranker")
     most = info.get("max_client_batch_size")
     return Server(
         TEI,
