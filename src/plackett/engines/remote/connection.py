@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
@@ -58,23 +58,14 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse a URL. SettingError if it is not an address. A path that begins with `rerank` is used unchanged."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-            httpx2.URL(url)
-        except (ValueError, httpx2.InvalidURL):
-            host = port = None
-        if not host:
-            raise SettingError(f"{url} is not an address such as http://localhost:8080")
-        if parts.username is not None or parts.password is not None:
-            raise SettingError(f"the address of {host} contains a password; remove it and set {KEY} instead")
+        parts, name = _server(url)
+
         before, _, last = parts.path.rstrip("/").rpartition("/")
         whole = last.startswith("rerank")
         path = before if whole else parts.path.rstrip("/")
         versions = () if whole or re.fullmatch(r"v\d+", last) else ("/v2/rerank", "/v1/rerank")
         paths = (*versions, f"/{last}" if whole else "/rerank")
-        name = f"[{host}]" if ":" in host else host
-        name = f"{name}:{port}" if port else name
+
         return cls(name, f"{parts.scheme}://{name}{path}", parts.query, paths, parts.fragment or None)
 
     def url(self, path: str) -> str:
@@ -202,6 +193,23 @@ class Connection:
 
     def _without_key(self, text: object) -> str:
         return str(text).replace(self._key, "[key]") if self._key else str(text)
+
+
+def _server(url: str) -> tuple[SplitResult, str]:
+    """Split a URL, and name its host and port. SettingError if it is not an address, or contains a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL):
+        host = port = None
+    if not host:
+        raise SettingError(f"{url} is not an address such as http://localhost:8080")
+    if parts.username is not None or parts.password is not None:
+        raise SettingError(f"the address of {host} contains a password; remove it and set {KEY} instead")
+
+    name = f"[{host}]" if ":" in host else host
+    return parts, f"{name}:{port}" if port else name
 
 
 @functools.cache
