@@ -15,6 +15,8 @@ import pytest
 from plackett import CrossEncoder
 from plackett.data import read_run
 from plackett.engines.base import FakeEngine
+from plackett.ranking import best_first, by_query
+from plackett.records import Collection
 from plackett.retrieval import reranking
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]
@@ -66,6 +68,23 @@ def test_the_run_holds_the_models_logits_best_first(files, bert):
     assert [int(line[3]) for line in lines] == [1, 2, 3, 4, 5] * 100
     for start in range(0, 500, 5):
         assert sorted(range(5), key=lambda i: -after[start + i].score) == list(range(5))
+
+
+@pytest.mark.parametrize("function", [len, lambda ids: -len(ids)], ids=["positive", "negative"])
+def test_empty_documents_come_last_whatever_the_sign_of_the_logits(files, bert, function):
+    folder, queries, corpus = files
+    empty = {"d0", "d7", "d20"}
+    texts = {doc_id: "" if doc_id in empty else text for doc_id, text in corpus.items()}
+    (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": k, "text": v}) + "\n" for k, v in texts.items()))
+    encoder = CrossEncoder(bert, engine=FakeEngine(function))
+    rerank(files, encoder)
+    collection = Collection("c", queries, texts, (), read_run(folder / "first.trec"))
+    for run in (reranking.rerank(encoder, collection, depth=5), read_run(folder / "out.trec")):
+        for candidates in by_query(run).values():
+            order = [scored.doc_id in empty for scored in best_first(candidates)]
+            assert order == sorted(order)
+            assert any(order) == any(scored.doc_id in empty for scored in candidates)
+    assert any(scored.doc_id in empty for scored in collection.run)
 
 
 def test_each_pair_is_scored_once_and_no_other(files, bert):
