@@ -1,4 +1,4 @@
-"""A long output that grows by chunks and survives a kill: `OUTPUT.partial`, and a journal of where each chunk ended."""
+"""Long outputs that survive a kill: `OUTPUT.partial` grows by chunks, and a journal records where each ends."""
 
 import contextlib
 import hashlib
@@ -18,10 +18,10 @@ if sys.platform != "win32":
 
 @dataclass
 class PartialFile:
-    """What is written so far, as `partial_file` opens it.
+    """The output so far, as opened by `partial_file`.
 
-    The journal is JSON lines: the facts, then for each chunk the size of the file after it, and the counts. A chunk is
-    on disk before its entry is, so whatever a kill leaves behind, an entry that fits the file ends a whole chunk.
+    The journal is JSON lines: the facts, then one entry per chunk with the size of the file after it, and the counts.
+    A chunk reaches the disk before its entry, so after a kill every entry that fits the file ends a complete chunk.
     """
 
     output: Path
@@ -31,7 +31,7 @@ class PartialFile:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def append(self, lines: Sequence[str], counts: Mapping[str, int]) -> None:
-        """Write a chunk, then its entry; `counts` is what a later call finds in the attribute of that name."""
+        """Write a chunk, then its entry; a later call finds `counts` in the attribute of that name."""
         chunk = "".join(f"{line}\n" for line in lines).encode()
         with _writing(self.path):
             with self.path.open("ab") as stream:
@@ -42,12 +42,17 @@ class PartialFile:
             self._note({"size": self.size, "counts": counts})
 
     def finish(self) -> None:
-        """The partial file takes the output's place."""
+        """Rename the partial file to the output."""
         with _writing(self.output):
             self.path.replace(self.output)
 
+    def kept(self) -> str:
+        """Tell what an interrupted call leaves behind, and how to continue."""
+        name, count = next(iter(self.counts.items()))
+        return f"{count} {name} are done and kept in {self.path.name}; run the same command again to continue"
+
     def _begin(self, facts: Mapping[str, object]) -> None:
-        """Go back to the end of the last whole chunk, or begin anew where there is no partial file."""
+        """Return to the end of the last complete chunk, or begin anew if there is no partial file."""
         self.journal.seek(0)
         entries = list(_whole_entries(self.journal))
         if not self.path.exists():
@@ -56,7 +61,7 @@ class PartialFile:
             self.path.touch()
             return
         if not entries:
-            raise SettingError(f"{self.path} lacks the journal that tells how it was begun; delete it to start again")
+            raise SettingError(f"{self.path} lacks the journal of its settings; delete it to start again")
         _check_same(self.path, entries[0][1], facts)
         on_disk = self.path.stat().st_size
         end, last = [entry for entry in entries if entry[1].get("size", 0) <= on_disk][-1]
@@ -71,7 +76,7 @@ class PartialFile:
 
 
 def file_fact(path: Path) -> str:
-    """What tells a file from others: its name, and a digest of what it holds."""
+    """Return the file's name and a digest of its content."""
     try:
         with path.open("rb") as stream:
             return f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}"
@@ -81,10 +86,11 @@ def file_fact(path: Path) -> str:
 
 @contextlib.contextmanager
 def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile]:
-    """The partial file of `output`, for this process alone; what an earlier call wrote is there.
+    """Open the partial file of `output` for this process alone, with what an earlier call wrote.
 
-    `facts` decide about every byte of the output: SettingError where a partial file was begun with others. Nothing is
-    left where nothing was written.
+    `facts` are everything that determines the bytes of the output. Raises SettingError if the partial file was begun
+    with other facts. An error or interruption after the first chunk gets a note on what is kept and how to continue;
+    if nothing was written, no file is left behind.
     """
     output = output.resolve()
     path, journal_path = (output.with_name(f"{output.name}.{end}") for end in ("partial", "partial.journal"))
@@ -98,6 +104,10 @@ def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile
             partial._begin(facts)
         try:
             yield partial
+        except BaseException as error:  # an interruption, too
+            if partial.size:
+                error.add_note(partial.kept())
+            raise
         finally:
             if not partial.size:
                 path.unlink(missing_ok=True)
@@ -110,7 +120,7 @@ def _lock(journal: BinaryIO, path: Path) -> None:
         try:
             fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SettingError(f"another process is writing {path}; wait for it, or name another output") from error
+            raise SettingError(f"another process is writing {path}; wait for it, or choose another output") from error
 
 
 @contextlib.contextmanager
@@ -122,7 +132,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _whole_entries(journal: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Where each entry of a journal ends, and the entry, up to the first that was not written whole."""
+    """Yield each entry of a journal after the offset of its end, up to the first incomplete one."""
     end = 0
     for line in journal:
         try:
@@ -140,5 +150,5 @@ def _check_same(path: Path, begun: Mapping[str, object], now: Mapping[str, objec
     if names:
         differences = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
         raise SettingError(
-            f"{path} was begun with {differences}; go on with what it was begun with, or delete it to start again"
+            f"{path} was begun with {differences}; use the earlier settings to continue, or delete it to start again"
         )

@@ -1,15 +1,12 @@
 """Filters against expectations written by hand, a real teacher, going on after a kill."""
 
-import errno
 import json
 import math
-import os
 
 import numpy as np
 import pytest
 
 from plackett import CrossEncoder
-from plackett._resumable import partial_file
 from plackett.data import read_lists
 from plackett.engines.base import FakeEngine
 from plackett.errors import DataError, ScoreError, SettingError
@@ -293,17 +290,6 @@ def test_an_interrupted_mining_goes_on_to_the_same_bytes(orchard, bert, whole, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "lists.jsonl", "whole.jsonl"]
 
 
-def test_a_second_kill_costs_no_more_than_the_first(tmp_path):
-    journal = tmp_path / "out.partial.journal"
-    with partial_file(tmp_path / "out", {}) as partial:
-        partial.append(["first"], {"queries": 1})
-    journal.write_bytes(journal.read_bytes() + b'{"size": 1')
-    with partial_file(tmp_path / "out", {}) as partial:
-        partial.append(["second"], {"queries": 2})
-    with partial_file(tmp_path / "out", {}) as partial:
-        assert partial.counts == {"queries": 2}
-
-
 def test_a_partial_output_of_other_settings_data_or_teacher_is_not_gone_on_with(orchard, bert, tiny, tmp_path):
     output = tmp_path / "lists.jsonl"
     with pytest.raises(KilledError):
@@ -330,28 +316,3 @@ def test_a_broken_teacher_leaves_no_partial_output_that_is_empty(apples, bert, t
     with pytest.raises(ScoreError):
         mined(apples, tmp_path / "lists.jsonl", CrossEncoder(bert, engine=FakeEngine(lambda ids: math.nan)))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-def test_two_processes_do_not_write_the_same_output(tmp_path):
-    with (
-        partial_file(tmp_path / "out", {}),
-        pytest.raises(SettingError, match="another process"),
-        partial_file(tmp_path / "out", {}),
-    ):
-        pass
-
-
-def test_a_full_disk_is_a_clear_error_and_the_whole_chunks_stay(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with partial_file(tmp_path / "out", {"a": "1"}) as partial:
-        partial.append(["first"], {"queries": 1})
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
-            with pytest.raises(DataError, match=r"out\.partial cannot be written: No space left"):
-                partial.append(["second"], {"queries": 2})
-    with partial_file(tmp_path / "out", {"a": "1"}) as partial:
-        assert (partial.size, partial.counts) == (len("first\n"), {"queries": 1})
-        partial.finish()
-    assert (tmp_path / "out").read_text() == "first\n"

@@ -158,6 +158,23 @@ def test_a_partial_output_of_another_model_is_not_continued(run, files, bert, ti
     assert rerank(files, encoder).done_before == 32
 
 
+def test_an_interruption_says_what_is_kept_and_how_to_continue(run, files, bert, monkeypatch):
+    lines, calls = reranking._reranked_lines, iter([True, False])
+
+    def interrupted(*given):
+        if not next(calls):
+            raise KeyboardInterrupt
+        return lines(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reranking, "_reranked_lines", interrupted)
+        code, output, errors = run("rerank", *shlex.split(options(files[0], bert)))
+    assert (code, output) == (130, "")
+    assert "32 queries are done and kept in out.trec.partial" in errors
+    code, _, errors = run("rerank", *shlex.split(options(files[0], bert)))
+    assert (code, "continued after 32 queries" in errors) == (0, True)
+
+
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
     folder, *_ = files
@@ -176,7 +193,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
     result = subprocess.run([sys.executable, "-m", "plackett", *arguments], capture_output=True, text=True, check=True)
     assert result.stdout == f"{folder}/out.trec\n"
     assert "reranked: 500 pairs of 100 queries" in result.stderr
-    assert any(f"went on after {done} queries" in result.stderr for done in (64, 96))
+    assert any(f"continued after {done} queries" in result.stderr for done in (64, 96))
     whole = [sys.executable, "-m", "plackett", "rerank", *shlex.split(options(folder, bert, "whole.trec"))]
     subprocess.run(whole, capture_output=True, check=True)
     assert (folder / "out.trec").read_bytes() == (folder / "whole.trec").read_bytes()

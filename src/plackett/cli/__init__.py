@@ -41,10 +41,19 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        commands(prog_name="plackett")
+        sys.exit(commands(prog_name="plackett", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except PlackettError as error:
-        say(f"plackett: {' '.join(str(error).split())}")
+        say(f"plackett: {_one_line(error)}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("plackett: interrupted")
+    except click.Abort as error:  # click's name for Ctrl-C, which is its cause
+        say(f"plackett: interrupted{_one_line(error.__cause__)}")
         sys.exit(130)
+
+
+def _one_line(error: BaseException | None) -> str:
+    """Return the message of an error with its notes."""
+    parts = [str(error), *getattr(error, "__notes__", [])]
+    return "; ".join(" ".join(part.split()) for part in parts)

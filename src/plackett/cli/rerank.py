@@ -10,19 +10,19 @@ from plackett.retrieval.reranking import rerank_file
 
 
 @click.command()
-@click.option("--run", required=True, type=FILE, help="The first stage: a TREC run, its lines query by query.")
+@click.option("--run", required=True, type=FILE, help="First stage: a TREC run, with the lines of each query together.")
 @click.option("--queries", required=True, type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
 @click.option("--corpus", required=True, type=FILE, help="Texts of the documents, as --queries.")
 @MODEL
-@click.option("--output", required=True, type=FILE, help="The TREC run to write.")
-@click.option("--depth", type=click.IntRange(min=1), help="Rerank the first so many of each query.  [default: all]")
+@click.option("--output", required=True, type=FILE, help="TREC run to write.")
+@click.option("--depth", type=click.IntRange(min=1), help="Number of candidates to rerank per query.  [default: all]")
 @LONG
 def rerank(
     run: Path, output: Path, queries: Path, corpus: Path, model: str | None, depth: int | None, long_documents: str
 ) -> None:
     """Rerank a TREC run into another.
 
-    Killed or interrupted, the same command goes on where it stopped.
+    If the command is killed or interrupted, run it again to continue.
 
     \b
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --output reranked.trec
@@ -33,4 +33,4 @@ def rerank(
     click.echo(output)
     say(f"reranked: {done.pairs} pairs of {done.queries} queries")
     if done.done_before:
-        say(f"went on after {done.done_before} queries that were reranked before")
+        say(f"continued after {done.done_before} queries of an earlier call")
