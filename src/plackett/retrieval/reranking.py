@@ -1,7 +1,7 @@
-"""Runs, reranked: the first candidates of each query by a CrossEncoder's logits; in memory, or from file to file.
+"""Rerank runs: score each query's first candidates with a CrossEncoder, in memory or from file to file.
 
-`rerank_file` writes by chunks of queries and can be killed at any time: the same call goes on after the last whole
-chunk, and the file is the same, to the byte, as without the kill.
+`rerank_file` writes chunk by chunk and can be killed at any time: the same call continues after the last complete
+chunk, and the file is identical, byte for byte, to that of an uninterrupted call.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,16 +22,16 @@ from plackett.ranking import best_first, by_query, check_known, cut
 from plackett.records import Collection, ScoredDoc
 from plackett.tokenization.batches import WindowedPairs
 
-CHUNK = 32  # queries that are scored together, and between two entries of the journal
+CHUNK = 32  # queries scored together, and between two entries of the journal
 TAG = "plackett"
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The first candidates of each query, tokenised once: to be scored again and again while a model learns.
+    """Each query's first candidates, tokenised once so that a model in training can score them many times.
 
-    `filled` are the indices of the pairs with text: real corpora hold empty documents, where an encoder has nothing to
-    read. They come last.
+    `filled` holds the indices of pairs whose document is not empty. Empty documents, which occur in real corpora, are
+    not scored and rank last.
     """
 
     keys: Sequence[tuple[str, str]]
@@ -40,7 +40,7 @@ class Candidates:
 
     @classmethod
     def of(cls, encoder: CrossEncoder, collection: Collection, depth: int) -> "Candidates":
-        """Of the first `depth` candidates of each query; DataError for ids without a text."""
+        """Tokenise the first `depth` candidates of each query. Raises DataError for ids without a text."""
         keys = [(scored.query_id, scored.doc_id) for scored in cut(collection.run, depth)]
         check_known((key[0] for key in keys), collection.queries, f"queries of the run are not in {collection.name}")
         check_known(
@@ -53,11 +53,11 @@ class Candidates:
         return cls(keys, np.array(filled, np.int64), encoder.encode([texts[index] for index in filled]))
 
     def rerank(self, encoder: CrossEncoder, *, share: Share = ALONE, show_progress: bool = False) -> list[ScoredDoc]:
-        """The run by raw logits: an activation could make ties of them."""
+        """Return the run by raw logits, which an activation could turn into ties."""
         return self.run(encoder.score_encoded(self.encoded, share=share, show_progress=show_progress)[:, 0])
 
     def run(self, logits: NDArray[np.float32]) -> list[ScoredDoc]:
-        """The run of the logits of all `encoded`, (filled,)."""
+        """Return the run for the logits of all `encoded`, (filled,)."""
         scores = np.full(len(self.keys), logits.min(initial=0) - 1, np.float32)
         scores[self.filled] = logits
         return [ScoredDoc(*key, float(score)) for key, score in zip(self.keys, scores, strict=True)]
@@ -66,13 +66,13 @@ class Candidates:
 def rerank(
     encoder: CrossEncoder, collection: Collection, *, depth: int, show_progress: bool = False
 ) -> list[ScoredDoc]:
-    """The first `depth` candidates of each query, scored by raw logits. DataError for ids without a text."""
+    """Score the first `depth` candidates of each query by raw logits. Raises DataError for ids without a text."""
     return Candidates.of(encoder, collection, depth).rerank(encoder, show_progress=show_progress)
 
 
 @dataclass(frozen=True)
 class Reranked:
-    """What came of `rerank_file`: queries and pairs of the whole run, and the queries that an earlier call had done."""
+    """Queries and pairs of a run that `rerank_file` reranked, and the queries that an earlier call had done."""
 
     queries: int
     pairs: int
@@ -91,12 +91,13 @@ def rerank_file(
 ) -> Reranked:
     """Rerank the TREC run `run` into `output`, a TREC run; each pair is scored once.
 
-    `queries` and `corpus` are files of texts (JSON lines, `.tsv` or Parquet), of which only what the run names is kept
-    in memory. `depth` keeps the first so many candidates of each query. Raises DataError for files that cannot be read
-    and ids without a text, SettingError where a partial output was begun with other files or another model.
+    `queries` and `corpus` are files of texts (JSON lines, `.tsv` or Parquet); only the texts that the run names are
+    kept in memory. `depth` is the number of candidates to rerank per query; None reranks all. Raises DataError for
+    unreadable files and ids without a text, SettingError if a partial output was begun with other files or another
+    model.
     """
     if output.suffix == ".gz":
-        raise SettingError(f"runs are written as plain text; name {output.name} something that ends in .trec")
+        raise SettingError(f"runs are plain text: name {output.name} something that ends in .trec")
     collection, pairs = _texts(run, queries, corpus, depth)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}
     facts |= {"model": encoder.fingerprint(), "depth": str(depth), "queries a chunk": str(CHUNK)}
@@ -115,7 +116,7 @@ def rerank_file(
 
 
 def _texts(run: Path, queries: Path, corpus: Path, depth: int | None) -> tuple[Collection, int]:
-    """The texts that the run names, and the number of its pairs."""
+    """Read the texts that the run names, and count its pairs."""
     query_ids, doc_ids, pairs = dict[str, None](), dict[str, None](), 0
     for query_id, candidates in _first(run, depth):
         query_ids[query_id] = None
