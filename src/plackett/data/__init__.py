@@ -3,6 +3,7 @@
 from plackett.data.beir import write_beir
 from plackett.data.collections import check_matched, lists_as_collection, read_collection, unmatched
 from plackett.data.documents import read_documents, read_texts
+from plackett.data.fields import checked_qrels, checked_run
 from plackett.data.lists import ListFile, read_lists, write_lists
 from plackett.data.rows import Columns, parse_columns
 from plackett.data.trec import read_qrels, read_run
@@ -11,6 +12,8 @@ __all__ = [
     "Columns",
     "ListFile",
     "check_matched",
+    "checked_qrels",
+    "checked_run",
     "lists_as_collection",
     "parse_columns",
     "read_collection",

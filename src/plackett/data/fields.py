@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plackett.errors import DataError
+from plackett.records import Qrel, ScoredDoc
 
 WHITE_SPACE = " \t\n\r\v\f"  # what C's isspace() takes for white space
 GRADES = range(-(2**31), 2**31)  # trec_eval's programs crash on greater ones
@@ -114,3 +115,47 @@ def keys_of(row: Mapping[str, Any]) -> str:
     names = [str(name) for name in row]
     shown = ", ".join(name[:50] for name in names[:SHOWN_KEYS]) + (", ..." if len(names) > SHOWN_KEYS else "")
     return f"keys are {shown}" if shown else "there are no keys"
+
+
+def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
+    """Return judgements made in a program, with ids and grades that C code can take.
+
+    They may be any records with the fields of Qrel, ir-measures' among them; numbers of numpy are numbers. DataError,
+    which names the place in the order given, for other ids and grades, and for a pair that is judged twice.
+    """
+    checked: list[Qrel] = []
+    seen: dict[tuple[str, str], int] = {}
+    for index, item in enumerate(qrels):
+        grade = item.relevance
+        if type(grade) is not int or grade not in GRADES:
+            grade = checked_grade(grade, f"judgement {index}: the grade")
+        pair = _checked_pair(item, f"judgement {index}")
+        if seen.setdefault(pair, index) != index:
+            raise DataError(
+                f"judgement {index}: {pair[1]!r} is judged twice for the query {pair[0]!r}, "
+                f"first in judgement {seen[pair]}"
+            )
+        checked.append(Qrel(*pair, grade))
+    return checked
+
+
+def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
+    """Return the candidates of a run made in a program, checked as `checked_qrels` does. Scores must be finite."""
+    checked: list[ScoredDoc] = []
+    for index, item in enumerate(run):
+        score = item.score
+        if type(score) is not float or not math.isfinite(score):
+            score = checked_number(score, f"candidate {index} of the run: the score")
+        checked.append(ScoredDoc(*_checked_pair(item, f"candidate {index} of the run"), score))
+    return checked
+
+
+def _checked_pair(item: Any, where: str) -> tuple[str, str]:
+    return _fast_id(item.query_id, where, "the query id"), _fast_id(item.doc_id, where, "the document id")
+
+
+def _fast_id(value: object, where: str, what: str) -> str:
+    """Return a checked id; those that are plain words, which most are, without more ado."""
+    if type(value) is str and value.isascii() and value.isprintable() and value[:1] > " " and value[-1:] > " ":
+        return value
+    return checked_id(value, f"{where}: {what}")
