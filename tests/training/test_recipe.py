@@ -27,6 +27,7 @@ from plackett.training.collator import ListCollator
 from plackett.training.recipe import loss_function, make_recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
 from plackett.training.trainer import ListTrainer, training_arguments
+from plackett.workflows.train import _part
 from plackett.workflows.train import train as run_recipe
 
 
@@ -274,3 +275,17 @@ def test_a_step_of_the_reference_has_the_loss_of_sentence_transformers(bert, dat
         normalised = loss([[item.query], [list(item.documents)]], [torch.tensor(item.labels)])
         each.append(normalised * sum(1 / math.log(1 + rank) for rank in range(1, len(item.documents) + 1)))
     torch.testing.assert_close(ours, torch.stack(each).mean(), rtol=1e-5, atol=1e-5)
+
+
+def test_columns_of_a_spreadsheet_are_trained_on(tmp_path):
+    (tmp_path / "clicks.csv").write_text("q,d,hits\none,a,1\none,b,0\n")
+    recipe = make_recipe(
+        {
+            "base": "x",
+            "train": [str(tmp_path / "clicks.csv")],
+            "output": "y",
+            "columns": {"query": "q", "document": "d", "label": "hits"},
+        }
+    )
+    [name] = recipe.train
+    assert list(_part(name, 1.0, recipe).lists) == [LabeledList("one", ("a", "b"), (1.0, 0.0))]

@@ -188,7 +188,7 @@ MISTAKES = {
     "one fold": (rows([1, 0]), "--folds 1", "1 folds of 10 queries"),
     "a label that is text": (rows(["yes", 0]), "", "bad.jsonl:1: labels[0] is 'yes', not a number"),
     "a label that is NaN": (rows([float("nan"), 0]), "", "labels[0] is nan, not a number"),
-    "a label between grades": (rows([0.5, 0]), "", "the label 0.5 is no whole number"),
+    "a label between grades": (rows([0.5, 0]), "", "the label is 0.5"),
     "no lists": ("", "", "holds no lists"),
     "no such precision": (rows([1, 0]), "--precision-target 1.5", "a precision of 1.5 is wanted"),
     "a recall of NaN": (rows([1, 0]), "--recall-target nan", "a recall of nan is wanted"),

@@ -5,12 +5,13 @@ from plackett.data.collections import check_matched, lists_as_collection, read_c
 from plackett.data.documents import read_documents, read_texts
 from plackett.data.fields import checked_qrels, checked_run
 from plackett.data.lists import ListFile, read_lists, write_lists
-from plackett.data.rows import Columns, parse_columns
+from plackett.data.rows import Columns, check_columns, parse_columns
 from plackett.data.trec import read_qrels, read_run
 
 __all__ = [
     "Columns",
     "ListFile",
+    "check_columns",
     "check_matched",
     "checked_qrels",
     "checked_run",

@@ -57,9 +57,15 @@ def parse_columns(text: str) -> Columns:
         name, _, given = (item.strip() for item in part.partition("="))
         if not name or not given:
             raise SettingError(f"--columns has {part!r}; write it like query=q,document=d,label=clicked")
+        columns[name] = given
+    return check_columns(columns)
+
+
+def check_columns(columns: Columns) -> Columns:
+    """Return the mapping; SettingError for a name that no reader reads."""
+    for name in columns:
         if name not in SETTABLE:
             raise SettingError.unknown("column", name, SETTABLE)
-        columns[name] = given
     return columns
 
 

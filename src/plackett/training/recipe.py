@@ -44,6 +44,7 @@ class Recipe:
     `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
     options of peft's LoraConfig, and `cached_gradients` holds the graph of one micro-batch at a time, for lists of any
     length.
+    `columns` names the columns of the files in `train` that have other names (`{query: q, document: d, label: hits}`).
     `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` of
     the lists, drawn by the training's seed, are not trained on and are the development collection `held-out`.
     The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
@@ -63,6 +64,7 @@ class Recipe:
     negatives: Literal["random", "first"] = "random"
     max_length: Count | None = None
     allow_pickle: Switch = False
+    columns: Mapping[str, Text] = field(default_factory=dict)
     token_budget: Count = 4096
     mini_batch_size: Count | None = None
     streaming: Switch = False

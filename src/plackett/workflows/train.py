@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data import ListFile, lists_as_collection
+from plackett.data import ListFile, check_columns, lists_as_collection
 from plackett.errors import DataError
 from plackett.evaluation.comparison import (
     compare,
@@ -19,7 +19,7 @@ from plackett.publishing.collect import evaluation_facts, trained, usage
 from plackett.publishing.storage import add_evaluations
 from plackett.records import HELD_OUT, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
-from plackett.training.recipe import read_recipe
+from plackett.training.recipe import Recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
 from plackett.training.trainer import TrainingFacts, output_of
 from plackett.training.trainer import train as run_training
@@ -39,7 +39,7 @@ def train(
     """
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
     output_of(recipe)
-    parts = [_part(name, share, streaming=recipe.streaming) for name, share in recipe.train.items()]
+    parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
     dev, tests = (
         [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
         for names in (recipe.dev, recipe.test)
@@ -62,9 +62,9 @@ def train(
     return Path(recipe.output).expanduser()
 
 
-def _part(name: str, share: float, *, streaming: bool) -> Part:
-    file = ListFile(find_file(name))
-    lists = file if streaming else list(file)
+def _part(name: str, share: float, recipe: Recipe) -> Part:
+    file = ListFile(find_file(name), check_columns(recipe.columns))
+    lists = file if recipe.streaming else list(file)
     revision = commit_of(file.path) if name.startswith("hf://") else ""
     part = Part(lists, share, name, revision)
     if not part.head:
