@@ -1,6 +1,7 @@
 """What a training shows and leaves: a bar on standard error, its curves as a picture, checkpoints that can be used."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from plackett.training.sampling import SampledLists, StreamedLists
 
 
 class ProgressBar(TrainerCallback):
-    """A bar on standard error with the last logged loss and learning rate."""
+    """A bar on standard error: time left, the last loss and learning rate, and what comes next."""
 
     _bar: "tqdm[Any] | None" = None
 
@@ -29,17 +30,29 @@ class ProgressBar(TrainerCallback):
         """Open the bar."""
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="training")
+            self._figures = {"next": next_event(args, state)}
+            self._bar.set_postfix(self._figures)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Move the bar."""
         if self._bar is not None:
+            self._figures["next"] = next_event(args, state)
+            self._bar.set_description("measuring" if control.should_evaluate else "training", refresh=False)
+            self._bar.set_postfix(self._figures, refresh=False)
             self._bar.update(state.global_step - self._bar.n)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Return to the training."""
+        if self._bar is not None:
+            self._bar.set_description("training")
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any) -> None:
         """Show the loss."""
         logs = context.get("logs") or {}
         if self._bar is not None and "loss" in logs:
-            self._bar.set_postfix(loss=f"{logs['loss']:.4f}", learning_rate=f"{logs['learning_rate']:.1e}")
+            figures = {"loss": f"{logs['loss']:.4f}", "learning_rate": f"{logs['learning_rate']:.1e}"}
+            self._figures = figures | {"next": next_event(args, state)}
+            self._bar.set_postfix(self._figures)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""
@@ -49,6 +62,22 @@ class ProgressBar(TrainerCallback):
         """Leave the line of the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def next_event(args: TrainingArguments, state: TrainerState) -> str:
+    """Name what interrupts or ends the steps next, and the step at which it does."""
+    last, now = state.max_steps, state.global_step
+    per_epoch = math.ceil(last / max(state.num_train_epochs, 1))
+    events = {last: "the end"}
+    for name, strategy, steps in (
+        ("saving", args.save_strategy, state.save_steps),
+        ("measuring", args.eval_strategy, state.eval_steps),
+    ):
+        every = {"steps": int(steps or 0), "epoch": per_epoch}.get(strategy, 0)
+        if every and now + every - now % every < last:
+            events[now + every - now % every] = name
+    step = min(events)
+    return f"{events[step]} at {step}"
 
 
 class Reproducible(TrainerCallback):
