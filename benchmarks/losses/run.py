@@ -25,7 +25,7 @@ from plackett.records import Collection, LabeledList
 from plackett.retrieval.reranking import rerank
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
-from plackett.training.trainer import train
+from plackett.training.train import train
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 0

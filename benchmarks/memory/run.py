@@ -19,7 +19,7 @@ from benchmarks._common import peak_resident, write_result
 from plackett.records import LabeledList
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
-from plackett.training.trainer import train
+from plackett.training.train import train
 
 RESULT = Path(__file__).parent / "results" / "memory.json"
 WORDS = 600  # more than 512 tokens

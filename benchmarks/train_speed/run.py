@@ -36,9 +36,11 @@ from plackett._compat.transformers import quiet
 from plackett.checkpoints.folder import find_folder, read_base
 from plackett.data import read_lists
 from plackett.records import LabeledList
+from plackett.training.arguments import training_arguments
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
-from plackett.training.trainer import ListTrainer, model_to_train, training_arguments
+from plackett.training.train import model_to_train
+from plackett.training.trainer import ListTrainer
 from plackett.workflows.demo.pydocs import read_objects
 
 RESULT = Path(__file__).parent / "results" / "train_speed.json"

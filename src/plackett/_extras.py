@@ -16,7 +16,7 @@ def extra(name: str) -> Iterator[None]:
 
     ```python
     with extra("train"):
-        from plackett.training.trainer import train
+        from plackett.training.train import train
     ```
 
     The names that the block imports keep their types. A missing module of Plackett itself is a bug, and passes through.

@@ -23,10 +23,11 @@ from plackett.losses import LOSSES
 from plackett.models.classifier import load_model
 from plackett.records import Collection, LabeledList
 from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.training.arguments import training_arguments
 from plackett.training.collator import ListCollator
 from plackett.training.recipe import loss_function, make_recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
-from plackett.training.trainer import ListTrainer, training_arguments
+from plackett.training.trainer import ListTrainer
 from plackett.workflows.train import _part
 from plackett.workflows.train import train as run_recipe
 

@@ -141,3 +141,19 @@ def test_only_the_first_lists_of_a_stream_are_looked_at():
             return lists()
 
     check_labels([Part(Stream())], LOSSES["list_mle"], "list_mle")
+
+
+def test_the_head_of_a_stream_is_read_once():
+    class Counted:
+        opened = 0
+
+        def __iter__(self):
+            self.opened += 1
+            yield from numbered(3)
+
+    lists = Counted()
+    part = Part(lists)
+    check_labels([part], LOSSES["mse"], "mse")
+    assert list(part.head) == numbered(3)
+    check_labels([part], LOSSES["list_mle"], "list_mle")
+    assert lists.opened == 1

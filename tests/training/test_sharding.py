@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
+from plackett.training.arguments import training_arguments
 from plackett.training.recipe import make_recipe
 from plackett.training.sharding import check_not_over, check_sharding, own_scores
-from plackett.training.trainer import training_arguments
 
 WORDS = ["apple", "pear", "plum", "fig", "lime"]
 STAND_IN = str(Path(__file__).with_name("sharded_plackett.py"))

@@ -26,14 +26,12 @@ from plackett.models.lora import with_lora, without_lora
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.retrieval.reranking import Candidates
 from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.training.arguments import training_arguments
+from plackett.training.collator import ListCollator
 from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
-from plackett.training.trainer import (
-    ListCollator,
-    ListTrainer,
-    train,
-    training_arguments,
-)
+from plackett.training.train import train
+from plackett.training.trainer import ListTrainer
 
 FRUIT = ["apple", "pear", "plum", "fig", "lime"]
 
@@ -279,7 +277,7 @@ def test_a_collapsed_training_is_stopped_with_a_message(bert, tmp_path, fruit, m
     broken = new_model(read_base(bert), layers=None, dropout=None, seed=0)
     for parameter in broken.classifier.parameters():
         parameter.data.fill_(value)
-    monkeypatch.setattr("plackett.training.trainer.new_model", lambda *_, **__: broken)
+    monkeypatch.setattr("plackett.training.train.new_model", lambda *_, **__: broken)
     with pytest.raises(TrainingError, match=message):
         train(recipe, [Part(fruit_lists(8))], dev=[fruit], publish=print)
     assert not (tmp_path / "model").exists()
@@ -518,3 +516,27 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(bert, tmp_path, small_disk
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
     train(recipe, parts, resume=True, publish=nothing)
     assert saved_weights(small_disk) == saved_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [(torch.OutOfMemoryError("no room"), "token_budget"), (ValueError("torch's words\nand more"), "torch's words")],
+)
+def test_an_error_of_torch_is_one_of_ours_with_the_step(bert, tmp_path, monkeypatch, error, named):
+    def fail(self, *arguments, **options):
+        if self.state.global_step == 1:
+            raise error
+        return compute_loss(self, *arguments, **options)
+
+    compute_loss = ListTrainer.compute_loss
+    monkeypatch.setattr(ListTrainer, "compute_loss", fail)
+    with pytest.raises(TrainingError, match=rf"step 1.*{named}") as caught:
+        train(recipe_for(bert, tmp_path), [Part(fruit_lists(8))], publish=lambda folder, facts: None)
+    assert caught.value.__cause__ is error
+    assert not (tmp_path / "model").exists()
+
+
+def test_settings_that_only_the_scheduler_refuses_are_an_error_of_ours(bert, tmp_path):
+    training = {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"no_such_option": 1}}
+    with pytest.raises(TrainingError, match="no_such_option"):
+        train(recipe_for(bert, tmp_path, training=training), [Part(fruit_lists(4))], publish=lambda *_: None)

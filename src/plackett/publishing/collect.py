@@ -41,9 +41,10 @@ from plackett.losses import LOSSES
 from plackett.publishing.storage import read_facts
 from plackett.ranking import judged_only
 from plackett.records import HELD_OUT, NOWHERE, Collection, LabeledList, Origin
+from plackett.training.arguments import FIXED
 from plackett.training.recipe import OF_THE_MACHINE, Recipe, loss_options, short_paths
 from plackett.training.sampling import Part
-from plackett.training.trainer import FIXED, TrainingFacts
+from plackett.training.train import TrainingFacts
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
 SHOWN_LISTS = 3

@@ -1,23 +1,13 @@
-"""What a training shows and leaves: a bar on standard error, its curves as a picture, checkpoints that can be used."""
+"""Callbacks of a training: its bar, its random numbers, and when it measures and stops."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ExportableState
 
-from plackett._compat.transformers import callback_state
-from plackett._files import follow_umask
-from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
-from plackett.training.recipe import Recipe
 from plackett.training.sampling import SampledLists, StreamedLists
 
 
@@ -129,60 +119,3 @@ class MeasureAtEnd(TrainerCallback):
         """Ask for it."""
         if state.global_step >= state.max_steps and args.eval_strategy != "epoch":
             control.should_evaluate = True
-
-
-class RecipeRecord(TrainerCallback, ExportableState):
-    """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
-
-    def __init__(self, recipe: Mapping[str, Any]) -> None:
-        self._recipe = recipe
-
-    def state(self) -> dict[str, Any]:
-        """What the Trainer saves."""
-        return {"args": {"recipe": dict(self._recipe)}, "attributes": {}}
-
-    @staticmethod
-    def read(checkpoint: Path) -> Mapping[str, Any]:
-        """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        recipe: Mapping[str, Any] = callback_state(state, RecipeRecord.__name__)["recipe"]
-        return recipe
-
-
-class UsableCheckpoints(TrainerCallback):
-    """Every checkpoint that is saved on the way can be ranked with, but for adapters and shards, which only resume."""
-
-    def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
-        self._base = base
-        self._recipe = recipe
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Add what the Trainer does not write."""
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and (folder / "config.json").is_file():
-            make_usable(folder, self._base, self._recipe)
-
-
-def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
-    """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
-    copy_tokenizer(base.folder, folder)
-    write_metadata(folder, activation="sigmoid", max_length=base.max_length)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
-    follow_umask(folder)
-
-
-def plot_training(log: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Loss, learning rate and the measures of the development collections by step, as PNG."""
-    measured = sorted({key for entry in log for key in entry if key.startswith("eval_")} - {"eval_runtime"})
-    keys = ["loss", "learning_rate", *(["measures"] if measured else [])]
-    figure = Figure(figsize=(8, 2.6 * len(keys)), layout="constrained")
-    for axes, key in zip(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0], keys, strict=True):
-        for name in measured if key == "measures" else [key]:
-            points = [(entry["step"], entry[name]) for entry in log if name in entry]
-            axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".", label=name.removeprefix("eval_"))
-        axes.set_ylabel(key.replace("_", " "))
-        axes.grid(alpha=0.3)
-        if key == "measures":
-            axes.legend(fontsize="small")
-    axes.set_xlabel("step")
-    figure.savefig(path, dpi=100)

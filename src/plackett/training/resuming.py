@@ -1,22 +1,122 @@
-"""The checkpoints that a training leaves on its way: which of them are whole, and what a full disk makes of them."""
+"""Checkpoints that a training saves on its way: usable ones, whole ones, and how a training resumes from them."""
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
-from plackett.errors import CheckpointError
-from plackett.training.callbacks import RecipeRecord
+from plackett._compat.transformers import callback_state
+from plackett._files import follow_umask
+from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
+from plackett.errors import CheckpointError, SettingError
+from plackett.training.recipe import ON_THE_CARD, Recipe
 
 # What safetensors and torch.save say of a disk that is full; neither carries an errno.
 _FULL = (
     *("No space left", "os error 28"),
     *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
 )
+
+
+class RecipeRecord(TrainerCallback, ExportableState):
+    """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
+
+    def __init__(self, recipe: Mapping[str, Any]) -> None:
+        self._recipe = recipe
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer saves."""
+        return {"args": {"recipe": dict(self._recipe)}, "attributes": {}}
+
+    @staticmethod
+    def read(checkpoint: Path) -> Mapping[str, Any]:
+        """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        recipe: Mapping[str, Any] = callback_state(state, RecipeRecord.__name__)["recipe"]
+        return recipe
+
+
+class UsableCheckpoints(TrainerCallback):
+    """Every checkpoint that is saved on the way can be ranked with, but for adapters and shards, which only resume."""
+
+    def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
+        self._base = base
+        self._recipe = recipe
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Add what the Trainer does not write."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and (folder / "config.json").is_file():
+            make_usable(folder, self._base, self._recipe)
+
+
+def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
+    """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
+    copy_tokenizer(base.folder, folder)
+    write_metadata(folder, activation="sigmoid", max_length=base.max_length)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    follow_umask(folder)
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as JSON holds it."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return values
+
+
+def last_checkpoint(folder: Path, recipe: Recipe, model: nn.Module | None) -> Path | None:
+    """Return the newest whole checkpoint of the same recipe, if there is one.
+
+    `model` is None for weights in shards, whose own loader checks them. SettingError for another recipe's checkpoint,
+    CheckpointError for weights that do not fit the model.
+    """
+    whole = next(((path, before) for path, before in checkpoints(folder) if before is not None), None)
+    if whole is None:
+        return None
+
+    checkpoint, before = whole
+    free = {"output", "test", *ON_THE_CARD}
+    changed = sorted(key for key, value in as_json(recipe).items() if key not in free and value != before.get(key))
+    if changed:
+        raise SettingError(
+            f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
+            f"train without --resume, or delete {folder}"
+        )
+    if model is not None:
+        _check_fits(checkpoint, model)
+    return checkpoint
+
+
+def _check_fits(checkpoint: Path, model: nn.Module) -> None:
+    """Weights of another architecture would be loaded in part, and silently: the base may have changed in its place."""
+    path = checkpoint / "model.safetensors"
+    if not path.is_file():
+        return  # adapters, which their own loader checks
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            saved = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); delete {checkpoint} to resume from an earlier one"
+        ) from error
+    own = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    wrong = sorted(name for name, shape in own.items() if saved.get(name) != shape) or sorted(
+        saved.keys() - model.state_dict().keys()
+    )
+    if wrong:
+        raise CheckpointError(
+            f"{checkpoint} holds weights of another architecture ({wrong[0]} does not fit): "
+            "train without --resume, or give back the base that it was begun with"
+        )
 
 
 def checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from plackett.cross_encoder import CrossEncoder
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, known_facts, usage
-from plackett.training.callbacks import plot_training
+from plackett.training.plot import plot_training
 
 
 def card(folder: Path) -> Path:

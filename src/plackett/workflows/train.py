@@ -19,10 +19,11 @@ from plackett.publishing.collect import evaluation_facts, trained, usage
 from plackett.publishing.storage import add_evaluations
 from plackett.records import HELD_OUT, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
+from plackett.training.arguments import arguments_of
 from plackett.training.recipe import Recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
-from plackett.training.trainer import TrainingFacts, output_of
-from plackett.training.trainer import train as run_training
+from plackett.training.train import TrainingFacts
+from plackett.training.train import train as run_training
 
 
 def train(
@@ -38,7 +39,7 @@ def train(
     its settings, as in `read_recipe`.
     """
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
-    output_of(recipe)
+    arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))  # checked before the lists are read
     parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
     dev, tests = (
         [first_stage(item, recipe.depth) for name in names for item in read_named(name)]

@@ -1,0 +1,80 @@
+"""Training arguments: a recipe's TrainingArguments over Plackett's defaults, and the folder that it writes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from plackett._compat.torch import has_fast_bf16
+from plackett._extras import require
+from plackett._files import OutputFolder
+from plackett.checkpoints.output import checkpoint_folder
+from plackett.errors import SettingError
+from plackett.evaluation.comparison import measured_names
+from plackett.records import Collection
+from plackett.training.recipe import Recipe
+
+LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
+
+# Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
+# its own part of a stream instead of being sent it, and no two wait for each other before every micro-batch.
+FIXED = {
+    "ddp_broadcast_buffers": False,
+    "ddp_find_unused_parameters": False,
+    "remove_unused_columns": False,
+    "disable_tqdm": True,
+    "accelerator_config": {"dispatch_batches": False},
+}
+
+
+def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> TrainingArguments:
+    """Return the recipe's TrainingArguments, checked against the collections that are measured on the way."""
+    arguments = arguments_of(recipe, measured=bool(dev))
+    if recipe.streaming and arguments.max_steps <= 0:
+        raise SettingError("a stream has no known end: set training.max_steps")
+
+    best = arguments.metric_for_best_model
+    names = measured_names([collection.name for collection in dev], recipe.measures)
+    if best is not None and best.removeprefix("eval_") not in names:
+        raise SettingError.unknown("metric_for_best_model", best, names or ["(name collections in dev)"])
+    if recipe.early_stopping and arguments.eval_strategy == "no":
+        raise SettingError("early_stopping needs evaluations: set training.eval_strategy to steps or epoch")
+    return arguments
+
+
+def arguments_of(recipe: Recipe, *, measured: bool) -> TrainingArguments:
+    """Return the recipe's TrainingArguments over Plackett's defaults, before its lists are read.
+
+    The defaults: bf16 where the processor has it, nothing saved on the way or reported, and a measurement before the
+    first step where collections are `measured`.
+    """
+    _check_extras(recipe.training)
+    defaults = {
+        "output_dir": f"{output_of(recipe).path}-training",
+        "use_cpu": not torch.accelerator.is_available(),
+        "bf16": torch.cuda.is_available() or has_fast_bf16(),
+        "save_strategy": "no",
+        "logging_steps": 10,
+        "report_to": "none",
+        "eval_on_start": measured,
+    }
+    try:
+        return TrainingArguments(**{**defaults, **recipe.training, **FIXED})
+    except Exception as error:  # whatever transformers, accelerate or DeepSpeed meets in settings that do not fit
+        raise SettingError(f"the training arguments do not fit: {error}") from error
+
+
+def output_of(recipe: Recipe) -> OutputFolder:
+    """Check where the checkpoint goes: CheckpointError for a place that may not be written, or that is an input."""
+    return checkpoint_folder(recipe.output, inputs=[recipe.base, *recipe.train, *recipe.dev, *recipe.test])
+
+
+def _check_extras(settings: Mapping[str, Any]) -> None:
+    """Name the extra of a logger or of DeepSpeed where it is not installed."""
+    report_to = settings.get("report_to") or ()
+    for name in [report_to] if isinstance(report_to, str) else report_to:
+        if name in LOGGERS:
+            require(name, extra=name)
+    if settings.get("deepspeed"):
+        require("deepspeed", extra="deepspeed")

@@ -1,0 +1,204 @@
+"""Training: a recipe and labelled lists in, a checkpoint and the facts of its training out."""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainerState, TrainingArguments
+
+from plackett._compat.transformers import load_weights, quiet
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
+from plackett.checkpoints.hub import torch_files
+from plackett.errors import PlackettError, ScoreError, TrainingError
+from plackett.families import family_of
+from plackett.models import cpu_attention
+from plackett.models.classifier import new_model
+from plackett.models.first_token import first_token_only
+from plackett.models.lora import with_lora, without_lora
+from plackett.records import Collection
+from plackett.training import sharding
+from plackett.training.arguments import output_of, training_arguments
+from plackett.training.plot import plot_training
+from plackett.training.recipe import Recipe, loss_function
+from plackett.training.resuming import disk_is_not_full, interrupted, last_checkpoint, make_usable, no_empty_folder
+from plackett.training.sampling import Part, check_labels
+from plackett.training.trainer import ListTrainer, collapsed
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What happened: settings as resolved, `lists` seen by each process, `best_step` whose weights were kept."""
+
+    recipe: Recipe
+    arguments: Mapping[str, Any]
+    lists: int
+    seconds: float
+    log: tuple[Mapping[str, float], ...]
+    best_step: int
+    max_length: int
+
+
+def train(
+    recipe: Recipe,
+    parts: Sequence[Part],
+    *,
+    dev: Sequence[Collection] = (),
+    resume: bool = False,
+    publish: Callable[[Path, TrainingFacts], None],
+) -> TrainingFacts:
+    """Train on `parts` and write the checkpoint to `recipe.output`, whole or not at all.
+
+    The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
+    after the last step. `resume` goes on from the last whole checkpoint of an earlier run of the same recipe.
+    `publish(folder, facts)` adds to the folder before it takes its place: the card, usually.
+
+    Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a
+    training that collapsed, and where `publish` failed: the folder is there then, without what that would have added.
+    """
+    check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
+    output = output_of(recipe)
+    pickle = recipe.allow_pickle
+    folder = find_folder(recipe.base, revision=None, local_files_only=False, files=torch_files(allow_pickle=pickle))
+    base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
+    arguments = training_arguments(recipe, dev)
+    sharding.check_sharding(recipe, arguments)
+    model = model_to_train(recipe, base, arguments)
+    with _in_own_words():
+        trainer = ListTrainer(recipe, base, model, arguments, parts, dev)
+
+    on_the_way = Path(str(arguments.output_dir))
+    work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
+    with (
+        quiet(),
+        no_empty_folder(on_the_way),
+        work as place,
+        _in_own_words(trainer),
+        disk_is_not_full(on_the_way),
+        interrupted(on_the_way),
+    ):
+        last = last_checkpoint(on_the_way, recipe, None if trainer.is_sharded else model) if resume else None
+        facts = _facts(trainer, recipe, base, seconds=_run(trainer, last))
+        failure = _write(place, trainer, facts, base, publish)
+
+    if failure:
+        raise TrainingError(
+            f"{recipe.output} is trained and whole, but has no card and may not be measured ({failure}); for the "
+            f"card: plackett card {recipe.output}"
+        ) from failure
+    return facts
+
+
+def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
+    """The base under a new head, as the recipe and the device want it."""
+    model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
+    if recipe.freeze_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
+    if arguments.device.type == "cpu":
+        model.set_attn_implementation(
+            cpu_attention.NAME if family_of(model.config.model_type).first_token_head else "eager"
+        )
+    first_token_only(model)
+    return model if recipe.lora is None else with_lora(model, recipe.lora)
+
+
+def _facts(trainer: ListTrainer, recipe: Recipe, base: Checkpoint, *, seconds: float) -> TrainingFacts:
+    arguments = trainer.args
+    return TrainingFacts(
+        recipe=recipe,
+        arguments=arguments.to_dict(),  # type: ignore[no-untyped-call]
+        lists=trainer.state.global_step * arguments.train_batch_size * arguments.gradient_accumulation_steps,
+        seconds=seconds,
+        log=tuple(entry for entry in trainer.state.log_history if "train_runtime" not in entry),
+        best_step=_best_step(trainer),
+        max_length=base.max_length,
+    )
+
+
+@contextlib.contextmanager
+def _in_own_words(trainer: ListTrainer | None = None) -> Iterator[None]:
+    """Turn errors of torch and transformers into one TrainingError that tells the step and what to try."""
+    try:
+        yield
+    except PlackettError:
+        raise
+    except Exception as error:
+        where = f"stopped at step {trainer.state.global_step}" if trainer else "cannot start"
+        message = str(error).strip().splitlines()
+        raise TrainingError(
+            f"the training {where}: {type(error).__name__}{': ' if message else ''}{message[0] if message else ''}"
+            f"{_advice(error)}"
+        ) from error
+
+
+def _advice(error: Exception) -> str:
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    return "; lower token_budget, or set cached_gradients: true, to use less memory" if full else ""
+
+
+def _run(trainer: ListTrainer, last: Path | None) -> float:
+    """Train, from the checkpoint `last` on if there is one; seconds that it took."""
+    if last is not None:
+        trainer.args.eval_on_start = False
+        state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+        if trainer.is_over(state):  # killed between the last step and the end: the Trainer would add one more
+            sharding.check_not_over(trainer.accelerator, last)
+            trainer.state = state
+            best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+            load_weights(trainer, best or str(last))
+            return 0.0
+    if trainer.args.dataloader_num_workers:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else each worker warns that it forked
+    try:
+        output = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        trainer.progress.close()
+    return float(output.metrics["train_runtime"])
+
+
+def _best_step(trainer: ListTrainer) -> int:
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    return int(best.rpartition("-")[2]) if best else trainer.state.global_step
+
+
+def _write(
+    folder: Path,
+    trainer: ListTrainer,
+    facts: TrainingFacts,
+    base: Checkpoint,
+    publish: Callable[[Path, TrainingFacts], None],
+) -> Exception | None:
+    """Write the checkpoint and publish it; what failed in that, as hours of training must not hang on a card.
+
+    TrainingError where the weights are worthless.
+    """
+    weights = sharding.whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
+    if not trainer.is_world_process_zero():
+        return None
+    model = without_lora(trainer.accelerator.unwrap_model(trainer.model))
+    _check_finite(trainer.state, model.state_dict() if weights is None else weights)
+    # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
+    model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
+    make_usable(folder, base, facts.recipe)
+    plot_training(facts.log, folder / "training.png")
+    try:
+        publish(folder, facts)
+    except ScoreError as error:
+        raise collapsed(trainer.state, str(error)) from error
+    except Exception as error:
+        return error
+    return None
+
+
+def _check_finite(state: TrainerState, weights: Mapping[str, torch.Tensor]) -> None:
+    """A model of NaN or infinity must not replace another."""
+    losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    if losses and not math.isfinite(losses[-1]):
+        raise collapsed(state, f"the loss is {losses[-1]}")
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise collapsed(state, f"the weights are not finite, {name} among them")
