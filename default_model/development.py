@@ -22,7 +22,7 @@ from default_model.lists import words_of
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data import lists_as_collection, read_lists
-from plackett.evaluation.comparison import evaluate
+from plackett.evaluation import evaluate
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.retrieval.bm25 import BM25
 from plackett.retrieval.reranking import rerank

@@ -18,10 +18,10 @@ from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data import read_collection, read_qrels
-from plackett.evaluation.comparison import Comparison, compare_run
-from plackett.evaluation.report import figures, table
+from plackett.evaluation import Comparison, compare_run, table
+from plackett.evaluation.comparison import with_mean
+from plackett.evaluation.report import figures
 from plackett.publishing.card import write_card
-from plackett.publishing.collect import evaluation_facts
 from plackett.publishing.storage import add_evaluations, read_facts
 from plackett.ranking import by_query, judged_only
 from plackett.records import Collection, ScoredDoc
@@ -113,7 +113,8 @@ def main() -> None:
     write_result(options.output, figures(comparisons))
     if options.card:
         folder = Path(options.model)
-        write_card(folder, add_evaluations(read_facts(folder), evaluation_facts(comparisons[1::2])))
+        found = [item.facts() for item in with_mean(comparisons[1::2])]
+        write_card(folder, add_evaluations(read_facts(folder), found))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from plackett.facts import Evaluation, Facts, Lists, Measured, Model, Sample, Spread, Training, Usage
+from plackett.facts import Evaluation, Facts, Lists, MeasureFacts, Model, Sample, Spread, Training, Usage
 
 REVISION = "a47ee7aae8d7d466ba15f9f0bfac3b3681087b3a"
 SAMPLES = tuple(Sample(f"what is {n}?", ("so it is", "not so"), (1.0, 0.0), 2) for n in range(3))
@@ -75,7 +75,7 @@ REFERENCE_TABLE = """\
 
 
 def measured(value, difference, **more):
-    return Measured(first_stage=value - difference, reranked=value, difference=difference, **more)
+    return MeasureFacts(first_stage=value - difference, reranked=value, difference=difference, **more)
 
 
 def reference_evaluations():

@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 from plackett.checkpoints.folder import find_folder
 from plackett.data import read_collection
 from plackett.data.trec import run_lines
+from plackett.evaluation import table
 from plackett.ranking import by_query
 from plackett.records import ScoredDoc
 from plackett.retrieval.sources import Sources
@@ -68,10 +69,10 @@ def main() -> None:
         run = Path(folder) / "bi-encoder"
         bi_encoder_run(data / "bm25_top100.jsonl.gz", run)
         sources = Sources(data=[str(data / "bm25_top100.jsonl.gz")], qrels=data / "qrels.txt")
-        table = evaluate([str(run), *sys.argv[1:]], sources, depths=[100])
-    print(table)
-    first, reranked = (float(word) for word in table.split("nDCG@10")[1].replace("bi-encoder", "").split()[:2])
-    found = {"first stage": first, "bi-encoder": reranked}
+        comparisons = evaluate([str(run), *sys.argv[1:]], sources, depths=[100]).comparisons
+    print(table(*comparisons))
+    of_bi_encoder = comparisons[0].measures["nDCG@10"]
+    found = {"first stage": round(of_bi_encoder.first_stage, 4), "bi-encoder": round(of_bi_encoder.reranked, 4)}
     if found != PUBLISHED:
         sys.exit(f"nDCG@10 is {found}, published is {PUBLISHED}")
 

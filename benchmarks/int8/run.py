@@ -26,8 +26,8 @@ from benchmarks import _checkpoints as checkpoints
 from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.checkpoints.folder import find_folder
+from plackett.evaluation import evaluate
 from plackett.evaluation.agreement import agreement
-from plackett.evaluation.comparison import evaluate
 from plackett.records import Collection
 from plackett.retrieval.reranking import Candidates
 from plackett.retrieval.sources import read_one

@@ -85,7 +85,7 @@ class Lists:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasureFacts:
     """One measure of a first stage and of its reranking.
 
     `ci95` and `p_value` belong to the difference; they are None where no significance was computed.
@@ -108,7 +108,7 @@ class Evaluation:
     collection: str
     queries: int
     depth: int
-    measures: Mapping[str, Measured]
+    measures: Mapping[str, MeasureFacts]
     primary: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -202,3 +202,8 @@ class Facts:
     evaluations: tuple[Evaluation, ...] = ()
     engines: tuple[EngineFacts, ...] = ()
     calibration: CalibrationFacts | None = None
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return a text of at most this many characters, for display; an ellipsis marks the cut."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 HELD_OUT = "held-out"  # the name of the lists that `training.sampling.hold_out` draws
+FILE_ORDER = "the order in the file"  # the first stage of a file of lists
 
 
 class ScoredDoc(NamedTuple):
@@ -44,6 +45,10 @@ class Origin:
     revision: str = ""
     first_stage: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, str]:
+        """Return the first stage, if known, and the files by name: what repeats a measurement."""
+        return {**({"first_stage": self.first_stage} if self.first_stage else {}), **self.files}
 
 
 NOWHERE = Origin()  # of what is made in a program

@@ -1,6 +1,7 @@
 """`plackett evaluate`: several systems, collections and depths; TREC files; what it writes; what it refuses."""
 
 import csv
+import errno
 import json
 import shlex
 
@@ -8,7 +9,8 @@ import pytest
 
 from plackett import CrossEncoder
 from plackett.data import read_collection
-from plackett.evaluation.comparison import compare
+from plackett.evaluation import compare
+from plackett.evaluation.report import REPORTS
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file"]
 
@@ -50,7 +52,7 @@ def test_trec_files_give_the_figures_of_the_collection_they_are(run, folder, ber
         ),
     ):
         words = shlex.split(options.format(folder))
-        code, _, errors = run("evaluate", bert, *words, "--json", folder / f"{name}.json", "--per-query")
+        code, _, errors = run("evaluate", bert, *words, "--output", folder / f"{name}.json", "--per-query")
         assert code == 0, errors
     one, other = (
         json.loads((folder / f"{name}.json").read_text())["collections"][name] for name in ("one.jsonl", "first.trec")
@@ -58,8 +60,8 @@ def test_trec_files_give_the_figures_of_the_collection_they_are(run, folder, ber
     assert one == other
     expected = compare(CrossEncoder(bert), read_collection(folder / "one.jsonl"), depth=100)
     for measure, figures in one["measures"].items():
-        assert figures["reranked"] == expected.reranked[measure]
-        assert figures["p_value"] == expected.significance[measure].p_value
+        assert figures["reranked"] == expected.measures[measure].reranked
+        assert figures["p_value"] == expected.measures[measure].significance.p_value
         assert len(one["per_query"][measure]) == 10
 
 
@@ -82,8 +84,8 @@ def test_systems_collections_and_depths_stand_in_one_report(run, folder, bert, t
     monkeypatch.setattr(CrossEncoder, "score_encoded", counted)
     code, output, errors = run(
         "evaluate", bert, tiny("electra"), "--data", folder / "one.jsonl", "--data", folder / "two.jsonl", "--depth",
-        "2,4,8", "--measures", "nDCG@10 P@1", "--json", folder / "out.json", "--csv", folder / "out.csv", "--html",
-        folder / "out.html",
+        "2,4,8", "--measures", "nDCG@10 P@1", "--output", folder / "out.json", "--output", folder / "out.csv",
+        "--output", folder / "out.html", "--output", folder / "out.md",
     )  # fmt: skip
     assert code == 0, errors
     assert scored == [80] * 4  # all depths in one pass
@@ -97,10 +99,63 @@ def test_systems_collections_and_depths_stand_in_one_report(run, folder, bert, t
         alone = compare(
             CrossEncoder(bert), read_collection(folder / "one.jsonl"), depth=int(depth), measures=["nDCG@10", "P@1"]
         )
-        assert at["measures"]["nDCG@10"]["reranked"] == pytest.approx(alone.reranked["nDCG@10"], abs=1e-12)
+        assert at["measures"]["nDCG@10"]["reranked"] == pytest.approx(alone.measures["nDCG@10"].reranked, abs=1e-12)
     with (folder / "out.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 3 * 3 * 2 * 2
     assert (folder / "out.html").read_text().count("<section>") == 3
+    assert (folder / "out.md").read_text().count("\n## ") == 2
+
+
+def test_the_older_options_name_the_same_reports(run, folder):
+    words = ["evaluate", folder / "other.trec", "--run", folder / "first.trec", "--qrels", folder / "qrels.txt"]
+    kinds = ("json", "csv", "html")
+    for option in (lambda kind: "--output", lambda kind: f"--{kind}"):
+        files = [(option(kind), folder / f"{option(kind)}.{kind}") for kind in kinds]
+        assert run(*words, *(word for pair in files for word in pair))[0] == 0
+    for kind in kinds:
+        assert (folder / f"--output.{kind}").read_bytes() == (folder / f"--{kind}.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "named"),
+    [
+        (["report.txt"], ".csv, .html, .json, .md"),
+        (["report"], ".csv, .html, .json, .md"),
+        (["folder.json"], "is a folder"),
+        (["a.json", "sub/../a.json"], "named twice"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_scored(run, folder, bert, monkeypatch, outputs, named):
+    (folder / "folder.json").mkdir()
+    (folder / "sub").mkdir()
+    monkeypatch.setattr(CrossEncoder, "score_encoded", lambda *_, **__: pytest.fail("scored"))
+    words = [word for name in outputs for word in ("--output", folder / name)]
+    code, output, errors = run("evaluate", bert, "--data", folder / "one.jsonl", *words)
+    assert (code, output, len(errors.splitlines())) == (2, "", 1)
+    assert named in errors
+
+
+def test_the_table_is_printed_when_files_cannot_be_written(run, folder, monkeypatch):
+    """One line for each file that failed, exit code 1, and the other files are there."""
+
+    def full(results):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def broken(results):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(REPORTS, ".csv", full)
+    monkeypatch.setitem(REPORTS, ".html", broken)
+    words = ["evaluate", folder / "other.trec", "--run", folder / "first.trec", "--qrels", folder / "qrels.txt"]
+    files = [word for name in ("a.csv", "b.html", "c.json") for word in ("--output", folder / name)]
+    code, output, errors = run(*words, *files)
+    assert code == 1
+    assert output.startswith("first.trec: 10 queries")
+    assert [str(folder / "a.csv") in errors.splitlines()[0], str(folder / "b.html") in errors.splitlines()[1]] == [
+        True
+    ] * 2
+    assert len(errors.splitlines()) == 2
+    assert sorted(path.name for path in folder.iterdir() if path.suffix in {".csv", ".html", ".json"}) == ["c.json"]
 
 
 MISTAKES = {
@@ -114,9 +169,9 @@ MISTAKES = {
     "a run given as qrels": ("{bert} --data {tmp}/one.jsonl --qrels {tmp}/first.trec", "looks like a run"),
     "files for two collections": (
         "{bert} --data {tmp}/one.jsonl --data {tmp}/two.jsonl --run {tmp}/first.trec",
-        "--run can go with one collection",
+        "--run can override parts of one collection",
     ),
-    "one collection twice": ("{bert} --data {tmp}/one.jsonl --data {tmp}/one.jsonl", "one name"),
+    "one collection twice": ("{bert} --data {tmp}/one.jsonl --data {tmp}/one.jsonl", "the same name"),
     "one system twice": ("{bert} {bert} --data {tmp}/one.jsonl", "named twice"),
     "a depth that is none": ("{bert} --data {tmp}/one.jsonl --depth 10,x", "--depth is '10,x'"),
     "two unknown measures": ("{bert} --data {tmp}/one.jsonl --measures 'nDGC@10 R@'", "'nDGC@10', 'R@'"),

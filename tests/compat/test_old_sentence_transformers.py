@@ -48,7 +48,7 @@ def trained(bert, tmp_path_factory):
     training = "{max_steps: 4, learning_rate: 1.0e-3, bf16: false}"
     recipe = f"base: {bert}\ntrain: {folder}/lists.jsonl\noutput: {folder}/model\ntraining: {training}\n"
     (folder / "recipe.yaml").write_text(recipe)
-    return run_recipe(folder / "recipe.yaml")
+    return run_recipe(folder / "recipe.yaml").folder
 
 
 def agree(theirs, encoder):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from plackett import CrossEncoder
+from plackett.data import lists_as_collection
 from plackett.engines.base import FakeEngine
 from plackett.errors import DataError, SettingError
-from plackett.evaluation.comparison import compare, compare_run, evaluate, evaluate_per_query, mean_of, with_holm
+from plackett.evaluation import compare, compare_run, evaluate, evaluate_per_query, mean_of, with_holm
 from plackett.ranking import cut
-from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
 from plackett.retrieval.reranking import rerank
 
 QRELS = [Qrel("q", "a", 2), Qrel("q", "b", 1), Qrel("q", "c", 0), Qrel("r", "d", 1)]
@@ -83,12 +84,14 @@ def test_empty_documents_come_last(collection, longest_first):
 
 def test_both_runs_are_cut_at_the_depth_and_measured_alike(collection, longest_first):
     comparison = compare(longest_first, collection, depth=4)
-    assert comparison.first_stage["RR@10"] == pytest.approx((1 / 4 + 1) / 2)
-    assert comparison.reranked["RR@10"] == pytest.approx(1.0)  # d3 is the longest of four
-    assert comparison.difference("RR@10") == pytest.approx(1 - (1 / 4 + 1) / 2)
+    assert comparison.measures["RR@10"].first_stage == pytest.approx((1 / 4 + 1) / 2)
+    assert comparison.measures["RR@10"].reranked == pytest.approx(1.0)  # d3 is the longest of four
+    assert comparison.measures["RR@10"].difference == pytest.approx(1 - (1 / 4 + 1) / 2)
     assert comparison.queries == 2
     shallow = compare(longest_first, collection, depth=2)
-    assert shallow.first_stage["RR@10"] == shallow.reranked["RR@10"] == pytest.approx(1 / 2)  # d3 is below the cut
+    assert (
+        shallow.measures["RR@10"].first_stage == shallow.measures["RR@10"].reranked == pytest.approx(1 / 2)
+    )  # d3 is below the cut
 
 
 def test_a_collection_without_candidates_is_an_error(collection, longest_first):
@@ -188,8 +191,14 @@ def test_no_judgements_are_an_error():
 def test_queries_that_lack_candidates_or_judgements_are_said(caplog):
     evaluate([*RUN, ScoredDoc("s", "a", 1.0)], QRELS)
     assert [record.message for record in caplog.records] == [
-        "1 judged queries have no candidates: they count as zero",
-        "1 queries of the run are not judged: they do not count",
+        "1 judged query has no candidates and scores 0",
+        "1 query of the run has no judgements and is ignored",
+    ]
+    caplog.clear()
+    evaluate([*RUN, *(ScoredDoc(key, "a", 1.0) for key in "stu")], [*QRELS, Qrel("v", "d", 1)])
+    assert [record.message for record in caplog.records] == [
+        "2 judged queries have no candidates and score 0",
+        "3 queries of the run have no judgements and are ignored",
     ]
 
 
@@ -201,7 +210,7 @@ def test_a_comparison_counts_queries_without_candidates_and_unjudged_ones(collec
     )
     comparison = compare(longest_first, wider, depth=4)
     assert (comparison.queries, comparison.without_candidates, comparison.unjudged) == (3, 1, 1)
-    assert comparison.per_query["AP"]["s"] == (0.0, 0.0)
+    assert comparison.measures["AP"].per_query["s"] == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("ids", "named"), [(3, "3 documents .* d0, d1, d2$"), (6, "6 documents .* d3, d4, …$")])
@@ -215,15 +224,15 @@ def test_recall_and_the_best_order_bound_what_a_reranker_can_do(collection, long
     qrels = [Qrel("q", "d3", 1), Qrel("q", "d5", 2), Qrel("q", "gone", 1), Qrel("r", "d0", 1)]
     comparison = compare(longest_first, replace(collection, qrels=qrels), depth=4)
     assert comparison.recall == pytest.approx((1 / 3 + 1) / 2)  # d3 of three; d5 is below the cut
-    assert comparison.perfect["nDCG@10"] == pytest.approx((dcg([1]) / dcg([2, 1, 1]) + 1) / 2)
-    assert comparison.perfect["AP"] == pytest.approx((1 / 3 + 1) / 2)
-    assert comparison.reranked["AP"] <= comparison.perfect["AP"]
+    assert comparison.measures["nDCG@10"].perfect_order == pytest.approx((dcg([1]) / dcg([2, 1, 1]) + 1) / 2)
+    assert comparison.measures["AP"].perfect_order == pytest.approx((1 / 3 + 1) / 2)
+    assert comparison.measures["AP"].reranked <= comparison.measures["AP"].perfect_order
 
 
 def test_a_comparison_holds_its_queries_and_their_significance(collection, longest_first):
     comparison = compare(longest_first, collection, depth=4)
-    assert comparison.per_query["RR@10"] == {"q": (1 / 4, 1.0), "r": (1.0, 1.0)}
-    found = comparison.significance["RR@10"]
+    assert comparison.measures["RR@10"].per_query == {"q": (1 / 4, 1.0), "r": (1.0, 1.0)}
+    found = comparison.measures["RR@10"].significance
     assert (found.helped, found.hurt, found.unchanged) == (1, 0, 1)
     assert found.p_value == found.p_holm == 1.0  # one changed query could have gone either way
     assert found.ci95 == (0.0, 0.75)
@@ -232,13 +241,11 @@ def test_a_comparison_holds_its_queries_and_their_significance(collection, longe
 def test_a_reranking_keeps_of_the_first_candidates_and_another_run_its_own(collection, longest_first):
     reranked = rerank(longest_first, collection, depth=6)
     for depth in (1, 2, 4, 6):
-        assert (
-            compare_run(collection, reranked, depth=depth).reranked
-            == compare(longest_first, collection, depth=depth).reranked
-        )  # scored once, cut afterwards
+        cut_afterwards = compare_run(collection, reranked, depth=depth)  # of one scoring
+        assert cut_afterwards.measures == compare(longest_first, collection, depth=depth).measures
     dense = [ScoredDoc("q", "elsewhere", 2.0), ScoredDoc("q", "d3", 1.0)]
-    assert compare_run(collection, dense, depth=2).reranked["RR@10"] == pytest.approx((1 / 2 + 0) / 2)
-    assert compare_run(collection, dense, depth=1).reranked["RR@10"] == 0.0
+    assert compare_run(collection, dense, depth=2).measures["RR@10"].reranked == pytest.approx((1 / 2 + 0) / 2)
+    assert compare_run(collection, dense, depth=1).measures["RR@10"].reranked == 0.0
 
 
 def test_equal_scores_at_the_cut_are_cut_as_they_are_measured():
@@ -251,14 +258,61 @@ def test_the_mean_weighs_collections_alike(collection, longest_first):
     other = compare(longest_first, replace(collection, name="other", qrels=collection.qrels[:1]), depth=4)
     mean = mean_of([one, other])
     assert mean.queries == 3
-    for measure in one.reranked:
-        assert mean.difference(measure) == pytest.approx((one.difference(measure) + other.difference(measure)) / 2)
-        low, high = mean.significance[measure].ci95
-        assert low <= mean.difference(measure) <= high
+    assert mean.mean_of == ("small", "other")
+    for measure, values in mean.measures.items():
+        differences = [item.measures[measure].difference for item in (one, other)]
+        assert values.difference == pytest.approx(sum(differences) / 2)
+        low, high = values.significance.ci95
+        assert low <= values.difference <= high
 
 
 def test_several_systems_are_corrected_together(collection, longest_first):
     one = compare(longest_first, collection, depth=4)
-    p = {0: 0.01, 1: 0.04, 2: 0.03}
-    systems = [replace(one, significance={m: replace(s, p_value=p[i]) for m, s in one.significance.items()}) for i in p]
-    assert [item.significance["AP"].p_holm for item in with_holm(systems)] == pytest.approx([0.03, 0.06, 0.06])
+    ap = one.measures["AP"]
+    systems = [
+        replace(one, measures={"AP": replace(ap, significance=replace(ap.significance, p_value=p_value))})
+        for p_value in (0.01, 0.04, 0.03)
+    ]
+    assert [item.measures["AP"].significance.p_holm for item in with_holm(systems)] == pytest.approx([0.03, 0.06, 0.06])
+
+
+def listed(labels):
+    """A file of lists whose documents have these labels, measured as it is."""
+    lists = [
+        LabeledList(f"query {n}", tuple(f"text {i}" for i in range(len(row))), row) for n, row in enumerate(labels)
+    ]
+    collection = lists_as_collection("my.jsonl", lists)
+    return compare_run(collection, collection.run, depth=10)
+
+
+@pytest.mark.parametrize(
+    ("labels", "noted"),
+    [([(1, 0, 0), (2, 1, 0)], True), ([(1, 0, 0), (0, 1, 0)], False), ([(1, 0), (1, 2)], False), ([(0, 0)], False)],
+)
+def test_a_file_that_puts_positives_first_is_named(labels, noted):
+    comparison = listed(labels)
+    assert any("positives first" in note for note in comparison.notes()) == noted
+    elsewhere = replace(comparison, origin=replace(comparison.origin, first_stage="BM25"))
+    assert elsewhere.notes() == []
+
+
+def test_the_facts_of_a_comparison_are_its_figures_and_what_repeats_them(collection, longest_first):
+    origin = Origin("hf://datasets/a/b/c", "commit", "BM25", {"qrels": "q.tsv"})
+    comparison = compare(longest_first, replace(collection, origin=origin), depth=4, measures=["AP", "P@1"])
+    facts = comparison.facts()
+    assert (facts.collection, facts.queries, facts.depth, facts.primary) == ("small", 2, 4, "AP")
+    assert (facts.source, facts.revision) == ("hf://datasets/a/b/c", "commit")
+    for name, values in facts.measures.items():
+        expected = comparison.measures[name]
+        assert (values.first_stage, values.reranked) == (expected.first_stage, expected.reranked)
+        assert values.difference == values.reranked - values.first_stage
+        assert (values.ci95, values.p_value) == (expected.significance.ci95, expected.significance.p_value)
+    assert facts.parameters == {
+        "semantics": "trec_eval",
+        "measures": ["AP", "P@1"],
+        "depth": 4,
+        "always_rerank_positives": False,
+        "first_stage": "BM25",
+        "qrels": "q.tsv",
+    }
+    assert mean_of([comparison, comparison]).facts().parameters["collections"] == ["small", "small"]

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from plackett.evaluation.comparison import compare_run, mean_of, with_holm
+from plackett.evaluation.comparison import Results, compare_run, mean_of, with_holm
 from plackett.evaluation.html_report import page
 from plackett.records import Collection, Qrel, ScoredDoc
 
@@ -37,7 +37,8 @@ def html(collection):
         )
     ]
     mean = mean_of(comparisons[-2:-1])
-    return page([*comparisons, mean], [collection], {(collection.name, name): run for name, run in runs.items()})
+    runs_by_system = {(collection.name, name): run for name, run in runs.items()}
+    return page(Results([*comparisons, mean], [collection], runs_by_system))
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows(html):

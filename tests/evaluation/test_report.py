@@ -1,15 +1,21 @@
 """What is shown and written is what was measured."""
 
 import csv
+import html
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 
-from plackett.evaluation.comparison import compare_run, mean_of, with_holm
-from plackett.evaluation.report import csv_text, figures, table
+from plackett.evaluation.comparison import Results, compare_run, mean_of, with_holm
+from plackett.evaluation.report import REPORTS, csv_text, figures, markdown, table
 from plackett.records import Collection, Qrel, ScoredDoc
+from plackett.retrieval.sources import Sources
+from plackett.workflows.evaluate import evaluate
+from plackett.workflows.outputs import Output, Outputs
 
 MEASURES = ("nDCG@10", "AP")
 
@@ -39,22 +45,23 @@ def test_the_table_shows_every_figure(comparisons):
     lines = table(one).splitlines()
     assert lines[0] == "small: 7 queries, first 2 candidates reranked"
     for line, measure in zip(lines[2:4], MEASURES, strict=True):
-        found = one.significance[measure]
+        values = one.measures[measure]
+        found = values.significance
         assert line.split() == [
             measure,
-            f"{one.first_stage[measure]:.4f}",
-            f"{one.reranked[measure]:.4f}",
-            f"{one.reranked[measure] - one.first_stage[measure]:+.4f}",
+            f"{values.first_stage:.4f}",
+            f"{values.reranked:.4f}",
+            f"{values.reranked - values.first_stage:+.4f}",
             f"{found.ci95[0]:+.4f}…{found.ci95[1]:+.4f}",
             f"{found.p_value:.4f}",
             f"{found.effect_size:+.2f}",
             *map(str, (found.helped, found.hurt, found.unchanged)),
-            f"{one.perfect[measure]:.4f}",
+            f"{values.perfect_order:.4f}",
         ]
     assert f"{one.recall:.4f} at 2" in lines[4]
     assert lines[5:] == [
-        "1 judged queries have no candidates: they count as zero.",
-        "1 queries of the run are not judged: they do not count.",
+        "1 judged query has no candidates and scores 0.",
+        "1 query of the run has no judgements and is ignored.",
     ]
 
 
@@ -82,11 +89,12 @@ def test_the_json_has_its_documented_shape(comparisons):
     assert (small["queries"], small["depth"], list(small["depths"])) == (7, 4, ["2", "4"])
     deepest = comparisons[2]
     for measure in MEASURES:
-        found = deepest.significance[measure]
+        expected = deepest.measures[measure]
+        found = expected.significance
         assert small["measures"][measure] == {
-            "first_stage": deepest.first_stage[measure],
-            "reranked": deepest.reranked[measure],
-            "difference": deepest.difference(measure),
+            "first_stage": expected.first_stage,
+            "reranked": expected.reranked,
+            "difference": expected.reranked - expected.first_stage,
             "ci95": list(found.ci95),
             "p_value": found.p_value,
             "p_holm": found.p_holm,
@@ -94,10 +102,10 @@ def test_the_json_has_its_documented_shape(comparisons):
             "helped": found.helped,
             "hurt": found.hurt,
             "unchanged": found.unchanged,
-            "perfect_order": deepest.perfect[measure],
+            "perfect_order": expected.perfect_order,
         }
         values = small["per_query"][measure].values()
-        assert sum(value["reranked"] for value in values) / 7 == pytest.approx(deepest.reranked[measure])
+        assert sum(value["reranked"] for value in values) / 7 == pytest.approx(expected.reranked)
     one = figures(comparisons[:1])
     assert list(one) == ["system", "collections"]
     assert {"depths", "per_query"}.isdisjoint(one["collections"]["small"])
@@ -111,10 +119,35 @@ def test_an_infinite_effect_is_null(collection):
 
 
 def test_the_csv_has_a_line_for_each_figure(comparisons):
-    rows = list(csv.DictReader(io.StringIO(csv_text(comparisons))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(Results(comparisons, [], {})))))
     assert len(rows) == 8
     for row in rows:
         [item] = [c for c in comparisons if (c.system, str(c.depth)) == (row["system"], row["depth"])]
-        assert float(row["reranked"]) == item.reranked[row["measure"]]
-        assert (float(row["ci95_low"]), float(row["ci95_high"])) == item.significance[row["measure"]].ci95
+        expected = item.measures[row["measure"]]
+        assert float(row["reranked"]) == expected.reranked
+        assert (float(row["ci95_low"]), float(row["ci95_high"])) == expected.significance.ci95
         assert float(row["recall_ceiling"]) == item.recall
+
+
+def test_the_markdown_has_the_tables_cells(comparisons):
+    named = [replace(item, collection="a|b_c") for item in comparisons]
+    rendered = MarkdownIt("commonmark").enable("table").render(markdown(Results(named, [], {})))
+    rows = re.findall("<tr>(.*?)</tr>", rendered, re.DOTALL)
+    cells = [[html.unescape(cell) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+    plain = [re.split(r"\s{2,}", line) for line in table(*named).splitlines()[1:10]]
+    assert [row for row in cells[1:]] == plain[1:]
+    assert [cell for cell in cells[0] if cell] == [cell for cell in plain[0] if cell]
+    assert "<h2>a|b_c</h2>" in rendered
+    assert "scores 0." in rendered
+
+
+def test_a_new_kind_of_report_is_a_line_of_the_table(comparisons, collection, monkeypatch, tmp_path):
+    """An entry is all that `Outputs` and the command need: its suffix is known, and its text is written."""
+    monkeypatch.setitem(REPORTS, ".txt", lambda results: table(*results.comparisons))
+    (tmp_path / "qrels.txt").write_text("".join(f"{q} 0 {d} {grade}\n" for q, d, grade in collection.qrels))
+    (tmp_path / "run.trec").write_text("".join(f"{q} Q0 {d} 1 {score} x\n" for q, d, score in collection.run))
+    sources = Sources(run=tmp_path / "run.trec", qrels=tmp_path / "qrels.txt")
+    outputs = Outputs(files=[Output(tmp_path / "report.txt", ".txt")])
+    found = evaluate([str(tmp_path / "run.trec")], sources, depths=[4], outputs=outputs)
+    assert found.problems == ()
+    assert (tmp_path / "report.txt").read_text() == table(*found.comparisons)

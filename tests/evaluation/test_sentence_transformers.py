@@ -19,13 +19,21 @@ from plackett.data.nanobeir import read_nanobeir
 from plackett.engines.base import FakeEngine
 from plackett.evaluation.sentence_transformers import (
     evaluate_reference,
+    reference_figures,
     reference_metrics,
     samples,
-    with_names,
+    with_reference_mean,
     write_reference_csv,
 )
 from plackett.records import Collection, Qrel, ScoredDoc
 from tiny import TEXTS
+
+
+def values(measures):
+    """The metrics as the evaluators return them."""
+    found = {name: value.reranked for name, value in measures.items()}
+    return found | {f"base_{name}": value.first_stage for name, value in measures.items()}
+
 
 CARD = SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None)
 
@@ -83,7 +91,7 @@ def test_metrics_are_those_of_the_reranking_evaluator(seed, levels, always):
     expected = evaluator(SimpleNamespace(predict=predict, model_card_data=CARD))
     scored = [sample for sample in queries if any(sample.relevant)]
     assert told["pairs"] == [(sample.query, document) for sample in scored for document in sample.documents]
-    assert dict(reference_metrics(scores, queries)) == pytest.approx(expected, abs=1e-9)
+    assert values(reference_metrics(scores, queries)) == pytest.approx(expected, abs=1e-9)
     assert levels is None or expected["ndcg@10"] > 0
 
 
@@ -95,7 +103,7 @@ def test_a_model_gets_the_numbers_that_sentence_transformers_gives_it(bert, alwa
     )
     expected = evaluator(sentence_transformers.CrossEncoder(str(bert), device="cpu"))
     found = evaluate_reference(CrossEncoder(bert), collection, depth=20, always_rerank_positives=always)
-    assert dict(found) == pytest.approx(expected, abs=1e-6)
+    assert values(found.measures) == pytest.approx(expected, abs=1e-6)
 
 
 def test_constant_scores_show_the_three_ways_of_ties(bert):
@@ -103,7 +111,8 @@ def test_constant_scores_show_the_three_ways_of_ties(bert):
     encoder = CrossEncoder(bert, engine=FakeEngine(lambda length: 0))
     corpus = {f"d{i}": f"text {i}" for i in range(10)}
     run = [ScoredDoc("q", f"d{i}", -float(i)) for i in range(10)]
-    metrics = evaluate_reference(encoder, Collection("c", {"q": "query"}, corpus, [Qrel("q", "d4", 1)], run))
+    collection = Collection("c", {"q": "query"}, corpus, [Qrel("q", "d4", 1)], run)
+    metrics = values(evaluate_reference(encoder, collection).measures)
     assert metrics["map"] == pytest.approx(1 / 10)
     assert metrics["mrr@10"] == pytest.approx(1 / 10)
     assert metrics["ndcg@10"] == pytest.approx(np.mean(1 / np.log2(np.arange(2, 12))))
@@ -161,11 +170,11 @@ def test_nanobeir_has_the_evaluators_keys_numbers_and_files(bert, tmp_path, run,
     evaluator = CrossEncoderNanoBEIREvaluator(["msmarco", "nq"], dataset_id=str(folder), rerank_k=30)
     expected = evaluator(sentence_transformers.CrossEncoder(str(bert), device="cpu"), str(tmp_path / "theirs"))
     encoder = CrossEncoder(bert)
-    metrics = {item.name: evaluate_reference(encoder, item, depth=30) for item in read_nanobeir(folder)}
-    assert with_names(metrics, 30) == pytest.approx(expected, abs=1e-6)
+    found = with_reference_mean([evaluate_reference(encoder, item, depth=30) for item in read_nanobeir(folder)])
+    assert reference_figures(found) == pytest.approx(expected, abs=1e-6)
     assert "NanoBEIR_R30_mean_ndcg@10" in expected
-    write_reference_csv(tmp_path / "ours", metrics, depth=30)
-    write_reference_csv(tmp_path / "ours", metrics, depth=30)
+    write_reference_csv(tmp_path / "ours", found)
+    write_reference_csv(tmp_path / "ours", found)
     names = sorted(path.name for path in (tmp_path / "theirs").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "ours").iterdir())
     for name in names:
@@ -176,8 +185,8 @@ def test_nanobeir_has_the_evaluators_keys_numbers_and_files(bert, tmp_path, run,
         assert len(ours) == 3
         assert [float(cell) for cell in ours[1]] == pytest.approx([float(cell) for cell in theirs[1]], abs=1e-6)
     code, output, errors = run(
-        "evaluate", bert, "--data", folder, "--semantics", "reference", "--depth", 30, "--json", tmp_path / "x.json",
-        "--csv", tmp_path / "command",
+        "evaluate", bert, "--data", folder, "--semantics", "reference", "--depth", 30, "--output", tmp_path / "x.json",
+        "--output", tmp_path / "command",
     )  # fmt: skip
     assert code == 0, errors
     assert json.loads((tmp_path / "x.json").read_text()) == pytest.approx(expected, abs=1e-6)

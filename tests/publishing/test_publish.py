@@ -202,7 +202,7 @@ def test_paths_of_this_machine_do_not_leave_it(hub, bert, tmp_path):
         "training": {"max_steps": 1, "bf16": False, "output_dir": f"{home}/work", "hub_token": "hf_mine"},
     }
     (tmp_path / "recipe.json").write_text(json.dumps(values))
-    model = run_recipe(tmp_path / "recipe.json")
+    model = run_recipe(tmp_path / "recipe.json").folder
     before = (model / "recipe.json").read_bytes()
     publish(model, "org/name")
     for name, content in hub.files("org/name").items():

@@ -201,7 +201,7 @@ def test_a_recipe_trains(bert, data, tmp_path, path):
     if recipe.hold_out:
         changes |= {"hold_out": 5, "dev": data / "NanoBEIR", "test": data / "NanoBEIR"}
     changes |= {f"training.{key}": value for key, value in small.items()}
-    output = run_recipe(path, [f"{key}={value}" for key, value in changes.items()])
+    output = run_recipe(path, [f"{key}={value}" for key, value in changes.items()]).folder
     assert CrossEncoder(output).predict([("sort words", "words")]).shape == (1,)
     written = json.loads((output / "recipe.json").read_text())
     assert written["loss"]["name"] in (output / "README.md").read_text()

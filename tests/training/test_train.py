@@ -19,7 +19,7 @@ from plackett import CrossEncoder
 from plackett.checkpoints.folder import read_base, read_checkpoint
 from plackett.data import write_lists
 from plackett.errors import CheckpointError, DataError, MissingExtraError, SettingError, TrainingError
-from plackett.evaluation.comparison import compare
+from plackett.evaluation import compare
 from plackett.losses import LOSSES
 from plackett.models.classifier import load_model, new_model
 from plackett.models.lora import with_lora, without_lora
@@ -233,7 +233,7 @@ def test_the_best_checkpoint_by_a_measure_is_the_one_that_is_written(bert, tmp_p
     facts = train(recipe, [Part(fruit_lists(64))], dev=[fruit], publish=lambda folder, facts: None)
     measured = [entry["eval_fruit_RR@10"] for entry in facts.log if "eval_fruit_RR@10" in entry]
     assert len(measured) == 11  # before the first step too
-    written = compare(CrossEncoder(tmp_path / "model"), fruit, depth=5).reranked["RR@10"]
+    written = compare(CrossEncoder(tmp_path / "model"), fruit, depth=5).measures["RR@10"].reranked
     assert written == pytest.approx(max(measured))
 
 

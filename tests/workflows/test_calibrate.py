@@ -184,14 +184,14 @@ MISTAKES = {
     "nothing relevant": (rows([0, 0]), "", "bad.jsonl: 0 of 20 pairs are relevant"),
     "everything relevant": (rows([1, 2]), "", "bad.jsonl: 20 of 20 pairs are relevant: a calibration needs"),
     "nothing relevant enough": (rows([1, 0]), "--relevant-from 2", "labels from 2 on count as relevant"),
-    "too few queries": (rows([1, 0], 3), "", "5 folds of 3 queries; give from 2 to as many folds as"),
+    "too few queries": (rows([1, 0], 3), "", "5 folds of 3 queries"),
     "one fold": (rows([1, 0]), "--folds 1", "1 folds of 10 queries"),
     "a label that is text": (rows(["yes", 0]), "", "bad.jsonl:1: labels[0] is 'yes', not a number"),
     "a label that is NaN": (rows([float("nan"), 0]), "", "labels[0] is nan, not a number"),
     "a label between grades": (rows([0.5, 0]), "", "the label is 0.5"),
     "no lists": ("", "", "holds no lists"),
-    "no such precision": (rows([1, 0]), "--precision-target 1.5", "a precision of 1.5 is wanted"),
-    "a recall of NaN": (rows([1, 0]), "--recall-target nan", "a recall of nan is wanted"),
+    "no such precision": (rows([1, 0]), "--precision-target 1.5", "a target precision of 1.5"),
+    "a recall of NaN": (rows([1, 0]), "--recall-target nan", "a target recall of nan"),
     "no candidates": (rows([1, 0]), "--depth 0", "--depth"),
     "a seed that is none": (rows([1, 0]), "--seed -1", "--seed"),
 }
@@ -212,13 +212,14 @@ def test_a_mistake_is_said_in_one_line_and_leaves_the_checkpoint_as_it_was(model
 def test_checkpoints_that_cannot_be_calibrated(tiny, model, lists, run, monkeypatch):
     for checkpoint, message in {
         tiny("bert", 3): "a calibration needs one label",
-        "org/name": "org/name is no folder; save a checkpoint of the hub with save_pretrained first",
+        "org/name": "CrossEncoder('org/name').save_pretrained('models/name')",
+        "default": "plackett calibrate models/default",
     }.items():
         code, _, errors = run("calibrate", checkpoint, "--data", lists)
         assert code == 2
         assert message in errors
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(CheckpointError, match="may not be written to; copy it with save_pretrained"):
+    with pytest.raises(CheckpointError, match="read-only"):
         calibrate(model, Sources(data=[str(lists)]))
 
 

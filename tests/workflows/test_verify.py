@@ -14,7 +14,7 @@ from bare import BLOCKER
 from plackett import CrossEncoder, InputError, SettingError
 from plackett.data import read_collection
 from plackett.engines.remote import connection
-from plackett.evaluation.comparison import evaluate
+from plackett.evaluation import evaluate
 from plackett.records import ScoredDoc
 from plackett.workflows.probes import DOCUMENTS, QUERIES, probes
 from plackett.workflows.verify import figures, open_side, report, verify

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 from plackett._extras import lazily
 
 if TYPE_CHECKING:
-    from plackett.calibration.fitting import Calibrated
+    from plackett.calibration.fitting import Calibrated, JudgedPairs, calibrate
     from plackett.calibration.thresholds import Target
 
-__all__ = ["Calibrated", "Target"]
+__all__ = ["Calibrated", "JudgedPairs", "Target", "calibrate"]
 
-__getattr__ = lazily(__name__, {"Calibrated": "fitting", "Target": "thresholds"})
+__getattr__ = lazily(
+    __name__,
+    {"Calibrated": "fitting", "JudgedPairs": "fitting", "calibrate": "fitting", "Target": "thresholds"},
+)

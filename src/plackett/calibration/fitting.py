@@ -1,7 +1,7 @@
-"""Calibrations fitted to judged pairs, and compared on held-out queries. Deterministic, numpy only.
+"""Fit calibrations to judged pairs, and compare them on held-out queries. Deterministic, with numpy only.
 
-In every fit the targets are Platt's smoothed ones, (positives + 1) / (positives + 2) and 1 / (negatives + 2): data that
-the logits separate give finite parameters, and no probability is 0 or 1.
+All fits use Platt's smoothed targets, (positives + 1) / (positives + 2) and 1 / (negatives + 2). Even if the logits
+separate the data, the parameters are finite and no probability is 0 or 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.calibration.thresholds import Target, choose
-from plackett.checkpoints.calibrations import Calibration, Isotonic, Platt, Temperature, sigmoid
+from plackett.checkpoints.calibrations import (
+    Calibration,
+    Isotonic,
+    Platt,
+    Temperature,
+    method_of,
+    parameters_of,
+    sigmoid,
+)
 from plackett.errors import DataError, SettingError
+from plackett.facts import CalibrationFacts
 
 BINS = 15  # of the expected calibration error
-FLATTEST = 1e-6  # slope of a fit to logits of spread 1, where it would fall: probabilities must not
-SMALLEST = 1e-9  # spread of logits: below, they are all the same
+FLATTEST = 1e-6  # the least slope of a fit to logits of spread 1: probabilities must not fall
+SMALLEST = 1e-9  # the least spread of logits: below, they count as equal
 STEPS = 100
 
 Floats = NDArray[np.float64]
@@ -26,9 +35,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class JudgedPairs:
-    """Raw logits, which pairs are relevant, and the number of each pair's query: arrays of one length.
+    """Judged pairs as arrays of one length: raw logits, relevance, and the number of each pair's query.
 
-    Raises DataError for data that nothing can be fitted to.
+    Raises DataError for data that no calibration can be fitted to.
     """
 
     logits: NDArray[np.floating[Any]]
@@ -40,6 +49,7 @@ class JudgedPairs:
             raise DataError(f"{len(self.logits)} logits, {len(self.relevant)} labels, {len(self.queries)} queries")
         if not np.isfinite(self.logits).all():
             raise DataError("a logit is NaN or infinite")
+
         positives = int(np.count_nonzero(self.relevant))
         if positives in (0, len(self.relevant)):
             raise DataError(
@@ -50,13 +60,13 @@ class JudgedPairs:
         return len(self.logits)
 
     def where(self, mask: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Logits as float64, and labels, of some of the pairs."""
+        """Return the logits, as float64, and the labels of some of the pairs."""
         return self.logits[mask].astype(np.float64), self.relevant[mask]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Held-out probabilities of one method, (pairs,), and how good they are.
+    """The held-out probabilities of one method, (pairs,), their log-loss and expected calibration error.
 
     `fits` are the calibrations that gave them, one for each fold.
     """
@@ -70,10 +80,10 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A probability chosen on all data for `target`; None where it cannot be reached.
+    """A probability chosen on all data for `target`, or None if no threshold reaches it.
 
-    The counts are of held-out pairs: those at or above the threshold that the other folds chose, the relevant ones
-    among them, and all relevant ones.
+    The counts are of held-out pairs: `kept` are at or above the threshold that the other folds chose, `found` are the
+    relevant ones among them, `relevant` are all relevant ones.
     """
 
     target: Target
@@ -84,21 +94,27 @@ class Threshold:
 
     @property
     def precision(self) -> float:
-        """Relevant pairs among those kept; NaN where none is kept."""
+        """Share of relevant pairs among those kept; NaN if none is kept."""
         return self.found / self.kept if self.kept else float("nan")
 
     @property
     def recall(self) -> float:
-        """Relevant pairs kept among all relevant ones."""
+        """Share of the relevant pairs that are kept."""
         return self.found / self.relevant
+
+    @property
+    def reached(self) -> bool:
+        """Whether the held-out pairs reach the target too."""
+        measured = self.precision if self.target.measure == "precision" else self.recall
+        return self.value is not None and measured >= self.target.value
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The methods on held-out folds, and the best by log-loss, fitted to everything.
+    """The methods on held-out folds, and the best of them by log-loss, fitted to all pairs.
 
-    `before` is the sigmoid of the raw logits; `base_rate` gives every pair the share of relevant ones: what a model
-    that knows nothing would reach.
+    `before` is the sigmoid of the raw logits. `base_rate` gives every pair the share of relevant pairs, as a model
+    would that knows nothing.
     """
 
     pairs: JudgedPairs
@@ -109,19 +125,47 @@ class Calibrated:
     best: Assessment
     thresholds: tuple[Threshold, ...]
 
+    @property
+    def recommended(self) -> Threshold | None:
+        """The first threshold that held-out pairs confirm, otherwise the first that keeps any of them."""
+        usable = [item for item in self.thresholds if item.value is not None and item.kept]
+        return next((item for item in usable if item.reached), next(iter(usable), None))
+
+    def facts(self, collection: str) -> CalibrationFacts:
+        """Return what a model card shows, with the recommended threshold."""
+        before, after, threshold = self.before, self.best, self.recommended
+        return CalibrationFacts(
+            method=method_of(self.calibration),
+            collection=collection,
+            pairs=len(self.pairs),
+            parameters=parameters_of(self.calibration),
+            measures={"log-loss": (before.log_loss, after.log_loss), "ECE": (before.error, after.error)},
+            threshold=threshold.value if threshold else None,
+            threshold_rule=_rule(threshold) if threshold else "",
+        )
+
+
+def _rule(threshold: Threshold) -> str:
+    return (
+        f"{threshold.target}; on held-out folds it reached a precision of {threshold.precision:.4f} "
+        f"with a recall of {threshold.recall:.4f}"
+    )
+
 
 def calibrate(pairs: JudgedPairs, *, folds: int = 5, seed: int = 0, targets: Sequence[Target] = ()) -> Calibrated:
-    """Fit each method to all folds but one, measure it on that one, and fit the best to everything.
+    """Fit each method to all folds but one, measure it on that one, and fit the best method to all pairs.
 
-    Folds are drawn by query: no query has pairs in two. Raises SettingError for fewer queries than folds.
+    Folds are drawn by query: the pairs of a query are all in one. Raises SettingError for fewer queries than folds.
     """
     fold_of = folds_by_query(pairs.queries, folds, seed)
     held_out = [fold_of == fold for fold in range(folds)]
     methods = tuple(_assess_fits(name, pairs, held_out) for name in FITS)
-    best = min(methods, key=lambda item: item.log_loss)  # of equal ones the first: the simplest
+    best = min(methods, key=lambda item: item.log_loss)  # the first of equals, which is the simplest
+
     rates = np.zeros(len(pairs))
     for mask in held_out:
         rates[mask] = pairs.relevant[~mask].mean()
+
     everything = np.ones(len(pairs), bool)
     calibration = FITS[best.method](*pairs.where(everything))
     return Calibrated(
@@ -136,26 +180,27 @@ def calibrate(pairs: JudgedPairs, *, folds: int = 5, seed: int = 0, targets: Seq
 
 
 def folds_by_query(queries: NDArray[np.integer[Any]], folds: int, seed: int) -> NDArray[np.intp]:
-    """The fold of each pair, (pairs,): queries are shuffled and dealt out in turn."""
+    """Return the fold of each pair, (pairs,). Queries are shuffled and dealt out in turn."""
     names, numbers = np.unique(queries, return_inverse=True)
     if isinstance(folds, bool) or folds < 2 or folds > len(names):
-        raise SettingError(f"{folds} folds of {len(names)} queries; give from 2 to as many folds as there are queries")
+        count = f"{len(names)} {'query' if len(names) == 1 else 'queries'}"
+        raise SettingError(f"{folds} folds of {count}; give at least 2 folds, and at most one for each query")
     dealt = np.empty(len(names), np.intp)
     dealt[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % folds
     return dealt[numbers]
 
 
 def log_loss(probabilities: Floats, relevant: NDArray[np.bool_]) -> float:
-    """Mean of -log of the probability given to what is so, in nats; probabilities are cut at float64's epsilon."""
+    """Return the mean negative log of the probability of the true label, in nats, clipped at float64's epsilon."""
     epsilon = np.finfo(np.float64).eps
     given = np.where(relevant, probabilities, 1 - probabilities)
     return float(-np.log(np.clip(given, epsilon, 1)).mean())
 
 
 def expected_calibration_error(probabilities: Floats, relevant: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Mean distance, over pairs, of the mean probability of a bin from its share of relevant pairs.
+    """Return the mean distance, over pairs, between the mean probability of a bin and its share of relevant pairs.
 
-    The bins have equal mass as far as ties allow: pairs of one probability stay together, whatever their order.
+    The bins have equal mass as far as ties allow: pairs of equal probability share a bin.
     """
     edges = np.quantile(probabilities, np.arange(1, bins) / bins, method="inverted_cdf")
     number = np.searchsorted(np.unique(edges), probabilities)
@@ -164,14 +209,17 @@ def expected_calibration_error(probabilities: Floats, relevant: NDArray[np.bool_
 
 
 def fit_temperature(logits: Floats, relevant: NDArray[np.bool_]) -> Temperature:
-    """The temperature of least log-loss."""
+    """Fit the temperature of least log-loss."""
     spread = max(np.abs(logits).max(), SMALLEST)
     [slope] = _logistic((logits / spread)[:, None], _smoothed(relevant))
     return Temperature(float(spread / slope))
 
 
 def fit_platt(logits: Floats, relevant: NDArray[np.bool_]) -> Platt:
-    """Slope and intercept of least log-loss, as in Lin, Lin and Weng 2007, A Note on Platt's Probabilistic Outputs."""
+    """Fit the slope and intercept of least log-loss.
+
+    Lin, Lin and Weng 2007, A Note on Platt's Probabilistic Outputs for Support Vector Machines.
+    """
     centre, spread = logits.mean(), max(logits.std(), SMALLEST)
     columns = np.column_stack([(logits - centre) / spread, np.ones(len(logits))])
     slope, intercept = _logistic(columns, _smoothed(relevant))
@@ -179,7 +227,7 @@ def fit_platt(logits: Floats, relevant: NDArray[np.bool_]) -> Platt:
 
 
 def fit_isotonic(logits: Floats, relevant: NDArray[np.bool_]) -> Isotonic:
-    """The step function of least squares that never falls, by pooling adjacent violators; joined by lines.
+    """Fit the increasing step function of least squares, by pooling adjacent violators; lines join its steps.
 
     Ayer et al. 1955, An Empirical Distribution Function for Sampling with Incomplete Information.
     """
@@ -191,6 +239,7 @@ def fit_isotonic(logits: Floats, relevant: NDArray[np.bool_]) -> Isotonic:
             before = blocks.pop()
             block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
         blocks.append(block)
+
     low, high = _targets(relevant)
     ends = np.cumsum([0, *(block[2] for block in blocks)])
     knots: dict[float, float] = {}
@@ -208,7 +257,7 @@ FITS: dict[str, Callable[[Floats, NDArray[np.bool_]], Calibration]] = {
 
 
 def _targets(relevant: NDArray[np.bool_]) -> tuple[float, float]:
-    """What stands for 0 and 1."""
+    """Return the smoothed targets in place of 0 and 1."""
     positives, negatives = np.count_nonzero(relevant), np.count_nonzero(~relevant)
     return 1 / (negatives + 2), (positives + 1) / (positives + 2)
 
@@ -219,9 +268,9 @@ def _smoothed(relevant: NDArray[np.bool_]) -> Floats:
 
 
 def _logistic(columns: Floats, targets: Floats) -> Floats:
-    """Weights of the columns that minimise the log-loss; that of the first is at least FLATTEST.
+    """Return the column weights of least log-loss; the first is at least FLATTEST.
 
-    The loss is convex: where the free minimum is out of bounds, the first weight stays at its bound.
+    The loss is convex: if the free minimum is out of bounds, the first weight is at its bound.
     """
     weights = _newton(columns, targets, np.zeros(len(targets)))
     if weights[0] >= FLATTEST:
@@ -231,7 +280,7 @@ def _logistic(columns: Floats, targets: Floats) -> Floats:
 
 
 def _newton(columns: Floats, targets: Floats, offset: Floats) -> Floats:
-    """Newton's steps, each halved until the loss falls."""
+    """Take Newton's steps, each halved until the loss falls."""
     weights = np.zeros(columns.shape[1])
     loss = _mean_loss(offset, targets)
     for _ in range(STEPS):
@@ -239,6 +288,7 @@ def _newton(columns: Floats, targets: Floats, offset: Floats) -> Floats:
         gradient = columns.T @ (probabilities - targets)
         curvature = columns.T * (probabilities * (1 - probabilities)) @ columns
         step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
+
         while (new := _mean_loss(columns @ (weights - step) + offset, targets)) > loss and np.abs(step).max() > 1e-12:
             step /= 2
         if not new < loss:
@@ -275,7 +325,7 @@ def _threshold(
 ) -> Threshold:
     kept = found = 0
     for mask, fit in zip(held_out, fits, strict=True):
-        # float32, as they are for who uses them
+        # In float32, as users of the calibration get them.
         probabilities = fit(pairs.logits.astype(np.float32))
         of_others = choose(probabilities[~mask], pairs.relevant[~mask], target)
         above = mask & (probabilities.astype(np.float64) >= (np.inf if of_others is None else of_others))

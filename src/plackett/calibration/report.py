@@ -1,4 +1,4 @@
-"""A comparison of calibrations -> what the command prints, and a picture: what was promised against what came true."""
+"""Report a comparison of calibrations: a table, and a picture of predicted against observed relevance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,35 +14,24 @@ from plackett.checkpoints.calibrations import method_of, parameters_of
 PICTURE = "calibration.png"
 SHOWN_BINS = 10  # of equal width, in the picture
 Z95 = 1.96
-FLAT = 0.01  # between the least and the greatest probability: less tells nothing apart
+FLAT = 0.01  # the least range of probabilities that tells pairs apart
 
 
 def table(calibrated: Calibrated) -> str:
-    """Methods with their log-loss and calibration error, and the thresholds with what they reached; all held out."""
+    """Return the log-loss and calibration error of each method, and the thresholds, all measured on held-out pairs."""
     pairs = calibrated.pairs
-    lines = [
+    title = (
         f"{len(np.unique(pairs.queries)):,} queries, {len(pairs):,} pairs, {pairs.relevant.mean():.1%} relevant; "
-        f"{len(calibrated.best.fits)} folds by query",
-        f"{'':<14}{'log-loss':>8}{'ECE':>8}",
-    ]
-    for item in (calibrated.before, calibrated.base_rate, *calibrated.methods):
-        mark = "  *" if item is calibrated.best else ""
-        lines.append(f"{item.method:<14}{item.log_loss:>8.4f}{item.error:>8.4f}{mark}")
-    parameters = ", ".join(f"{name} {value:g}" for name, value in parameters_of(calibrated.calibration).items())
-    lines += [f"* chosen, and fitted to all pairs: {parameters}. ECE: {BINS} bins of equal mass."]
-    if calibrated.best.log_loss >= calibrated.base_rate.log_loss or np.ptp(calibrated.calibration(pairs.logits)) < FLAT:
-        lines += ["That is no better than the base rate: on this data the scores do not tell what is relevant."]
-    if calibrated.thresholds:
-        lines += ["", f"{'wanted':<14}{'threshold':>11}{'precision':>11}{'recall':>8}{'kept':>8}{'relevant':>10}"]
-        lines += [_threshold_line(item) for item in calibrated.thresholds]
-    return "\n".join(lines)
+        f"{len(calibrated.best.fits)} folds by query"
+    )
+    return "\n".join([title, *_method_lines(calibrated), *_threshold_lines(calibrated.thresholds)])
 
 
 def plot(calibrated: Calibrated, path: Path) -> None:
-    """Before and after, held out: the share of relevant pairs in each tenth of the probabilities, and their number."""
+    """Draw the share and the number of relevant held-out pairs in each tenth of the probabilities, before and after."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as promised")
+    above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfectly calibrated")
     edges = np.linspace(0, 1, SHOWN_BINS + 1)
     for number, item in enumerate((calibrated.before, calibrated.best)):
         name = ("before: sigmoid", f"after: {method_of(calibrated.calibration)}")[number]
@@ -60,7 +49,7 @@ def plot(calibrated: Calibrated, path: Path) -> None:
 def _draw(
     axes: Axes, item: Assessment, relevant: NDArray[np.bool_], edges: NDArray[np.float64], label: str
 ) -> Sequence[int]:
-    """Points with 95 % intervals (Wilson 1927); the number of pairs in each bin."""
+    """Draw points with 95% intervals (Wilson 1927), and return the number of pairs in each bin."""
     number = np.searchsorted(edges[1:-1], item.probabilities, side="right")
     counts = np.bincount(number, minlength=SHOWN_BINS)
     filled = np.flatnonzero(counts)
@@ -74,8 +63,38 @@ def _draw(
     return [int(count) for count in counts]
 
 
+def _method_lines(calibrated: Calibrated) -> list[str]:
+    lines = [f"{'':<14}{'log-loss':>8}{'ECE':>8}"]
+    for item in (calibrated.before, calibrated.base_rate, *calibrated.methods):
+        mark = "  *" if item is calibrated.best else ""
+        lines.append(f"{item.method:<14}{item.log_loss:>8.4f}{item.error:>8.4f}{mark}")
+
+    parameters = ", ".join(f"{name} {value:g}" for name, value in parameters_of(calibrated.calibration).items())
+    lines.append(f"* chosen, and fitted to all pairs: {parameters}. ECE: {BINS} bins of equal mass.")
+
+    is_flat = np.ptp(calibrated.calibration(calibrated.pairs.logits)) < FLAT
+    if is_flat or calibrated.best.log_loss >= calibrated.base_rate.log_loss:
+        lines.append("This is no better than the base rate: the scores do not tell which documents are relevant.")
+    return lines
+
+
+def _threshold_lines(thresholds: Sequence[Threshold]) -> list[str]:
+    if not thresholds:
+        return []
+    heading = f"{'target':<14}{'threshold':>11}{'precision':>11}{'recall':>8}{'kept':>8}{'relevant':>10}"
+    lines = ["", heading, *(_threshold_line(item) for item in thresholds)]
+    if any(item.value is not None and not item.reached for item in thresholds):
+        lines.append(
+            "missed: on held-out queries this threshold does not reach its target; "
+            "calibrate on more queries, or choose another target."
+        )
+    return lines
+
+
 def _threshold_line(item: Threshold) -> str:
     if item.value is None:
-        return f"{item.target!s:<14}  none reaches it"
+        return f"{item.target!s:<14}  no threshold reaches it"
     precision = f"{item.precision:.4f}" if item.kept else "-"
-    return f"{item.target!s:<14}{item.value:>11g}{precision:>11}{item.recall:>8.4f}{item.kept:>8,}{item.found:>10,}"
+    missed = "" if item.reached else "  missed"
+    counts = f"{item.recall:>8.4f}{item.kept:>8,}{item.found:>10,}"
+    return f"{item.target!s:<14}{item.value:>11g}{precision:>11}{counts}{missed}"

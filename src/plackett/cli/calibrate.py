@@ -15,14 +15,24 @@ from plackett.data import Columns
 @click.option("--data", required=True, multiple=True, help="A file of lists, a BEIR folder, or nanobeir:msmarco,nq.")
 @COLUMNS
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+@click.option("--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates used per query.")
+@click.option("--relevant-from", default=1, show_default=True, help="Lowest label that counts as relevant.")
+@click.option("--folds", default=5, show_default=True, help="Folds of queries, each held out in turn.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed for drawing the folds.")
 @click.option(
-    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates taken of each query."
+    "--precision-target",
+    "precisions",
+    type=float,
+    multiple=True,
+    help="Recommend a threshold that reaches this precision (repeatable).",
 )
-@click.option("--relevant-from", default=1, show_default=True, help="Labels from here on are relevant.")
-@click.option("--folds", default=5, show_default=True, help="Parts of the queries, each held out in turn.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Draws the folds.")
-@click.option("--precision-target", "precisions", type=float, multiple=True, help="Recommend a threshold for this one.")
-@click.option("--recall-target", "recalls", type=float, multiple=True, help="The same for a recall.")
+@click.option(
+    "--recall-target",
+    "recalls",
+    type=float,
+    multiple=True,
+    help="Recommend a threshold that reaches this recall (repeatable).",
+)
 def calibrate(
     checkpoint: Path,
     data: tuple[str, ...],
@@ -35,10 +45,10 @@ def calibrate(
     precisions: tuple[float, ...],
     recalls: tuple[float, ...],
 ) -> None:
-    """Fit what turns the raw scores of CHECKPOINT into probabilities, from judged candidates, and store it there.
+    """Fit a map from the raw scores of CHECKPOINT to probabilities on judged candidates, and store it there.
 
-    Temperature, Platt's and isotonic scaling are compared on held-out queries, and the best is kept. Thresholds are
-    recommended for a precision and a recall of 0.9, unless others are wanted.
+    Compares temperature, Platt and isotonic scaling on held-out queries and keeps the best. Recommends thresholds for a
+    precision and a recall of 0.9 by default.
 
     \b
     plackett calibrate models/mine --data my-dev.jsonl --precision-target 0.8
@@ -51,10 +61,12 @@ def calibrate(
         from plackett.workflows.calibrate import calibrate as run
     if not precisions and not recalls:
         precisions, recalls = (0.9,), (0.9,)
-    wanted = {"precision": precisions, "recall": recalls}
-    targets = tuple(Target(measure, value) for measure, values in wanted.items() for value in values)
+    by_measure = {"precision": precisions, "recall": recalls}
+    targets = tuple(Target(measure, value) for measure, values in by_measure.items() for value in values)
     how = CalibrationSettings(depth=depth, relevant_from=relevant_from, folds=folds, seed=seed, targets=targets)
     found = run(checkpoint, Sources(data=data, split=split, columns=columns), how)
     click.echo(table(found))
-    bound = next((f" --min-score {item.value:g}" for item in found.thresholds if item.value is not None), "")
+
+    threshold = found.recommended
+    bound = f" --min-score {threshold.value:g}" if threshold and threshold.reached else ""
     say(f"next: plackett rank QUERY DOCUMENT ... --model {checkpoint} --activation calibrated{bound}")

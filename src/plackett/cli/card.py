@@ -10,7 +10,7 @@ from plackett._extras import extra
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 def card(checkpoint: Path) -> None:
-    """Write the card of CHECKPOINT again, from the facts in its plackett.json."""
+    """Write the model card of CHECKPOINT again, from the facts in its plackett.json."""
     with extra("train"):
         from plackett.workflows.card import card as write
     click.echo(write(checkpoint))

@@ -8,15 +8,15 @@ from plackett.workflows.demo import tour
 
 
 @click.command()
-@click.option("--base", help="The encoder to start from: a folder or a hub id.  [default: all-MiniLM-L6-v2 from PyPI]")
+@click.option("--base", help="Encoder to start from: a folder or a Hub id.  [default: all-MiniLM-L6-v2 from PyPI]")
 @click.option(
     "--output", default="plackett-demo", show_default=True, type=click.Path(path_type=Path), help="Folder to write."
 )
-@click.option("--seed", default=0, show_default=True, help="Draws the modules that are held out, and everything else.")
+@click.option("--seed", default=0, show_default=True, help="Seed for the held-out modules and everything else.")
 def demo(base: str | None, output: Path, seed: int) -> None:
-    """Everything on this machine's own data: Python's documentation.
+    """Show everything on data that every machine has: Python's documentation.
 
-    Ranks it with the model that comes with Plackett. Then, with the extra train, trains a reranker on it, measures it
-    on modules that were held out, writes it to a folder, and uses it.
+    Ranks it with the default model. With the extra train, also trains a reranker on it, measures that on held-out
+    modules, writes it to a folder, and uses it.
     """
     tour.run(base, output, seed)

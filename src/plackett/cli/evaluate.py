@@ -1,61 +1,100 @@
 """`plackett evaluate`."""
 
+import functools
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options
-from plackett.data import Columns
+from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options, say
 from plackett.errors import SettingError
 
 if TYPE_CHECKING:
-    from plackett.retrieval.first_stage import FirstStageSettings
+    from plackett.retrieval.sources import Sources
+    from plackett.workflows.outputs import Outputs
 
 SEMANTICS = ("trec_eval", "reference")
 
 
+def _source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name collections, which the command gets as `sources`."""
+
+    @click.option("--data", multiple=True, help="A BEIR folder, a file of lists, nanobeir, or nanobeir:msmarco,nq.")
+    @COLUMNS
+    @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
+    @click.option("--run", type=FILE, help="The first stage: a TREC run.")
+    @click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
+    @click.option("--queries", type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
+    @click.option("--corpus", type=FILE, help="Texts of the documents, as --queries.")
+    @first_stage_options
+    @functools.wraps(command)
+    def with_sources(**options: Any) -> None:
+        with extra("train"):
+            from plackett.retrieval.sources import Sources
+        names = ("data", "columns", "split", "run", "qrels", "queries", "corpus", "first_stage")
+        command(sources=Sources(**{name: options.pop(name) for name in names}), **options)
+
+    return with_sources
+
+
+def _output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name outputs, which the command gets as `outputs`."""
+
+    @click.option(
+        "--output",
+        "paths",
+        type=FILE,
+        multiple=True,
+        help="Also write a report, of the kind that the suffix names: .json, .csv, .md or .html (repeatable). "
+        "With --semantics reference: .json, or a folder for the evaluators' CSV files.",
+    )
+    @click.option("--json", type=FILE, hidden=True)
+    @click.option("--csv", type=FILE, hidden=True)
+    @click.option("--html", type=FILE, hidden=True)
+    @click.option("--per-query", is_flag=True, help="Include every query's values in the JSON report.")
+    @click.option("--card", is_flag=True, help="Add the figures to the model cards of the checkpoints.")
+    @functools.wraps(command)
+    def with_outputs(
+        paths: tuple[Path, ...],
+        json: Path | None,
+        csv: Path | None,
+        html: Path | None,
+        per_query: bool,
+        card: bool,
+        **options: Any,
+    ) -> None:
+        with extra("train"):
+            from plackett.workflows.outputs import Output, Outputs
+        # Older options name the kind themselves; the reference's CSV files are a folder.
+        older = {".json": json, "" if options["semantics"] == "reference" else ".csv": csv, ".html": html}
+        files = [Output(path, path.suffix) for path in paths]
+        files += [Output(path, kind) for kind, path in older.items() if path is not None]
+        command(outputs=Outputs(files=files, per_query=per_query, card=card), **options)
+
+    return with_outputs
+
+
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="CHECKPOINT|RUN...")
-@click.option("--data", multiple=True, help="A BEIR folder, a file of lists, nanobeir, or nanobeir:msmarco,nq.")
-@COLUMNS
-@click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
-@click.option("--run", type=FILE, help="The first stage: a TREC run.")
-@click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
-@click.option("--queries", type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
-@click.option("--corpus", type=FILE, help="Texts of the documents, as --queries.")
-@first_stage_options
+@_source_options
 @click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
 @LONG
 @click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
-@click.option("--json", type=FILE, help="Also write the figures to this file.")
-@click.option("--per-query", is_flag=True, help="With every query's values in the JSON.")
-@click.option("--csv", type=FILE, help="Also write the table to this file; with reference, its files to this folder.")
-@click.option("--html", type=FILE, help="Also write a page with pictures, and the queries most helped and hurt.")
-@click.option("--card", is_flag=True, help="Add the figures to the cards of the checkpoints.")
+@_output_options
 def evaluate(
     systems: tuple[str, ...],
-    data: tuple[str, ...],
-    columns: Columns,
-    split: str,
-    run: Path | None,
-    qrels: Path | None,
-    queries: Path | None,
-    corpus: Path | None,
-    first_stage: "FirstStageSettings | None",
+    sources: "Sources",
     depth: str,
     measures: str,
     semantics: str,
     long_documents: str,
     only_retrieved: bool,
-    json: Path | None,
-    per_query: bool,
-    csv: Path | None,
-    html: Path | None,
-    card: bool,
+    outputs: "Outputs",
 ) -> None:
     """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
 
@@ -69,34 +108,37 @@ def evaluate(
     plackett evaluate models/mine models/other dense.trec --data beir/scifact --depth 10,50,100
     """
     with extra("train"):
-        from plackett.retrieval.sources import Sources
-        from plackett.workflows.evaluate import Outputs
+        from plackett.evaluation.report import table
+        from plackett.evaluation.sentence_transformers import reference_table
         from plackett.workflows.evaluate import evaluate as measure
         from plackett.workflows.evaluate_as_reference import evaluate_as_reference
-    outputs = Outputs(json=json, per_query=per_query, csv=csv, html=html, card=card)
-    sources = Sources(
-        data=data,
-        columns=columns,
-        split=split,
-        run=run,
-        qrels=qrels,
-        queries=queries,
-        corpus=corpus,
-        first_stage=first_stage,
-    )
+
     _check_semantics(semantics, long_documents)
+    depths = _depths(depth)
     if semantics == "reference":
-        click.echo(evaluate_as_reference(systems, sources, _depths(depth), not only_retrieved, outputs))
-        return
-    found = measure(
-        systems,
-        sources,
-        depths=_depths(depth),
-        measures=measures.split(),
-        long_documents=long_documents,
-        outputs=outputs,
-    )
-    click.echo(found)
+        system, at = _one_system(systems, depths)
+        always = not only_retrieved
+        by_reference = evaluate_as_reference(system, sources, depth=at, always_rerank_positives=always, outputs=outputs)
+        _show(reference_table(by_reference.comparisons), by_reference.problems)
+    else:
+        names = measures.split()
+        found = measure(systems, sources, depths=depths, measures=names, long_documents=long_documents, outputs=outputs)
+        _show(table(*found.comparisons), found.problems)
+
+
+def _show(table: str, problems: Sequence[str]) -> None:
+    """Print the table, whatever happened to the files; they set the exit code."""
+    click.echo(table)
+    for problem in problems:
+        say(f"plackett: {' '.join(problem.split())}")
+    if problems:
+        sys.exit(1)
+
+
+def _one_system(systems: Sequence[str], depths: Sequence[int]) -> tuple[str, int]:
+    if len(systems) > 1 or len(depths) > 1:
+        raise SettingError("the reference's semantics measure one checkpoint at one depth")
+    return systems[0], depths[0]
 
 
 def _check_semantics(semantics: str, long_documents: str) -> None:

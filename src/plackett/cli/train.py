@@ -1,7 +1,5 @@
 """`plackett train`."""
 
-from pathlib import Path
-
 import click
 
 from plackett._extras import extra
@@ -47,6 +45,6 @@ def train(
 
     options = {"train": list(data) or None, "base": base, "output": output}
     replaced = {key: value for key, value in options.items() if value is not None}
-    folder: Path = run(recipe, overrides, replaced=replaced, resume=resume)
+    folder = run(recipe, overrides, replaced=replaced, resume=resume).folder
     click.echo(folder)
     say(f"next: plackett rank QUERY DOCUMENT ... --model {folder}")

@@ -10,7 +10,7 @@ from plackett.data.fields import checked_grade
 from plackett.data.lists import ListEntry, read_list_entries
 from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.errors import DataError
-from plackett.records import Collection, LabeledList, Origin, Qrel, ScoredDoc
+from plackett.records import FILE_ORDER, Collection, LabeledList, Origin, Qrel, ScoredDoc
 
 SHOWN = 5  # ids listed in a report
 
@@ -79,7 +79,7 @@ def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
             corpus[doc_id] = document
             qrels.append(Qrel(query_id, doc_id, checked_grade(label, f"{entry.where}: the label")))
             run.append(ScoredDoc(query_id, doc_id, -float(rank)))
-    return Collection(name, queries, corpus, qrels, run, Origin(first_stage="the order in the file"))
+    return Collection(name, queries, corpus, qrels, run, Origin(first_stage=FILE_ORDER))
 
 
 def _global_ids(entries: list[ListEntry]) -> list[tuple[str, list[str]]]:

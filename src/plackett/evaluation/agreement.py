@@ -1,6 +1,6 @@
-"""How well two sets of scores of the same pairs agree: in value, and in the order that they give."""
+"""Measure how well two sets of scores of the same pairs agree, in value and in order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -17,10 +17,11 @@ WORST = 5
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the logits of `pairs` pairs: the `largest` and the `mean` absolute difference, and the `worst` pairs first.
+    """The agreement of two sets of logits of `pairs` pairs.
 
-    `tau` is Kendall's tau-b and `overlap` the share of the `TOP` best that are the same, each a mean over queries:
-    those of at least two documents, and those of more than `TOP`. None where there is none, and for several labels.
+    `largest` and `mean` are absolute differences, `worst` the indices of the pairs that differ most. `tau` is the mean
+    Kendall's tau-b over queries with at least two documents, `overlap` the mean share of common documents among the
+    best `TOP` over queries with more than `TOP`. Both are None without such queries, or for several labels.
     """
 
     pairs: int
@@ -39,24 +40,23 @@ def agreement(a: Scores, b: Scores, queries: Sequence[str]) -> Agreement:
     rows: dict[str, list[int]] = {}
     for index, query in enumerate(queries):
         rows.setdefault(query, []).append(index)
+
     lists = [(a[of_query, 0], b[of_query, 0]) for of_query in rows.values()] if a.shape[1] == 1 else []
-    taus = [kendall_tau(*scores) for scores in lists if len(scores[0]) > 1]
-    overlaps = [top_overlap(*scores) for scores in lists if len(scores[0]) > TOP]
     return Agreement(
         pairs=len(a),
         queries=len(rows),
         largest=float(of_pairs.max()),
         mean=float(differences.mean()),
-        tau=fmean(taus) if taus else None,
-        overlap=fmean(overlaps) if overlaps else None,
+        tau=_mean_over(lists, kendall_tau, more_than=1),
+        overlap=_mean_over(lists, top_overlap, more_than=TOP),
         worst=tuple(int(index) for index in stable_order(of_pairs)[:WORST]),
     )
 
 
 def kendall_tau(a: Scores, b: Scores) -> float:
-    """Kendall's tau-b of two rankings (Kendall, The Treatment of Ties in Ranking Problems, 1945).
+    """Return Kendall's tau-b of two rankings (Kendall, The Treatment of Ties in Ranking Problems, 1945).
 
-    Where one of them ties everything, tau-b is undefined: here it is 1 if both do, else 0.
+    It is undefined if one of them ties everything; then the result is 1 if both do, and 0 otherwise.
     """
     concordance, untied_a, untied_b = 0, 0, 0
     for index in range(len(a) - 1):
@@ -64,12 +64,21 @@ def kendall_tau(a: Scores, b: Scores) -> float:
         concordance += int(order_a @ order_b)
         untied_a += int(np.count_nonzero(order_a))
         untied_b += int(np.count_nonzero(order_b))
+
     if not untied_a or not untied_b:
         return float(untied_a == untied_b)
     return float(concordance / np.sqrt(float(untied_a) * untied_b))
 
 
 def top_overlap(a: Scores, b: Scores) -> float:
-    """The share of the `TOP` best documents that two rankings have in common; ties keep the order of the input."""
+    """Return the share of common documents among the best `TOP` of two rankings; ties keep the input order."""
     best_a, best_b = (set(stable_order(values)[:TOP].tolist()) for values in (a, b))
     return len(best_a & best_b) / len(best_a)
+
+
+def _mean_over(
+    lists: Sequence[tuple[Scores, Scores]], measure: Callable[[Scores, Scores], float], *, more_than: int
+) -> float | None:
+    """Return the mean of a measure over the lists of more than this many documents, None without any."""
+    values = [measure(a, b) for a, b in lists if len(a) > more_than]
+    return fmean(values) if values else None

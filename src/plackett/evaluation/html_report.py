@@ -1,4 +1,4 @@
-"""Comparisons -> one HTML page that needs no other file and no network: tables, bars, curves, queries to look at."""
+"""The HTML report: one page that needs no other file and no network, with tables, bars, curves and queries to read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from itertools import groupby
 
 import jinja2
 
-from plackett.evaluation.comparison import Comparison
+from plackett.evaluation.comparison import Comparison, PairByQuery, Results
 from plackett.ranking import best_first, by_query
 from plackett.records import Collection, ScoredDoc
 
@@ -16,11 +16,12 @@ SHOWN_QUERIES = 10
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 300
 WIDTH, HEIGHT = 720.0, 200.0  # of a picture, in its own units
+COLOURS = 4  # of systems, used in turn
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One query's difference in a picture of WIDTH by HEIGHT."""
+    """The difference of one query, in a picture of WIDTH by HEIGHT."""
 
     x: float
     y: float
@@ -32,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line over depths: points in a picture of WIDTH by HEIGHT, with the value at each."""
+    """A line over depths: points in a picture of WIDTH by HEIGHT, each with its label."""
 
     name: str
     kind: str
@@ -41,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Document:
-    """A place in a ranking: the grade is None where nobody judged."""
+    """A document in a ranking; its grade is None without a judgement, `moved` names its former rank."""
 
     doc_id: str
     grade: int | None
@@ -63,7 +64,7 @@ class Query:
 
 @dataclass(frozen=True)
 class System:
-    """What one system did to the queries of a collection, by the first measure."""
+    """The effect of one system on the queries of a collection, by the first measure."""
 
     name: str
     bars: Sequence[Bar]
@@ -73,7 +74,7 @@ class System:
 
 @dataclass(frozen=True)
 class Section:
-    """One collection: its figures at all depths, the curve over these, and its systems."""
+    """One collection: its figures at all depths, their curve, and its systems."""
 
     comparisons: Sequence[Comparison]
     curves: Sequence[Curve]
@@ -81,114 +82,152 @@ class Section:
     systems: Sequence[System]
 
 
-def page(
-    comparisons: Sequence[Comparison],
-    collections: Sequence[Collection],
-    runs: Mapping[tuple[str, str], Sequence[ScoredDoc]],
-) -> str:
-    """The page. `runs` has each system's run by collection and system; the mean over collections has none."""
-    by_name = {collection.name: collection for collection in collections}
-    sections = []
-    for name, group in groupby(comparisons, key=lambda item: item.collection):
-        of_one = list(group)
-        greatest = max(item.depth for item in of_one)
-        deepest = [item for item in of_one if item.depth == greatest and item.per_query]
-        curves, depths = _curves(of_one)
-        systems = [_system(item, by_name[name], runs[name, item.system]) for item in deepest]
-        sections.append(Section(of_one, curves, depths, systems))
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, autoescape=True)
-    template = environment.from_string(
-        files("plackett.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    )
-    measure = next(iter(comparisons[0].reranked))
-    return template.render(sections=sections, measure=measure, width=WIDTH, height=HEIGHT)
+@dataclass(frozen=True)
+class Rankings:
+    """The documents of each query before and after, with their grades by query and document."""
 
+    collection: Collection
+    grades: Mapping[str, Mapping[str, int]]
+    before: Mapping[str, Sequence[ScoredDoc]]
+    after: Mapping[str, Sequence[ScoredDoc]]
 
-def _system(comparison: Comparison, collection: Collection, run: Sequence[ScoredDoc]) -> System:
-    values = next(iter(comparison.per_query.values()))
-    changed = {key: after - before for key, (before, after) in values.items()}
-    ordered = sorted(changed, key=lambda key: -changed[key])
-    before, after = (by_query(scored) for scored in (collection.run, run))
-    grades: dict[str, dict[str, int]] = {}
-    for qrel in collection.qrels:
-        grades.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+    @classmethod
+    def of(cls, collection: Collection, run: Sequence[ScoredDoc]) -> "Rankings":
+        """Compare the collection's first stage with a run."""
+        grades: dict[str, dict[str, int]] = {}
+        for qrel in collection.qrels:
+            grades.setdefault(qrel.query_id, {})[qrel.doc_id] = qrel.relevance
+        return cls(collection, grades, by_query(collection.run), by_query(run))
 
-    def query(query_id: str) -> Query:
-        lists = [best_first(found.get(query_id, [])) for found in (before, after)]
-        ranks = [{scored.doc_id: rank for rank, scored in enumerate(found, start=1)} for found in lists]
-        shown = [
-            [
-                _document(scored.doc_id, rank, other, grades.get(query_id, {}), collection)
-                for rank, scored in enumerate(found[:SHOWN_DOCUMENTS], start=1)
-            ]
-            for found, other in zip(lists, (None, ranks[0]), strict=True)
+    def query(self, query_id: str, values: tuple[float, float]) -> Query:
+        """Return a query's first documents; those after carry their former ranks."""
+        before, after = (best_first(run.get(query_id, [])) for run in (self.before, self.after))
+        former = {scored.doc_id: rank for rank, scored in enumerate(before, start=1)}
+        documents_before = [self._document(scored, "") for scored in before[:SHOWN_DOCUMENTS]]
+        documents_after = [
+            self._document(scored, _moved(former.get(scored.doc_id), rank))
+            for rank, scored in enumerate(after[:SHOWN_DOCUMENTS], start=1)
         ]
-        return Query(query_id, collection.queries.get(query_id, query_id), *values[query_id], *shown)
+        return Query(query_id, self.text(query_id), *values, documents_before, documents_after)
 
-    helped = [query(key) for key in ordered[:SHOWN_QUERIES] if changed[key] > 0]
-    hurt = [query(key) for key in reversed(ordered[-SHOWN_QUERIES:]) if changed[key] < 0]
-    return System(comparison.system, _bars(ordered, values, collection), helped, hurt)
+    def text(self, query_id: str) -> str:
+        """Return a query's text, or its id if the text is unknown."""
+        return self.collection.queries.get(query_id, query_id)
 
-
-def _document(
-    doc_id: str, rank: int, ranks_before: Mapping[str, int] | None, grades: Mapping[str, int], collection: Collection
-) -> Document:
-    moved = ""
-    if ranks_before is not None:
-        before = ranks_before.get(doc_id)
-        moved = "new" if before is None else "" if before == rank else f"from {before}"
-    text = " ".join(collection.corpus.get(doc_id, "").split())
-    short = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
-    return Document(doc_id, grades.get(doc_id), short, moved)
+    def _document(self, scored: ScoredDoc, moved: str) -> Document:
+        text = " ".join(self.collection.corpus.get(scored.doc_id, "").split())
+        short = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+        return Document(scored.doc_id, self.grades.get(scored.query_id, {}).get(scored.doc_id), short, moved)
 
 
-def _bars(ordered: Sequence[str], values: Mapping[str, tuple[float, float]], collection: Collection) -> Sequence[Bar]:
-    """One a query, the most helped first; the middle of the picture is no change."""
+def page(results: Results) -> str:
+    """Return the page."""
+    collections = {collection.name: collection for collection in results.collections}
+    sections = [
+        _section(list(group), collections.get(name), results.runs)
+        for name, group in groupby(results.comparisons, key=lambda item: item.collection)
+    ]
+
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, autoescape=True)
+    source = files("plackett.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    measure = next(iter(results.comparisons[0].measures))
+    return environment.from_string(source).render(sections=sections, measure=measure, width=WIDTH, height=HEIGHT)
+
+
+def _section(
+    comparisons: Sequence[Comparison],
+    collection: Collection | None,
+    runs: Mapping[tuple[str, str], Sequence[ScoredDoc]],
+) -> Section:
+    """Queries are shown at the greatest depth; a mean over collections has none."""
+    curves, depths = _curves(comparisons)
+    greatest = max(item.depth for item in comparisons)
+    systems = [
+        _system(item, Rankings.of(collection, runs[item.collection, item.system]))
+        for item in comparisons
+        if collection is not None and item.depth == greatest
+    ]
+    return Section(comparisons, curves, depths, systems)
+
+
+def _system(comparison: Comparison, rankings: Rankings) -> System:
+    values = next(iter(comparison.measures.values())).per_query
+    changed = {query_id: after - before for query_id, (before, after) in values.items()}
+    ordered = sorted(changed, key=lambda query_id: -changed[query_id])
+
+    helped = [query_id for query_id in ordered[:SHOWN_QUERIES] if changed[query_id] > 0]
+    hurt = [query_id for query_id in reversed(ordered[-SHOWN_QUERIES:]) if changed[query_id] < 0]
+    return System(
+        comparison.system,
+        _bars(ordered, values, rankings),
+        [rankings.query(query_id, values[query_id]) for query_id in helped],
+        [rankings.query(query_id, values[query_id]) for query_id in hurt],
+    )
+
+
+def _moved(before: int | None, rank: int) -> str:
+    if before is None:
+        return "new"
+    return "" if before == rank else f"from {before}"
+
+
+def _bars(ordered: Sequence[str], values: PairByQuery, rankings: Rankings) -> list[Bar]:
+    """Draw one bar per query, the most helped first; the middle of the picture is no change."""
     largest = max((abs(after - before) for before, after in values.values()), default=0.0) or 1.0
     step = WIDTH / len(ordered)
-    bars = []
-    for place, query_id in enumerate(ordered):
-        before, after = values[query_id]
-        height = (after - before) / largest * HEIGHT / 2
-        kind = "helped" if height > 0 else "hurt" if height < 0 else "same"
-        text = collection.queries.get(query_id, query_id)
-        bars.append(
-            Bar(
-                x=round(place * step, 2),
-                y=round(HEIGHT / 2 - max(height, 0), 2),
-                width=round(step * 0.85, 2),
-                height=round(max(abs(height), 0.75), 2),
-                kind=kind,
-                label=f"{text}: {before:.4f} to {after:.4f}, {after - before:+.4f}",
-            )
-        )
-    return bars
+    return [
+        _bar(place * step, step * 0.85, values[query_id], largest, rankings.text(query_id))
+        for place, query_id in enumerate(ordered)
+    ]
+
+
+def _bar(x: float, width: float, values: tuple[float, float], largest: float, text: str) -> Bar:
+    before, after = values
+    height = (after - before) / largest * HEIGHT / 2
+    return Bar(
+        x=round(x, 2),
+        y=round(HEIGHT / 2 - max(height, 0), 2),
+        width=round(width, 2),
+        height=round(max(abs(height), 0.75), 2),
+        kind="helped" if height > 0 else "hurt" if height < 0 else "same",
+        label=f"{text}: {before:.4f} to {after:.4f}, {after - before:+.4f}",
+    )
 
 
 def _curves(comparisons: Sequence[Comparison]) -> tuple[Sequence[Curve], Sequence[tuple[float, int]]]:
-    """The first measure over depths, on a logarithmic axis; nothing for one depth."""
+    """Draw the first measure over depths, on a logarithmic axis; nothing for one depth."""
     depths = sorted({item.depth for item in comparisons})
     if len(depths) < 2:
         return (), ()
-    measure = next(iter(comparisons[0].reranked))
-    one = [item for item in comparisons if item.system == comparisons[0].system]
-    lines = [("best order", "bound", [item.perfect[measure] for item in one])]
-    lines.append(("first stage", "first", [item.first_stage[measure] for item in one]))
-    for number, name in enumerate(dict.fromkeys(item.system for item in comparisons)):
-        values = [item.reranked[measure] for item in comparisons if item.system == name]
-        lines.append((name, f"system{number % 4}", values))
-    top = max(value for *_, of_line in lines for value in of_line) or 1.0
+
+    lines = _lines(comparisons)
+    top = max(value for *_, values in lines for value in values) or 1.0
     low, high = math.log(depths[0]), math.log(depths[-1])
-    places = [round(20 + (math.log(depth) - low) / (high - low) * (WIDTH - 60), 1) for depth in depths]
-    curves = [
-        Curve(
-            name,
-            kind,
-            [
-                (x, round(HEIGHT - 10 - value / top * (HEIGHT - 30), 1), f"{name}, {depth} candidates: {value:.4f}")
-                for x, depth, value in zip(places, depths, of_line, strict=True)
-            ],
-        )
-        for name, kind, of_line in lines
+    places = [(round(20 + (math.log(depth) - low) / (high - low) * (WIDTH - 60), 1), depth) for depth in depths]
+    return [_curve(name, kind, values, places, top) for name, kind, values in lines], places
+
+
+def _lines(comparisons: Sequence[Comparison]) -> list[tuple[str, str, list[float]]]:
+    """Return the name, the kind and the values by depth of each line: the bounds, then the systems."""
+    systems = dict.fromkeys(item.system for item in comparisons)
+    measured = {
+        system: [next(iter(item.measures.values())) for item in comparisons if item.system == system]
+        for system in systems
+    }
+    one = measured[comparisons[0].system]
+    return [
+        ("best order", "bound", [item.perfect_order for item in one]),
+        ("first stage", "first", [item.first_stage for item in one]),
+        *(
+            (system, f"system{number % COLOURS}", [item.reranked for item in measured[system]])
+            for number, system in enumerate(systems)
+        ),
     ]
-    return curves, list(zip(places, depths, strict=True))
+
+
+def _curve(name: str, kind: str, values: Sequence[float], places: Sequence[tuple[float, int]], top: float) -> Curve:
+    points = [
+        (x, round(HEIGHT - 10 - value / top * (HEIGHT - 30), 1), f"{name}, {depth} candidates: {value:.4f}")
+        for (x, depth), value in zip(places, values, strict=True)
+    ]
+    return Curve(name, kind, points)

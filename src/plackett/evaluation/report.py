@@ -1,30 +1,47 @@
-"""Comparisons -> a table for a terminal, figures for JSON, lines of CSV. Pure functions."""
+"""Reports on comparisons: the table of the terminal, and the files of `REPORTS`. Pure functions of the results."""
 
 import csv
 import io
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from plackett.evaluation.comparison import Comparison
+from plackett.evaluation.comparison import Comparison, Measured, Results
+from plackett.evaluation.html_report import page
 
 CSV_COLUMNS = (
     "collection", "system", "depth", "queries", "measure", "first_stage", "reranked", "difference", "ci95_low",
     "ci95_high", "p_value", "p_holm", "effect_size", "helped", "hurt", "unchanged", "perfect_order", "recall_ceiling",
 )  # fmt: skip
 
+HOLM = "p (Holm)"  # a column for several systems only
+CELLS: Mapping[str, Callable[[Measured], str]] = {
+    "first stage": lambda item: f"{item.first_stage:.4f}",
+    "reranked": lambda item: f"{item.reranked:.4f}",
+    "difference": lambda item: f"{item.difference:+.4f}",
+    "95% interval": lambda item: "{:+.4f}…{:+.4f}".format(*item.significance.ci95),
+    "p": lambda item: f"{item.significance.p_value:.4f}",
+    HOLM: lambda item: f"{item.significance.p_holm:.4f}",
+    "effect": lambda item: f"{item.significance.effect_size:+.2f}",
+    "helped": lambda item: str(item.significance.helped),
+    "hurt": lambda item: str(item.significance.hurt),
+    "same": lambda item: str(item.significance.unchanged),
+    "best order": lambda item: f"{item.perfect_order:.4f}",
+}
+
 
 def table(*comparisons: Comparison) -> str:
-    """A plain-text table for each collection, a line for each measure (and system, and depth, if there are several)."""
-    blocks = [_block(list(of_one)) for _, of_one in groupby(comparisons, key=lambda item: item.collection)]
-    return "\n\n".join(blocks)
+    """Return a plain-text table for each collection, with a row for each measure, depth and system."""
+    return "\n\n".join(_block(of_one) for of_one in _by_collection(comparisons))
 
 
 def figures(comparisons: Sequence[Comparison], *, per_query: bool = False) -> dict[str, Any]:
-    """What `--json` writes; docs/evaluate.md describes it. Of several systems, `collections` has the first."""
+    """Return the values of the JSON report, whose shape docs/evaluate.md describes."""
     systems = {item.system: [one for one in comparisons if one.system == item.system] for item in comparisons}
     by_system = {name: _collections(of_system, per_query) for name, of_system in systems.items()}
+
     first, *others = by_system
     result: dict[str, Any] = {"system": first, "collections": by_system[first]}
     if others:
@@ -32,88 +49,119 @@ def figures(comparisons: Sequence[Comparison], *, per_query: bool = False) -> di
     return result
 
 
-def csv_text(comparisons: Sequence[Comparison]) -> str:
-    """One line for each collection, system, depth and measure, under CSV_COLUMNS."""
+def json_text(results: Results) -> str:
+    """Return the JSON report."""
+    return dump_json(figures(results.comparisons, per_query=results.per_query))
+
+
+def csv_text(results: Results) -> str:
+    """Return one line for each collection, system, depth and measure, under CSV_COLUMNS."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for item in comparisons:
+    for item in results.comparisons:
         of_run = {"collection": item.collection, "system": item.system, "depth": item.depth, "queries": item.queries}
-        for measure in item.reranked:
-            row = {**of_run, "measure": measure, **_measure_figures(item, measure), "recall_ceiling": item.recall}
+        for name, measured in item.measures.items():
+            row = {**of_run, "measure": name, **_measure_figures(measured), "recall_ceiling": item.recall}
             row["ci95_low"], row["ci95_high"] = row.pop("ci95")
             writer.writerow(row)
     return stream.getvalue()
 
 
+def markdown(results: Results) -> str:
+    """Return a heading, a table and notes for each collection, for a wiki or a pull request."""
+    blocks = []
+    for comparisons in _by_collection(results.comparisons):
+        heading, *rows = _rows(comparisons)
+        left = _left_columns(heading)
+        rule = [":---" if column in left else "---:" for column in range(len(heading))]
+        lines = ["| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in (heading, rule, *rows)]
+        title, notes = _markdown_cell(comparisons[0].collection), "\n".join(_notes(comparisons))
+        blocks.append("\n\n".join([f"## {title}", _candidates(comparisons) + ".", "\n".join(lines), notes]))
+    return "\n\n".join(blocks) + "\n"
+
+
+# A new report is a line here: the suffix of its file, and a function that makes its text of the results.
+REPORTS: dict[str, Callable[[Results], str]] = {
+    ".json": json_text,
+    ".csv": csv_text,
+    ".md": markdown,
+    ".html": page,
+}
+
+
+def dump_json(values: Mapping[str, object]) -> str:
+    """Return JSON as Plackett writes it to files."""
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def _by_collection(comparisons: Iterable[Comparison]) -> list[list[Comparison]]:
+    return [list(of_one) for _, of_one in groupby(comparisons, key=lambda item: item.collection)]
+
+
 def _block(comparisons: Sequence[Comparison]) -> str:
-    one = comparisons[0]
-    depths = sorted({item.depth for item in comparisons})
-    systems = list(dict.fromkeys(item.system for item in comparisons))
-    lines = [
-        f"{one.collection}: {one.queries} queries, first {', '.join(map(str, depths))} candidates reranked",
-        *_aligned(_rows(comparisons, several_systems=len(systems) > 1, several_depths=len(depths) > 1)),
+    title = f"{comparisons[0].collection}: {_candidates(comparisons)}"
+    return "\n".join([title, *_aligned(_rows(comparisons)), *_notes(comparisons)])
+
+
+def _candidates(comparisons: Sequence[Comparison]) -> str:
+    queries, depths = comparisons[0].queries, sorted({item.depth for item in comparisons})
+    plural = "query" if queries == 1 else "queries"
+    return f"{queries:,} {plural}, first {', '.join(map(str, depths))} candidates reranked"
+
+
+def _notes(comparisons: Sequence[Comparison]) -> list[str]:
+    by_depth = {item.depth: item for item in comparisons}
+    recall = "; ".join(f"{item.recall:.4f} at {depth}" for depth, item in by_depth.items())
+    return [
+        f"Recall of the first stage: {recall}. No reranker exceeds the best order of its candidates.",
+        *comparisons[0].notes(),
     ]
-    recall = "; ".join(f"{item.recall:.4f} at {item.depth}" for item in _by_depth(comparisons))
-    lines.append(f"recall of the first stage: {recall}. No order of its candidates is better than the best order.")
-    if one.without_candidates:
-        lines.append(f"{one.without_candidates} judged queries have no candidates: they count as zero.")
-    if one.unjudged:
-        lines.append(f"{one.unjudged} queries of the run are not judged: they do not count.")
-    return "\n".join(lines)
 
 
-def _by_depth(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return list({item.depth: item for item in comparisons}.values())
+def _rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """Return the cells of a heading and of a row for each measure and comparison."""
+    several_systems = len({item.system for item in comparisons}) > 1
+    several_depths = len({item.depth for item in comparisons}) > 1
+    cells = {name: cell for name, cell in CELLS.items() if name != HOLM or several_systems}
 
+    def row(measure: str, system: str, depth: str, figures: Iterable[str]) -> list[str]:
+        return [measure, *([system] if several_systems else []), *([depth] if several_depths else []), *figures]
 
-def _rows(comparisons: Sequence[Comparison], *, several_systems: bool, several_depths: bool) -> Iterator[list[str]]:
-    names = ["", *(["system"] if several_systems else []), *(["depth"] if several_depths else [])]
-    figures = [
-        "first stage",
-        "reranked",
-        "difference",
-        "95 % interval",
-        "p",
-        *(["p (Holm)"] if several_systems else []),
+    return [
+        row("", "system", "depth", cells),
+        *(
+            row(name, item.system, str(item.depth), [cell(item.measures[name]) for cell in cells.values()])
+            for name in comparisons[0].measures
+            for item in comparisons
+        ),
     ]
-    yield [*names, *figures, "effect", "helped", "hurt", "same", "best order"]
-    for measure in comparisons[0].reranked:
-        for item in comparisons:
-            found = item.significance[measure]
-            low, high = found.ci95
-            yield [
-                measure,
-                *([item.system] if several_systems else []),
-                *([str(item.depth)] if several_depths else []),
-                f"{item.first_stage[measure]:.4f}",
-                f"{item.reranked[measure]:.4f}",
-                f"{item.difference(measure):+.4f}",
-                f"{low:+.4f}…{high:+.4f}",
-                f"{found.p_value:.4f}",
-                *([f"{found.p_holm:.4f}"] if several_systems else []),
-                f"{found.effect_size:+.2f}",
-                *(str(count) for count in (found.helped, found.hurt, found.unchanged)),
-                f"{item.perfect[measure]:.4f}",
-            ]
 
 
-def _aligned(rows: Iterator[list[str]]) -> list[str]:
-    """Measures and systems to the left, numbers to the right."""
-    cells = list(rows)
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    left = {0, 1} if cells[0][1] == "system" else {0}
+def _left_columns(heading: Sequence[str]) -> set[int]:
+    """Return the columns of measures and systems, which are aligned to the left, unlike numbers."""
+    return {0, 1} if heading[1] == "system" else {0}
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left = _left_columns(rows[0])
     return [
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in cells
+        for row in rows
     ]
 
 
+def _markdown_cell(text: str) -> str:
+    """Escape the characters that would break a table or start markup."""
+    return "".join(f"\\{character}" if character in "\\|`*_<[" else character for character in " ".join(text.split()))
+
+
 def _collections(comparisons: Sequence[Comparison], per_query: bool) -> dict[str, Any]:
-    """Each collection at its greatest depth, the other depths beside it."""
+    """Return each collection at its greatest depth, with the other depths beside it."""
     result: dict[str, Any] = {}
     for name in dict.fromkeys(item.collection for item in comparisons):
         deepest, *others = sorted(
@@ -132,24 +180,25 @@ def _figures(item: Comparison, per_query: bool) -> dict[str, Any]:
         "recall_ceiling": item.recall,
         "queries_without_candidates": item.without_candidates,
         "unjudged_queries": item.unjudged,
-        "measures": {measure: _measure_figures(item, measure) for measure in item.reranked},
+        "measures": {name: _measure_figures(measured) for name, measured in item.measures.items()},
     }
-    if per_query and item.per_query:
+    if per_query and not item.mean_of:
         result["per_query"] = {
-            measure: {
-                query_id: {"first_stage": before, "reranked": after} for query_id, (before, after) in values.items()
+            name: {
+                query_id: {"first_stage": before, "reranked": after}
+                for query_id, (before, after) in measured.per_query.items()
             }
-            for measure, values in item.per_query.items()
+            for name, measured in item.measures.items()
         }
     return result
 
 
-def _measure_figures(item: Comparison, measure: str) -> dict[str, Any]:
-    found = item.significance[measure]
+def _measure_figures(measured: Measured) -> dict[str, Any]:
+    found = measured.significance
     return {
-        "first_stage": item.first_stage[measure],
-        "reranked": item.reranked[measure],
-        "difference": item.difference(measure),
+        "first_stage": measured.first_stage,
+        "reranked": measured.reranked,
+        "difference": measured.difference,
         "ci95": list(found.ci95),
         "p_value": found.p_value,
         "p_holm": found.p_holm,
@@ -157,5 +206,5 @@ def _measure_figures(item: Comparison, measure: str) -> dict[str, Any]:
         "helped": found.helped,
         "hurt": found.hurt,
         "unchanged": found.unchanged,
-        "perfect_order": item.perfect[measure],
+        "perfect_order": measured.perfect_order,
     }

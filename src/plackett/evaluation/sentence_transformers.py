@@ -1,24 +1,27 @@
-"""The numbers of sentence-transformers' evaluators CrossEncoderRerankingEvaluator and CrossEncoderNanoBEIREvaluator.
+"""The figures of sentence-transformers' CrossEncoderRerankingEvaluator and CrossEncoderNanoBEIREvaluator.
 
-They differ from trec_eval's: documents are told apart by their text, grades above 0 are all 1, `map` goes over the full
-list, and ties count in three ways. docs/evaluate.md says where this flatters. Scores are those of `predict`, with the
-activation of the checkpoint, which can make ties of logits.
+They differ from trec_eval's: documents are identified by their text, all grades above 0 count as 1, `map` has no
+cut-off, and ties count in three ways. docs/evaluate.md explains where this flatters a model. Scores are those of
+`predict`, whose activation can make ties of different logits.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError
+from plackett.facts import Evaluation, MeasureFacts
 from plackett.ranking import best_first, by_query, check_known, judged_only
-from plackett.records import Collection
+from plackett.records import NOWHERE, Collection, Origin, Qrel
 
-Metrics = Mapping[str, float]  # "map", "mrr@10", "ndcg@10", and each with "base_"
+Metrics = Mapping[str, MeasureFacts]  # "map", "mrr@10" and "ndcg@10"
 Array = NDArray[np.float64]
 
 CUTOFF = 10  # of reciprocal rank and nDCG
@@ -34,48 +37,84 @@ class Sample:
     first_stage: tuple[bool, ...]
 
 
-def samples(collection: Collection, *, depth: int = 100, always_rerank_positives: bool = True) -> list[Sample]:
-    """The queries that have candidates.
+@dataclass(frozen=True)
+class ReferenceComparison:
+    """The metrics of one collection, or the mean over several, which it names in `mean_of`."""
 
-    With `always_rerank_positives` all relevant documents are scored, retrieved or not, before the others; else the
-    candidates as they are. In the first stage's order those that were not retrieved stand at the end, either way,
-    unless none was retrieved: then the list is without a relevant one.
+    collection: str
+    queries: int
+    depth: int
+    measures: Metrics
+    cutoff: int = CUTOFF
+    always_rerank_positives: bool = True
+    origin: Origin = NOWHERE
+    mean_of: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The evaluators' name for this measurement: `NanoMSMARCO_R100`, `NanoBEIR_R100_mean`."""
+        return f"NanoBEIR_R{self.depth}_mean" if self.mean_of else f"{self.collection}_R{self.depth}"
+
+    def facts(self) -> Evaluation:
+        """Return the evaluation that a model card shows, with the parameters that repeat it."""
+        of_mean = {"dataset_names": list(self.mean_of), "rerank_k": self.depth} if self.mean_of else {}
+        parameters: dict[str, Any] = {
+            "semantics": "reference",
+            **of_mean,
+            "at_k": self.cutoff,
+            "always_rerank_positives": self.always_rerank_positives,
+            **self.origin.parts(),
+        }
+        return Evaluation(
+            collection=self.name,
+            queries=self.queries,
+            depth=self.depth,
+            measures=self.measures,
+            primary=f"ndcg@{self.cutoff}",
+            parameters=parameters,
+            source=self.origin.source,
+            revision=self.origin.revision,
+            task="cross-encoder-nano-beir" if self.mean_of else "cross-encoder-reranking",
+        )
+
+
+def samples(collection: Collection, *, depth: int = 100, always_rerank_positives: bool = True) -> list[Sample]:
+    """Return the queries that have candidates.
+
+    With `always_rerank_positives`, all relevant documents are scored, retrieved or not, before the others; otherwise
+    only the candidates are. In the first stage's order, relevant documents that were not retrieved come last, unless
+    none was retrieved: then that order has no relevant document at all.
     """
     judged, _ = judged_only(collection)
-    positives: dict[str, list[str]] = {}
-    for qrel in judged.qrels:
-        if qrel.relevance > 0:
-            positives.setdefault(qrel.query_id, []).append(qrel.doc_id)
-    runs = {query_id: best_first(candidates)[:depth] for query_id, candidates in by_query(judged.run).items()}
-    needed = [scored.doc_id for candidates in runs.values() for scored in candidates]
-    needed += [doc_id for query_id in runs for doc_id in positives.get(query_id, ())]
-    check_known(needed, judged.corpus, f"documents have no text in {judged.name}")
-    found = []
-    for query_id, candidates in runs.items():
-        relevant = [judged.corpus[doc_id] for doc_id in dict.fromkeys(positives.get(query_id, ()))]
-        documents = [judged.corpus[scored.doc_id] for scored in candidates]
-        retrieved = [document in relevant for document in documents]
-        missed = len(relevant) - sum(retrieved) if any(retrieved) else 0
-        if always_rerank_positives:
-            documents = relevant + [document for document in documents if document not in relevant]
-            marks = [True] * len(relevant) + [False] * (len(documents) - len(relevant))
-        else:
-            marks = retrieved
-        found.append(Sample(judged.queries[query_id], tuple(documents), tuple(marks), (*retrieved, *[True] * missed)))
-    if not found:
+    runs = {
+        query_id: [scored.doc_id for scored in best_first(candidates)[:depth]]
+        for query_id, candidates in by_query(judged.run).items()
+    }
+    if not runs:
         raise DataError(f"{collection.name} has no candidates to rerank")
-    return found
+
+    positives = _positives(judged.qrels)
+    needed = [doc_id for query_id, doc_ids in runs.items() for doc_id in (*doc_ids, *positives.get(query_id, ()))]
+    check_known(needed, judged.corpus, f"documents have no text in {judged.name}")
+
+    def texts(doc_ids: Iterable[str]) -> list[str]:
+        return [judged.corpus[doc_id] for doc_id in doc_ids]
+
+    return [
+        _sample(judged.queries[key], texts(positives.get(key, ())), texts(doc_ids), always_rerank_positives)
+        for key, doc_ids in runs.items()
+    ]
 
 
 def reference_metrics(
     scores: Sequence[NDArray[np.float32]], queries: Sequence[Sample], *, cutoff: int = CUTOFF
 ) -> Metrics:
-    """Means over the queries of the scores of their documents, and of the first stage's order (`base_`)."""
+    """Return means over the queries, of the order of these scores and of the first stage's order."""
     reranked = [_metrics(sample.relevant, of_query, cutoff) for sample, of_query in zip(queries, scores, strict=True)]
     base = [_metrics(sample.first_stage, np.arange(len(sample.first_stage), 0, -1), cutoff) for sample in queries]
     names = ("map", f"mrr@{cutoff}", f"ndcg@{cutoff}")
-    values = {name: float(mean) for name, mean in zip(names, np.mean(reranked, axis=0), strict=True)}
-    return values | {f"base_{name}": float(mean) for name, mean in zip(names, np.mean(base, axis=0), strict=True)}
+    means = zip(names, np.mean(base, axis=0), np.mean(reranked, axis=0), strict=True)
+    return {name: _compared(float(before), float(after)) for name, before, after in means}
 
 
 def evaluate_reference(
@@ -86,66 +125,127 @@ def evaluate_reference(
     cutoff: int = CUTOFF,
     always_rerank_positives: bool = True,
     show_progress: bool = False,
-) -> Metrics:
-    """The metrics of one collection, all pairs scored in one pass."""
+) -> ReferenceComparison:
+    """Measure one collection; all its pairs are scored in one pass."""
     queries = samples(collection, depth=depth, always_rerank_positives=always_rerank_positives)
-    scored = {number: sample for number, sample in enumerate(queries) if any(sample.relevant)}
-    pairs = [(sample.query, document) for sample in scored.values() for document in sample.documents]
-    # Empty documents, where an encoder has nothing to read, come last.
+    scores = _scores(encoder, queries, show_progress)
+    return ReferenceComparison(
+        collection=collection.name,
+        queries=len(queries),
+        depth=depth,
+        measures=reference_metrics(scores, queries, cutoff=cutoff),
+        cutoff=cutoff,
+        always_rerank_positives=always_rerank_positives,
+        origin=collection.origin,
+    )
+
+
+def with_reference_mean(comparisons: Sequence[ReferenceComparison]) -> list[ReferenceComparison]:
+    """Return the comparisons, followed by their mean if there are several."""
+    if len(comparisons) == 1:
+        return list(comparisons)
+
+    one = comparisons[0]
+    mean = ReferenceComparison(
+        collection="mean",
+        queries=sum(item.queries for item in comparisons),
+        depth=one.depth,
+        measures={
+            name: _compared(
+                fmean(item.measures[name].first_stage for item in comparisons),
+                fmean(item.measures[name].reranked for item in comparisons),
+            )
+            for name in one.measures
+        },
+        cutoff=one.cutoff,
+        always_rerank_positives=one.always_rerank_positives,
+        mean_of=tuple(item.collection for item in comparisons),
+    )
+    return [*comparisons, mean]
+
+
+def reference_figures(comparisons: Sequence[ReferenceComparison]) -> dict[str, float]:
+    """Return the metrics under the evaluators' keys, such as `NanoMSMARCO_R100_base_ndcg@10`."""
+    named: dict[str, float] = {}
+    for item in comparisons:
+        named |= {f"{item.name}_{metric}": values.reranked for metric, values in item.measures.items()}
+        named |= {f"{item.name}_base_{metric}": values.first_stage for metric, values in item.measures.items()}
+    return named
+
+
+def reference_table(comparisons: Sequence[ReferenceComparison]) -> str:
+    """Return a line for each metric, with its difference from the first stage, as in the reference's model cards."""
+    return "\n".join(
+        f"{f'{item.name}_{metric}':40} {values.reranked:.4f} ({values.difference:+.4f})"
+        for item in comparisons
+        for metric, values in item.measures.items()
+    )
+
+
+def write_reference_csv(folder: Path, comparisons: Sequence[ReferenceComparison]) -> None:
+    """Append a row to the CSV files that the evaluators write, with their names and columns."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in comparisons:
+            path = folder / _file_name(item)
+            is_new = not path.exists()
+            with path.open("a", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                if is_new:
+                    writer.writerow(["epoch", "steps", "MAP", f"MRR@{item.cutoff}", f"NDCG@{item.cutoff}"])
+                writer.writerow([-1, -1, *(values.reranked for values in item.measures.values())])
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _file_name(item: ReferenceComparison) -> str:
+    if item.mean_of:
+        return "NanoBEIR_evaluation_mean_results.csv"
+    return f"CrossEncoderRerankingEvaluator_{item.name}_results_@{item.cutoff}.csv"
+
+
+def _positives(qrels: Iterable[Qrel]) -> dict[str, list[str]]:
+    """Return the relevant documents of each query, each once, in the order of the judgements."""
+    found: dict[str, dict[str, None]] = {}
+    for qrel in qrels:
+        if qrel.relevance > 0:
+            found.setdefault(qrel.query_id, {})[qrel.doc_id] = None
+    return {query_id: list(doc_ids) for query_id, doc_ids in found.items()}
+
+
+def _sample(query: str, relevant: Sequence[str], candidates: Sequence[str], always_rerank_positives: bool) -> Sample:
+    retrieved = [document in relevant for document in candidates]
+    missed = len(relevant) - sum(retrieved) if any(retrieved) else 0
+    first_stage = (*retrieved, *[True] * missed)
+
+    if not always_rerank_positives:
+        return Sample(query, tuple(candidates), tuple(retrieved), first_stage)
+    others = [document for document in candidates if document not in relevant]
+    marks = (*[True] * len(relevant), *[False] * len(others))
+    return Sample(query, (*relevant, *others), marks, first_stage)
+
+
+def _scores(encoder: CrossEncoder, queries: Sequence[Sample], show_progress: bool) -> list[NDArray[np.float32]]:
+    """Score the documents of each query; those of a query without a relevant one stay 0, as they count for nothing."""
+    scored = [number for number, sample in enumerate(queries) if any(sample.relevant)]
+    pairs = [(queries[number].query, document) for number in scored for document in queries[number].documents]
+
+    # Empty documents are not scored and rank last.
     filled = [index for index, (_, document) in enumerate(pairs) if document.strip()]
     found = encoder.predict([pairs[index] for index in filled], show_progress=show_progress)
     flat = np.full(len(pairs), found.min(initial=0) - 1, np.float32)
     flat[filled] = found
-    ends = np.cumsum([len(sample.documents) for sample in scored.values()], dtype=np.int64)
+
     scores = [np.zeros(len(sample.documents), np.float32) for sample in queries]
-    for number, of_query in zip(scored, np.split(flat, ends[:-1]), strict=True):
-        scores[number] = of_query
-    return reference_metrics(scores, queries, cutoff=cutoff)
+    start = 0
+    for number in scored:
+        end = start + len(scores[number])
+        scores[number], start = flat[start:end], end
+    return scores
 
 
-def with_names(metrics: Mapping[str, Metrics], depth: int) -> dict[str, float]:
-    """The metrics of collections under the reference's keys; with several, their mean as `NanoBEIR_R100_mean_…`."""
-    named = {f"{name}_R{depth}_{key}": value for name, of_one in metrics.items() for key, value in of_one.items()}
-    if len(metrics) > 1:
-        keys = next(iter(metrics.values()))
-        named |= {
-            f"NanoBEIR_R{depth}_mean_{key}": float(np.mean([of_one[key] for of_one in metrics.values()]))
-            for key in keys
-        }
-    return named
-
-
-def reference_table(named: Mapping[str, float]) -> str:
-    """A line for each metric, with its difference from the first stage, as the reference's model cards have it."""
-    lines = []
-    for key, value in named.items():
-        name, _, metric = key.rpartition("_")
-        if not name.endswith("_base"):
-            lines.append(f"{key:40} {value:.4f} ({value - named[f'{name}_base_{metric}']:+.4f})")
-    return "\n".join(lines)
-
-
-def write_reference_csv(folder: Path, metrics: Mapping[str, Metrics], *, depth: int, cutoff: int = CUTOFF) -> None:
-    """Append a line to the files that the reference's evaluators write, with their names and columns."""
-    columns = ("map", f"mrr@{cutoff}", f"ndcg@{cutoff}")
-    files = {
-        f"CrossEncoderRerankingEvaluator_{name}_R{depth}_results_@{cutoff}.csv": [of_one[column] for column in columns]
-        for name, of_one in metrics.items()
-    }
-    if len(metrics) > 1:
-        means = [float(np.mean([of_one[column] for of_one in metrics.values()])) for column in columns]
-        files["NanoBEIR_evaluation_mean_results.csv"] = means
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, values in files.items():
-            is_new = not (folder / name).exists()
-            with (folder / name).open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                if is_new:
-                    writer.writerow(["epoch", "steps", "MAP", f"MRR@{cutoff}", f"NDCG@{cutoff}"])
-                writer.writerow([-1, -1, *values])
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror}") from error
+def _compared(before: float, after: float) -> MeasureFacts:
+    return MeasureFacts(before, after, after - before)
 
 
 def _metrics(relevant: Sequence[bool], scores: NDArray[np.generic], cutoff: int) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
-"""Whether a difference between two systems, measured on the same queries, is more than chance.
+"""Test whether a difference between two systems on the same queries is more than chance.
 
-The paired randomisation test (Fisher 1935; Smucker, Allan & Carterette 2007 on retrieval), the percentile bootstrap
-over queries (Efron 1979), and Holm's correction for several comparisons (1979). All draws are seeded.
+Uses the paired randomisation test (Fisher 1935; Smucker, Allan & Carterette 2007 on retrieval), the percentile
+bootstrap over queries (Efron 1979), and Holm's correction for several comparisons (1979). All draws are seeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,17 +14,17 @@ Values = NDArray[np.float64]
 
 DRAWS = 10_000
 SEED = 0
-_DRAWN_AT_A_TIME = 2_000_000  # signs or queries, so that the draws of many queries never stand in memory at once
-_SAME = 1e-9  # less than this is no difference: measures are sums of rounded numbers
+_DRAWN_AT_A_TIME = 2_000_000  # signs or queries: bounds the memory of the draws
+_SAME = 1e-9  # smaller differences count as none, because measures are sums of rounded numbers
 
 
 @dataclass(frozen=True)
 class Significance:
-    """What stands behind the mean of per-query differences.
+    """The significance of a mean of per-query differences.
 
-    ci95 is its bootstrap interval; p_value that of the two-sided paired randomisation test; p_holm the same after
-    Holm's correction over the systems that were compared; effect_size the mean difference in standard deviations of the
-    differences (Cohen's d for pairs; 0 where all queries are unchanged, infinite where all change by the same).
+    `ci95` is its bootstrap interval, `p_value` the result of the two-sided paired randomisation test, and `p_holm` the
+    same after Holm's correction over the compared systems. `effect_size` is the mean difference in standard deviations
+    of the differences (Cohen's d for pairs): 0 if no query changed, infinite if all changed by the same amount.
     """
 
     ci95: tuple[float, float]
@@ -37,18 +37,20 @@ class Significance:
 
 
 def significance(*differences: Sequence[float] | Values, seed: int = SEED, draws: int = DRAWS) -> Significance:
-    """Of the mean of the differences of one collection, one for each query, or of the mean of several such means.
+    """Test the mean of a collection's differences, one for each query, or the mean of several such means.
 
-    With so few changed queries that there are no more than `draws` ways to give them signs, the p-value is exact; else
-    it comes from that many draws and is at least 1 / (draws + 1). ValueError for a collection without queries.
+    The p-value is exact if the changed queries allow at most `draws` combinations of signs. Otherwise it comes from
+    that many draws and is at least 1 / (draws + 1). Raises ValueError for a collection without queries.
     """
     parts = [np.asarray(values, np.float64) for values in differences]
     if not parts or not all(len(values) for values in parts):
         raise ValueError("there is no query to compare on")
+
     rng = np.random.default_rng(seed)
     every = np.concatenate(parts)
-    # A query's share of the mean of means.
+    # The share of each query in the mean of means.
     shares = np.concatenate([values / len(values) / len(parts) for values in parts])
+
     p_value = _randomisation_test(shares[np.abs(every) > _SAME], rng, draws)
     helped, hurt = int((every > _SAME).sum()), int((every < -_SAME).sum())
     return Significance(
@@ -63,7 +65,7 @@ def significance(*differences: Sequence[float] | Values, seed: int = SEED, draws
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values after Holm's step-down correction, in the order given."""
+    """Return the p-values after Holm's step-down correction, in the given order."""
     count = len(p_values)
     order = np.argsort(p_values, kind="stable")
     stepped = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * np.arange(count, 0, -1))
@@ -73,7 +75,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _randomisation_test(shares: Values, rng: np.random.Generator, draws: int) -> float:
-    """How often random signs make a mean as far from zero as the one that was seen."""
+    """Return the share of random signs whose mean is at least as far from zero as the observed one."""
     seen = abs(shares.sum()) - _SAME / max(len(shares), 1)
     if 2 ** min(len(shares), 60) <= draws:
         signs = np.arange(2 ** len(shares))[:, None] >> np.arange(len(shares)) & 1
@@ -101,7 +103,7 @@ def _bootstrap_interval(parts: Sequence[Values], rng: np.random.Generator, draws
 
 
 def _drawn(means: Callable[[int], Values], width: int, draws: int) -> Values:
-    """`draws` means, drawn by chunks that fit into memory."""
+    """Draw this many means, in chunks that fit into memory."""
     size = max(1, _DRAWN_AT_A_TIME // max(width, 1))
     return np.concatenate([means(min(size, draws - start)) for start in range(0, draws, size)])
 

@@ -35,6 +35,10 @@ class Sources:
         if self.run is not None and self.first_stage is not None:
             raise SettingError("--run is a first stage; leave out --first-stage and its options")
 
+    def names(self) -> list[str | Path]:
+        """Return the names and paths of all inputs."""
+        return [*self.data, *(path for path in (self.run, self.qrels, self.queries, self.corpus) if path is not None)]
+
     def read(self, depth: int) -> list[Collection]:
         """Read the collections, each with `depth` candidates per query unless it comes with a run."""
         if not self.data:

@@ -11,7 +11,7 @@ from plackett._extras import require
 from plackett._files import OutputFolder
 from plackett.checkpoints.output import checkpoint_folder
 from plackett.errors import SettingError
-from plackett.evaluation.comparison import measured_names
+from plackett.evaluation.development import measured_names
 from plackett.records import Collection
 from plackett.training.recipe import Recipe
 

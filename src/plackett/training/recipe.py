@@ -194,7 +194,7 @@ def loss_options(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(settings.get("name")), options
 
 
-def loss_function(settings: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
+def loss_function(settings: Mapping[str, Any]) -> partial[torch.Tensor]:
     """The loss called `settings["name"]` with the other settings as its options, tried once."""
     name, options = loss_options(settings)
     if name not in LOSSES:

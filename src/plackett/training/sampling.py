@@ -5,11 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from plackett.checkpoints.hub import parse_hub_file
 from plackett.errors import DataError, SettingError
+from plackett.facts import Lists, Sample, Spread, shortened
 from plackett.losses import Loss
 from plackett.records import LabeledList
 
@@ -18,6 +22,11 @@ HEAD = 1000
 
 LARGEST_SHARE = 1000.0
 """Largest share of a part in an epoch; beyond it, train more epochs."""
+
+# What a card shows of a file of lists.
+SHOWN_LISTS = 3
+SHOWN_DOCUMENTS = 5
+SHOWN_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,20 @@ class Part:
     def head(self) -> tuple[LabeledList, ...]:
         """The first lists, read once: a stream is not opened again for each look at it."""
         return tuple(islice(self.lists, HEAD))
+
+    def facts(self) -> Lists:
+        """Describe the first lists. A local file is known by its name, not by its path."""
+        hub = parse_hub_file(self.name)
+        return Lists(
+            name=hub.repository if hub else Path(self.name).name,
+            source=self.name if hub else "",
+            revision=self.revision or (hub.revision if hub else None) or "",
+            size=len(self.lists) if isinstance(self.lists, Sequence) else None,
+            share=self.share,
+            sampled=len(self.head),
+            **_spreads(self.head),
+            samples=tuple(_shown(item) for item in self.head[:SHOWN_LISTS]),
+        )
 
 
 class SampledLists(Dataset[LabeledList]):
@@ -170,6 +193,27 @@ def hold_out(parts: Sequence[Part], count: int, seed: int) -> tuple[list[Part], 
     for number, index in places:
         (held_out if (number, index) in held else kept[number]).append(lists[number][index])
     return [replace(part, lists=rest) for part, rest in zip(parts, kept, strict=True) if rest], held_out
+
+
+def _spreads(lists: Sequence[LabeledList]) -> dict[str, Spread]:
+    """Return the spreads of a `Lists` record."""
+    return {
+        "query_characters": _spread(len(item.query) for item in lists),
+        "document_characters": _spread(len(document) for item in lists for document in item.documents),
+        "list_length": _spread(len(item.documents) for item in lists),
+        "label": _spread(label for item in lists for label in item.labels),
+    }
+
+
+def _spread(values: Iterable[float]) -> Spread:
+    known = list(values)
+    return Spread(min(known), fmean(known), max(known))
+
+
+def _shown(item: LabeledList) -> Sample:
+    documents = tuple(shortened(text, SHOWN_CHARACTERS) for text in item.documents[:SHOWN_DOCUMENTS])
+    labels = item.labels[: len(documents)]
+    return Sample(shortened(item.query, SHOWN_CHARACTERS), documents, labels, len(item.documents))
 
 
 def _shared_number() -> torch.Tensor:

@@ -17,7 +17,7 @@ from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.engines.base import Parts
 from plackett.engines.torch.engine import TorchEngine
 from plackett.errors import ScoreError, TrainingError
-from plackett.evaluation.comparison import Evaluator
+from plackett.evaluation.development import Evaluator
 from plackett.losses.matrices import to_matrix
 from plackett.models.lora import without_lora
 from plackett.records import Collection

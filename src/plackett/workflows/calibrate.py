@@ -1,4 +1,4 @@
-"""Judged candidates in; calibration, picture, facts and card of a checkpoint out: what `plackett calibrate` calls."""
+"""Calibrate a checkpoint on judged candidates, and write its calibration, picture, facts and card."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from plackett.checkpoints.calibrations import FILE, dump_calibration
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, DataError
 from plackett.publishing.card import write_card
-from plackett.publishing.collect import calibration_facts, known_facts
+from plackett.publishing.collect import known_facts
 from plackett.ranking import judged_only
 from plackett.records import Collection
 from plackett.retrieval.reranking import Candidates
@@ -24,10 +24,10 @@ from plackett.retrieval.sources import Sources
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSettings:
-    """What a calibration is fitted to, and how.
+    """The data that a calibration is fitted to, and the method.
 
-    The first `depth` candidates of each query are taken, and those labelled `relevant_from` or more are relevant.
-    `folds` are drawn by query, with `seed`.
+    It uses the first `depth` candidates of each query; those labelled `relevant_from` or more are relevant. `folds` are
+    drawn by query, with `seed`.
     """
 
     depth: int = 100
@@ -40,45 +40,57 @@ class CalibrationSettings:
 def calibrate(
     folder: Path, sources: Sources, settings: CalibrationSettings = CalibrationSettings()
 ) -> fitting.Calibrated:
-    """Fit a calibration to the judged candidates of collections, and write what comes of it, whole or not at all.
+    """Fit a calibration to the judged candidates of collections, and write all its files or none.
 
-    Raises DataError for data without relevant pairs or without others, SettingError for fewer queries than folds, and
-    CheckpointError for a checkpoint of several labels, one of the hub, or one that may not be changed.
+    Raises DataError if no pair is relevant, or every pair is; SettingError for fewer queries than folds; and
+    CheckpointError for a checkpoint with several labels, or one that is not a writable folder.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is no folder; save a checkpoint of the hub with save_pretrained first")
+        raise CheckpointError(f"{folder} is not a local folder, and calibrating writes to it. {_copy(folder)}")
     encoder = CrossEncoder(folder, activation="identity")
     if not encoder.model.ranks:
-        raise CheckpointError(f"a calibration needs one label, {folder} has {encoder.model.labels}")
+        raise CheckpointError(f"a calibration needs one label, but {folder} has {encoder.model.labels}")
     if not os.access(folder, os.W_OK):
-        raise CheckpointError(f"{folder} may not be written to; copy it with save_pretrained, and calibrate the copy")
+        raise CheckpointError(f"{folder} is read-only, and calibrating writes to it. {_copy(folder)}")
+
     known = known_facts(folder)
     collections = sources.read(settings.depth)
     name = ", ".join(item.name for item in collections)
+
     pairs = _judged_pairs(encoder, collections, name, settings)
     found = fitting.calibrate(pairs, folds=settings.folds, seed=settings.seed, targets=settings.targets)
+
     with whole_files(folder) as beside:
         (beside / FILE).write_text(dump_calibration(found.calibration), encoding="utf-8")
         report.plot(found, beside / report.PICTURE)
-        write_card(beside, replace(known, calibration=calibration_facts(found, name)))
+        write_card(beside, replace(known, calibration=found.facts(name)))
     return found
+
+
+def _copy(folder: Path) -> str:
+    """Return how to make a copy that can be calibrated."""
+    code = f"from plackett import CrossEncoder; CrossEncoder('{folder}').save_pretrained('models/{folder.name}')"
+    return f'Calibrate a copy: python -c "{code}", then plackett calibrate models/{folder.name}'
 
 
 def _judged_pairs(
     encoder: CrossEncoder, collections: Sequence[Collection], name: str, settings: CalibrationSettings
 ) -> JudgedPairs:
-    """The candidates that have text, with their logits; data that will not do is refused before it is scored."""
+    """Score the candidates that have text. Unusable data is refused before anything is scored."""
     candidates = [Candidates.of(encoder, judged_only(item)[0], settings.depth) for item in collections]
     relevant, queries, numbers = list[bool](), list[int](), dict[tuple[int, str], int]()
+
     for place, (of_collection, collection) in enumerate(zip(candidates, collections, strict=True)):
         grades = {(qrel.query_id, qrel.doc_id): qrel.relevance for qrel in collection.qrels}
         for key in (of_collection.keys[index] for index in of_collection.filled):
             relevant.append(grades.get(key, 0) >= settings.relevant_from)
             queries.append(numbers.setdefault((place, key[0]), len(numbers)))
+
     try:
         pairs = JudgedPairs(np.zeros(len(relevant)), np.array(relevant, bool), np.array(queries, np.int64))
     except DataError as error:
         raise DataError(f"{name}: {error}; labels from {settings.relevant_from} on count as relevant") from error
+
     fitting.folds_by_query(pairs.queries, settings.folds, settings.seed)
     logits = [encoder.score_encoded(item.encoded, show_progress=True)[:, 0] for item in candidates]
     return replace(pairs, logits=np.concatenate(logits))

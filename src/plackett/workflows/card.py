@@ -10,17 +10,19 @@ from plackett.training.plot import plot_training
 
 
 def card(folder: Path) -> Path:
-    """Write the card of a checkpoint again from its facts, and its picture; the path of the card.
+    """Write a checkpoint's card and its picture again from its facts, and return the path of the card.
 
-    A checkpoint without facts gets what it says of itself; where its activation or token limit were changed since, the
+    A checkpoint without facts gets those that it tells itself. If its activation or token limit changed since, the
     scores on the card are computed again.
     """
     now = described(folder)
     known = known_facts(folder)
+
     if (known.model.activation, known.model.max_length) != (now.model.activation, now.model.max_length):
         model = replace(known.model, activation=now.model.activation, max_length=now.model.max_length)
         shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)
         known = replace(known, model=model, usage=shown)
+
     if known.training:
         plot_training(known.training.log, folder / "training.png")
     return write_card(folder, known)

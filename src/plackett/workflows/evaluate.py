@@ -1,46 +1,37 @@
-"""Measure checkpoints and runs on collections."""
+"""Measure checkpoints and runs on collections, and write reports and cards."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from plackett._files import whole_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import read_run
 from plackett.errors import SettingError
-from plackett.evaluation.comparison import (
-    MEASURES,
-    Comparison,
-    check_measures,
-    compare_run,
-    mean_of,
-    with_holm,
-)
-from plackett.evaluation.html_report import page
-from plackett.evaluation.report import csv_text, figures, table
-from plackett.facts import Facts
-from plackett.publishing.card import write_card
-from plackett.publishing.collect import evaluation_facts
-from plackett.publishing.storage import add_evaluations, read_facts
+from plackett.evaluation.comparison import Comparison, Results, compare_run, mean_of, with_holm
+from plackett.evaluation.measures import MEASURES, check_measures
+from plackett.evaluation.report import REPORTS
+from plackett.publishing.storage import read_facts
 from plackett.ranking import judged_only
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.reranking import rerank
 from plackett.retrieval.sources import Sources
+from plackett.workflows.outputs import NO_OUTPUTS, Outputs, add_to_card, text_writer
+
+Runs = Mapping[tuple[str, str], Sequence[ScoredDoc]]  # by collection and system
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """Files that `evaluate` writes beside its table.
+@dataclass(frozen=True)
+class Evaluated:
+    """The results of an evaluation, and one line for each output that could not be written."""
 
-    `per_query` adds every query's values to the JSON; `card` adds the figures to the cards of the checkpoints.
-    """
+    results: Results
+    problems: tuple[str, ...] = ()
 
-    json: Path | None = None
-    csv: Path | None = None
-    html: Path | None = None
-    per_query: bool = False
-    card: bool = False
+    @property
+    def comparisons(self) -> Sequence[Comparison]:
+        """A comparison for each collection, depth and system, then the means over several collections."""
+        return self.results.comparisons
 
 
 def evaluate(
@@ -50,90 +41,75 @@ def evaluate(
     depths: Sequence[int],
     measures: Sequence[str] = MEASURES,
     long_documents: str = "longest_first",
-    outputs: Outputs = Outputs(),
-) -> str:
-    """Measure checkpoints and runs (those that are files) on collections, all depths in one scoring pass: a table."""
+    outputs: Outputs = NO_OUTPUTS,
+) -> Evaluated:
+    """Measure checkpoints and runs (systems that are files) on collections; all depths take one scoring pass.
+
+    Outputs are checked before anything is scored. If one fails afterwards, no error is raised, because that would lose
+    the figures: the result names it.
+    """
     check_measures(measures)
+    outputs.check(REPORTS, inputs=[*systems, *sources.names()])
     if outputs.card and long_documents != "longest_first":
-        raise SettingError("a card shows what its checkpoint does by default; leave out --long-documents or --card")
+        raise SettingError("a card shows its checkpoint's default behaviour; leave out --long-documents or --card")
+
+    names, depths = _short_names(systems), sorted(set(depths))
     collections = sources.read(max(depths))
     encoders = {
-        name: CrossEncoder(name, activation="identity", long_documents=long_documents)
-        for name in systems
-        if not Path(name).is_file()
+        system: CrossEncoder(system, activation="identity", long_documents=long_documents)
+        for system in systems
+        if not Path(system).is_file()
     }
-    on_cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
-    names = _short_names(systems)
-    comparisons, runs = [], {}
-    for collection in collections:
-        of_collection = []
-        for system in systems:
-            run = _run_of(system, encoders, collection, max(depths))
-            runs[collection.name, names[system]] = run
-            of_collection.append(
-                [
-                    compare_run(collection, run, depth=depth, measures=measures, system=names[system])
-                    for depth in sorted(depths)
-                ]
-            )
-        comparisons += [item for of_depth in zip(*of_collection, strict=True) for item in with_holm(of_depth)]
-    for system, known in on_cards.items():
-        _add_to_card(Path(system), known, [item for item in comparisons if item.system == names[system]])
-    if len(collections) > 1:
-        comparisons += _means(comparisons)
-    _write_outputs(outputs, comparisons, collections, runs)
-    return table(*comparisons)
+    cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
+
+    runs = {
+        (collection.name, names[system]): _run(system, encoders, collection, max(depths))
+        for collection in collections
+        for system in systems
+    }
+    comparisons = _comparisons(collections, runs, depths, measures)
+    results = Results(comparisons, collections, runs, per_query=outputs.per_query)
+
+    problems = outputs.write({kind: text_writer(partial(text, results)) for kind, text in REPORTS.items()})
+    for system, facts in cards.items():
+        shown = [item for item in comparisons if (item.system, item.depth) == (names[system], max(depths))]
+        problems += add_to_card(Path(system), facts, [item.facts() for item in shown])
+    return Evaluated(results, tuple(problems))
 
 
-def _run_of(
-    system: str, encoders: Mapping[str, CrossEncoder], collection: Collection, depth: int
-) -> Sequence[ScoredDoc]:
+def _run(system: str, encoders: Mapping[str, CrossEncoder], collection: Collection, depth: int) -> Sequence[ScoredDoc]:
     if system not in encoders:
         return read_run(Path(system))
     judged, _ = judged_only(collection)
     return rerank(encoders[system], judged, depth=depth, show_progress=True)
 
 
-def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Over the collections, for each depth and system."""
-    of: dict[int, dict[str, list[Comparison]]] = {}
-    for item in comparisons:
-        of.setdefault(item.depth, {}).setdefault(item.system, []).append(item)
-    return [item for systems in of.values() for item in with_holm([mean_of(items) for items in systems.values()])]
+def _comparisons(
+    collections: Sequence[Collection], runs: Runs, depths: Iterable[int], measures: Sequence[str]
+) -> list[Comparison]:
+    """Compare by collection, depth and system; if there are several collections, their means come last."""
+    systems = dict.fromkeys(system for _, system in runs)
+    found, means = list[Comparison](), list[Comparison]()
+    for depth in depths:
+        by_system = {
+            system: [
+                compare_run(collection, runs[collection.name, system], depth=depth, measures=measures, system=system)
+                for collection in collections
+            ]
+            for system in systems
+        }
+        for of_collection in zip(*by_system.values(), strict=True):
+            found += with_holm(of_collection)
+        if len(collections) > 1:
+            means += with_holm([mean_of(items) for items in by_system.values()])
+
+    places = {collection.name: place for place, collection in enumerate(collections)}
+    return [*sorted(found, key=lambda item: places[item.collection]), *means]
 
 
 def _short_names(systems: Sequence[str]) -> dict[str, str]:
-    """The last parts of paths where they tell the systems apart, else the paths as given."""
+    """Return the last parts of paths if they tell the systems apart, otherwise the paths as given."""
     if len(set(systems)) < len(systems):
         raise SettingError("a system is named twice")
     short = {name: Path(name).name or name for name in systems}
     return short if len(set(short.values())) == len(short) else {name: name for name in systems}
-
-
-def _write_outputs(
-    outputs: Outputs,
-    comparisons: Sequence[Comparison],
-    collections: Sequence[Collection],
-    runs: Mapping[tuple[str, str], Sequence[ScoredDoc]],
-) -> None:
-    if outputs.json is not None:
-        write_json(outputs.json, figures(comparisons, per_query=outputs.per_query))
-    if outputs.csv is not None:
-        with whole_file(outputs.csv) as stream:
-            stream.write(csv_text(comparisons))
-    if outputs.html is not None:
-        with whole_file(outputs.html) as stream:
-            stream.write(page(comparisons, collections, runs))
-
-
-def _add_to_card(folder: Path, known: Facts, comparisons: Sequence[Comparison]) -> None:
-    """The figures at the greatest depth."""
-    depth = max(item.depth for item in comparisons)
-    write_card(folder, add_evaluations(known, evaluation_facts([item for item in comparisons if item.depth == depth])))
-
-
-def write_json(path: Path, values: Mapping[str, object]) -> None:
-    """Write figures as JSON, whole or not at all."""
-    with whole_file(path) as stream:
-        json.dump(values, stream, indent=2, allow_nan=False)
-        stream.write("\n")

@@ -1,46 +1,61 @@
 """Measure a checkpoint as the evaluators of sentence-transformers do."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import SettingError
+from plackett.evaluation.report import dump_json
 from plackett.evaluation.sentence_transformers import (
+    ReferenceComparison,
     evaluate_reference,
-    reference_table,
-    with_names,
+    reference_figures,
+    with_reference_mean,
     write_reference_csv,
 )
-from plackett.publishing.card import write_card
-from plackett.publishing.collect import reference_facts
-from plackett.publishing.storage import add_evaluations, read_facts
+from plackett.publishing.storage import read_facts
 from plackett.retrieval.sources import Sources
-from plackett.workflows.evaluate import Outputs, write_json
+from plackett.workflows.outputs import NO_OUTPUTS, Outputs, Writer, add_to_card, text_writer
+
+JSON, CSV_FOLDER = ".json", ""  # the kinds of output: a file, and a folder, which has no suffix
+
+
+@dataclass(frozen=True)
+class EvaluatedAsReference:
+    """The comparisons, then their mean, and one line for each output that could not be written."""
+
+    comparisons: tuple[ReferenceComparison, ...]
+    problems: tuple[str, ...] = ()
 
 
 def evaluate_as_reference(
-    systems: Sequence[str], sources: Sources, depths: Sequence[int], always_rerank_positives: bool, outputs: Outputs
-) -> str:
-    """Measure one checkpoint as sentence-transformers' evaluators do: a table, and files and card where asked for."""
-    if len(systems) > 1 or len(depths) > 1 or Path(systems[0]).is_file() or outputs.per_query or outputs.html:
-        raise SettingError(
-            "the reference's semantics measure one checkpoint at one depth: a table, --json, --csv and --card"
-        )
-    known = read_facts(Path(systems[0])) if outputs.card else None
-    collections, [depth] = sources.read(depths[0]), depths
-    encoder = CrossEncoder(systems[0])
-    metrics = {
-        item.name: evaluate_reference(
-            encoder, item, depth=depth, always_rerank_positives=always_rerank_positives, show_progress=True
-        )
-        for item in collections
+    system: str, sources: Sources, *, depth: int, always_rerank_positives: bool = True, outputs: Outputs = NO_OUTPUTS
+) -> EvaluatedAsReference:
+    """Measure one checkpoint at one depth; outputs are treated as by `workflows.evaluate`."""
+    if Path(system).is_file():
+        raise SettingError(f"{system} is a run; the reference's semantics measure one checkpoint")
+    if outputs.per_query:
+        raise SettingError("the reference's semantics have no figures per query; leave out --per-query")
+    outputs.check([JSON, CSV_FOLDER], inputs=[system, *sources.names()])
+
+    facts = read_facts(Path(system)) if outputs.card else None
+    collections = sources.read(depth)
+    encoder = CrossEncoder(system)
+    found = with_reference_mean(
+        [
+            evaluate_reference(
+                encoder, item, depth=depth, always_rerank_positives=always_rerank_positives, show_progress=True
+            )
+            for item in collections
+        ]
+    )
+
+    writers: dict[str, Writer] = {
+        JSON: text_writer(lambda: dump_json(reference_figures(found))),
+        CSV_FOLDER: partial(write_reference_csv, comparisons=found),
     }
-    named = with_names(metrics, depth)
-    if outputs.json is not None:
-        write_json(outputs.json, named)
-    if outputs.csv is not None:
-        write_reference_csv(outputs.csv, metrics, depth=depth)
-    if known is not None:
-        found = reference_facts(collections, metrics, depth, always_rerank_positives)
-        write_card(Path(systems[0]), add_evaluations(known, found))
-    return reference_table(named)
+    problems = outputs.write(writers)
+    if facts:
+        problems += add_to_card(Path(system), facts, [item.facts() for item in found])
+    return EvaluatedAsReference(tuple(found), tuple(problems))

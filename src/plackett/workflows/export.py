@@ -29,8 +29,8 @@ from plackett.engines.hardware import usable_threads
 from plackett.engines.torch.engine import TorchEngine
 from plackett.engines.torch.weights import LAYOUTS, EncoderWeights, read_weights
 from plackett.errors import CheckpointError, DataError, SettingError
+from plackett.evaluation import evaluate
 from plackett.evaluation.agreement import TOP, agreement
-from plackett.evaluation.comparison import evaluate
 from plackett.facts import FILE, EngineFacts, Facts
 from plackett.models.classifier import Reranker, load_model
 from plackett.publishing.card import write_card

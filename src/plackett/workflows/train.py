@@ -1,7 +1,7 @@
-"""Train as a recipe says, measure, and write the checkpoint with its card."""
+"""Train by a recipe, measure, and write the checkpoint with its card."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,31 @@ from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
 from plackett.errors import DataError
-from plackett.evaluation.comparison import (
-    compare,
-)
+from plackett.evaluation.comparison import Comparison, compare, with_mean
+from plackett.facts import Facts
 from plackett.publishing.card import write_card
-from plackett.publishing.collect import evaluation_facts, trained, usage
+from plackett.publishing.collect import trained, usage
 from plackett.publishing.storage import add_evaluations
-from plackett.records import HELD_OUT, LabeledList
+from plackett.records import HELD_OUT, Collection, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
 from plackett.training.arguments import arguments_of
+from plackett.training.facts import training_facts
 from plackett.training.recipe import Recipe, read_recipe
 from plackett.training.sampling import Part, hold_out
 from plackett.training.train import TrainingFacts
 from plackett.training.train import train as run_training
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained checkpoint: its folder, its facts, and a comparison for each `test` collection, then their mean.
+
+    Of several training processes, only the first has facts and comparisons.
+    """
+
+    folder: Path
+    facts: Facts | None = None
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def train(
@@ -32,7 +44,7 @@ def train(
     *,
     replaced: Mapping[str, Any] | None = None,
     resume: bool = False,
-) -> Path:
+) -> Trained:
     """Train by a recipe, measure on its `test` collections, and write the checkpoint with its card.
 
     `recipe_path` is a YAML file or the name of a recipe that ships with Plackett. `overrides` and `replaced` change
@@ -41,26 +53,33 @@ def train(
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
     arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))  # checked before the lists are read
     parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
-    dev, tests = (
-        [first_stage(item, recipe.depth) for name in names for item in read_named(name)]
-        for names in (recipe.dev, recipe.test)
-    )
+    named, tests = _collections(recipe.dev, recipe.depth), _collections(recipe.test, recipe.depth)
+
     held_out: list[LabeledList] = []
-    named = dev
+    dev = named
     if recipe.hold_out:
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
-        dev = [*dev, lists_as_collection(HELD_OUT, held_out)]
+        dev = [*named, lists_as_collection(HELD_OUT, held_out)]
 
-    def publish(folder: Path, facts: TrainingFacts) -> None:
+    output, published = Path(recipe.output).expanduser(), list[Trained]()
+
+    def publish(folder: Path, outcome: TrainingFacts) -> None:
         encoder = CrossEncoder(folder)
-        results = [compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests]
-        known = trained(folder, facts, parts, held_out=held_out, dev=named)
+        found = with_mean([compare(encoder, test, depth=recipe.depth, show_progress=True) for test in tests])
+
+        facts = trained(folder, recipe, training_facts(outcome, parts, held_out=held_out, dev=named))
         example = next(item for part in parts for item in part.head)
-        known = replace(known, usage=usage(encoder, example.query, example.documents))
-        write_card(folder, add_evaluations(known, evaluation_facts(results)))
+        facts = replace(facts, usage=usage(encoder, example.query, example.documents))
+        facts = add_evaluations(facts, [item.facts() for item in found])
+        write_card(folder, facts)
+        published.append(Trained(output, facts, tuple(found)))
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
-    return Path(recipe.output).expanduser()
+    return published[-1] if published else Trained(output)
+
+
+def _collections(names: Sequence[str], depth: int) -> list[Collection]:
+    return [first_stage(collection, depth) for name in names for collection in read_named(name)]
 
 
 def _part(name: str, share: float, recipe: Recipe) -> Part:

@@ -89,7 +89,7 @@ def verify(
     found = agreement(logits[0], logits[1], [query for query, _ in keys])
     measured = None
     if collection.qrels and sides[0].model.ranks:
-        evaluate = require("plackett.evaluation.comparison", extra="train").evaluate
+        evaluate = require("plackett.evaluation.measures", extra="train").evaluate
         [of_a, of_b] = (
             evaluate(of_side.run(scores[:, 0]), collection.qrels, [MEASURE])[MEASURE]
             for of_side, scores in zip(candidates, logits, strict=True)

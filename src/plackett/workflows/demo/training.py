@@ -14,6 +14,7 @@ from plackett._files import whole_file
 from plackett.bi_encoder import BiEncoder
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import write_beir, write_lists
+from plackett.evaluation import table
 from plackett.records import Collection, LabeledList, Qrel
 from plackett.retrieval.bm25 import BM25
 from plackett.workflows.demo.pydocs import (
@@ -78,9 +79,9 @@ def run(base: str | None, output: Path, seed: int) -> None:
         f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python's own objects, "
         f"the rest of {', '.join(PACKAGES)}"
     )
-    model = run_recipe(output / "recipe.yaml", ())
-    _say((model / "README.md").read_text(encoding="utf-8").split("## Evaluation")[1].split("## Training")[0].strip())
-    _use(model, objects, output)
+    trained = run_recipe(output / "recipe.yaml")
+    _say(table(*trained.comparisons))
+    _use(trained.folder, objects, output)
 
 
 def training_objects(
