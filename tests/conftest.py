@@ -5,18 +5,39 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any hub client is imported: no test asks the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 import pytest
 
+import peers
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint
 from plackett.cli import main
 from tiny import build
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Leave out, with `-m "not peer"`, files that are all about a peer: they import it."""
+    wanted = "not peer" not in config.getoption("markexpr", "")
+    if wanted or not collection_path.name.startswith("test_"):
+        return None
+    lines = collection_path.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith("pytestmark = ") and "pytest.mark.peer" in line for line in lines) or None
+
+
+@pytest.fixture(autouse=True)
+def markers_are_set(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that starts programs or uses a peer has the marker: the fast tests go without."""
+    peers.started.clear()
+    peers.used.clear()
+    yield
+    for name, found in {"process": peers.started, "peer": peers.used}.items():
+        if found and not request.node.get_closest_marker(name):
+            pytest.fail(f"mark this test with @pytest.mark.{name}: {found[0]}")
 
 
 @pytest.fixture(scope="session")

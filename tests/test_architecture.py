@@ -21,6 +21,7 @@ def test_functions_stay_short(path):
     assert long == {}
 
 
+@pytest.mark.process
 def test_imports_point_down():
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -33,6 +34,7 @@ def test_every_module_has_its_place_in_the_contract():
     assert {name for name in modules if not name.startswith("__") and f"plackett.{name}" not in contract} == set()
 
 
+@pytest.mark.process
 def test_the_package_and_its_help_work_on_the_bare_install():
     done = python("import plackett; print(plackett.CrossEncoder.__name__)")
     assert (done.returncode, done.stdout) == (0, "CrossEncoder\n"), done.stderr
@@ -55,6 +57,7 @@ def test_the_package_and_its_help_work_on_the_bare_install():
         assert "Usage:" in done.stdout
 
 
+@pytest.mark.process
 def test_a_missing_extra_is_named(bert, tmp_path):
     code = """
 from pathlib import Path
@@ -73,6 +76,7 @@ for call in (lambda: plackett.CrossEncoder(sys.argv[1]), lambda: list(read_lists
     ], done.stderr
 
 
+@pytest.mark.process
 def test_a_missing_extra_is_one_line_of_the_command(bert):
     run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
     for arguments in (["rank", "q", "d", "--model", bert], ["train", "recipe.yaml"]):
@@ -83,6 +87,7 @@ def test_a_missing_extra_is_one_line_of_the_command(bert):
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.process
 def test_importing_plackett_is_light():
     """Half a second of imports for every `--help` is what this keeps away; torch alone is two."""
     code = f"import sys, plackett; print(sorted({EXTRAS | {'httpx2', 'huggingface_hub'}!r} & set(sys.modules)))"

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from sentence_transformers import SentenceTransformer
 
+from peers import sentence_transformers
 from plackett import CheckpointError
 from plackett.bi_encoder import BiEncoder
 from tiny import PAIRS
@@ -11,9 +11,10 @@ from tiny import PAIRS
 TEXTS = [text for pair in PAIRS for text in pair]
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_embeddings_are_those_of_sentence_transformers(tiny, family):
-    theirs = SentenceTransformer(str(tiny(family)), device="cpu")  # a plain folder: mean pooling
+    theirs = sentence_transformers.SentenceTransformer(str(tiny(family)), device="cpu")  # a plain folder: mean pooling
     theirs.max_seq_length = 16
     expected = theirs.encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(BiEncoder(tiny(family), max_length=16).embed(TEXTS), expected, atol=1e-5)

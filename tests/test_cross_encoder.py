@@ -6,20 +6,21 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
-import sentence_transformers
 import torch
 
+from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, InputError, PlackettError, ScoreError, SettingError
 from plackett.cross_encoder import Share
 from plackett.engines.base import FakeEngine
 from tiny import DOCUMENTS, FAMILIES, PAIRS, QUERY
 
 
-def reference(folder: Path) -> sentence_transformers.CrossEncoder:
+def reference(folder: Path) -> Any:
     return sentence_transformers.CrossEncoder(str(folder), device="cpu", local_files_only=True)
 
 
@@ -257,6 +258,7 @@ def test_a_device_that_is_not_there(bert):
         CrossEncoder(bert, device="cuda")
 
 
+@pytest.mark.peer
 def test_max_length_shortens_as_sentence_transformers_does(bert):
     theirs = sentence_transformers.CrossEncoder(str(bert), device="cpu", max_length=16)
     np.testing.assert_allclose(CrossEncoder(bert, max_length=16).predict(PAIRS), theirs.predict(PAIRS), atol=1e-5)

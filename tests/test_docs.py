@@ -42,6 +42,7 @@ def folder(bert, tmp_path_factory):
     return folder
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "block", [*blocks(README, "python"), *(b for d in DOCUMENTS for b in blocks(d.read_text(), "python"))]
 )
@@ -54,6 +55,7 @@ def shell_lines():
     return [line for line in lines if "plackett " in line]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("line", shell_lines())
 def test_a_line_of_shell_runs(bert, folder, line):
     if line.startswith("plackett train"):

@@ -105,6 +105,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_left_alone(tmp_path):
     assert (tmp_path / "real.json").read_text() == "old"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("target", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_is_written_to(tmp_path, target):
     code = f"""
@@ -119,6 +120,7 @@ with whole_file({target!r}) as stream:
     assert os.listdir(tmp_path) == ["out"]
 
 
+@pytest.mark.process
 def test_devices_and_pipes_are_written_to_and_stay(tmp_path):
     with whole_file("/dev/null") as stream:
         stream.write("gone")
@@ -132,6 +134,7 @@ def test_devices_and_pipes_are_written_to_and_stay(tmp_path):
         stream.write("x")
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     (tmp_path / "f").write_text("old")
     code = f"""
@@ -163,6 +166,7 @@ def test_inputs_are_not_written_over(tmp_path):
     output_file(tmp_path / "out", inputs=[tmp_path / "in", tmp_path / "data"])
 
 
+@pytest.mark.process
 def test_a_file_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch):
     def failing(self, to):
         raise OSError("busy")
@@ -175,6 +179,7 @@ def test_a_file_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a b"]
 
 
+@pytest.mark.process
 def test_what_a_process_cannot_write_is_refused_before_the_work(tmp_path):
     """As another user than root, whom nothing is refused."""
     (tmp_path / "folder").mkdir(mode=0o555)
@@ -200,6 +205,7 @@ for name in sys.argv[1:]:
     assert done.stdout.split() == ["True"] * 3
 
 
+@pytest.mark.process
 def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     target = tmp_path / "f.json"
     target.write_text("old")

@@ -8,6 +8,7 @@ import pytest
 from plackett._moved import MOVED
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("old", "name", "new"),
     [

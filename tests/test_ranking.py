@@ -65,6 +65,7 @@ def test_queries_without_judgements_are_dropped_and_counted() -> None:
     assert judged_only(judged) == (judged, 0)
 
 
+@pytest.mark.process
 def test_it_needs_no_torch() -> None:
     program = "import sys; sys.modules['torch'] = None; import plackett.ranking"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 from transformers.models.bert.modeling_bert import BertConfig, BertLayer
 from transformers.trainer_callback import ExportableState
 
@@ -56,6 +56,8 @@ def test_the_state_of_a_callback_is_read_from_the_file(tmp_path):
 
 
 def test_weights_are_loaded_into_the_model_of_a_trainer(bert, tmp_path):
+    from transformers import Trainer, TrainingArguments  # seconds
+
     model = transformers.AutoModelForSequenceClassification.from_pretrained(bert)
     before = model.classifier.weight.detach().clone()
     model.save_pretrained(tmp_path / "checkpoint")

@@ -113,6 +113,7 @@ def test_the_wheel_is_what_the_sdist_makes(built, tmp_path):
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.process
 def test_it_is_small_and_starts_at_once(environment, module):
     """The processor's time, as that of the clock is a busy machine's; docs/default-model.md has that of one at rest."""
     done = module("benchmarks.small_install.run", environment, "--json", "--rounds", 3)
@@ -170,6 +171,7 @@ def test_a_damaged_installation_says_so_and_installing_again_mends_it(built, env
     assert small("plackett", "rank", QUERY, *DOCUMENTS)[0] == 0
 
 
+@pytest.mark.process
 def test_zipped_and_from_two_processes_at_once(built, environment, tmp_path):
     """The wheel is a zip with the package at its root. Three processes find an empty cache at the same time."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-import sentence_transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, InputError, SettingError
 from plackett.checkpoints.calibrations import (
     FILE,
@@ -174,6 +174,7 @@ def test_copies_keep_the_calibration_and_the_configuration_keeps_its_activation(
     assert CrossEncoder(tmp_path / "raw").checkpoint.activation == "identity"
 
 
+@pytest.mark.peer
 def test_sentence_transformers_reads_a_calibrated_checkpoint_as_before(calibrated, bert, tmp_path):
     CrossEncoder(calibrated, activation="calibrated").save_pretrained(tmp_path / "copy")
     expected = sentence_transformers.CrossEncoder(str(bert), device="cpu", local_files_only=True).predict(PAIRS)
@@ -183,6 +184,7 @@ def test_sentence_transformers_reads_a_calibrated_checkpoint_as_before(calibrate
         np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), expected, atol=1e-5)
 
 
+@pytest.mark.process
 def test_calibrated_scores_need_neither_torch_nor_scipy(calibrated):
     code = """
 import sys

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sentence_transformers
 import torch
 import transformers
 
+from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, SettingError
 from plackett.checkpoints.activations import ACTIVATIONS, sigmoid, softmax
 from plackett.checkpoints.folder import (
@@ -87,6 +87,7 @@ def test_places_that_disagree_are_believed_in_the_order_of_sentence_transformers
     np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
 
 
+@pytest.mark.peer
 def test_a_default_prompt_stands_before_every_query(folder):
     theirs = sentence_transformers.CrossEncoder(
         str(folder), device="cpu", prompts={"web": "which list: "}, default_prompt_name="web"

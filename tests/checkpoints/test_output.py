@@ -199,6 +199,7 @@ def hinted(error):
     return str(error).rpartition("To put it there: ")[2]
 
 
+@pytest.mark.process
 def test_a_rename_that_fails_keeps_both_and_says_how_to_go_on(tmp_path, monkeypatch):
     target = tmp_path / "a b" / "m"
     make(target)
@@ -220,6 +221,7 @@ def test_a_rename_that_fails_keeps_both_and_says_how_to_go_on(tmp_path, monkeypa
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("old", [False, True])
 def test_what_appears_in_the_meantime_is_kept_and_so_is_the_result(tmp_path, old):
     target = tmp_path / "m"

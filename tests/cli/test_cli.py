@@ -213,6 +213,7 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name
     assert len([line for line in errors.splitlines() if line.startswith(("plackett:", "Error:"))]) == 1
 
 
+@pytest.mark.process
 def test_the_module_runs_as_a_command():
     result = subprocess.run([sys.executable, "-m", "plackett", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("plackett, version ")

@@ -100,6 +100,7 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line_and_writes_nothing(run, f
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
     output, whole = tmp_path / "lists.jsonl", tmp_path / "whole.jsonl"

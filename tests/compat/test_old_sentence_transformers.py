@@ -22,7 +22,7 @@ from tiny import PAIRS
 SCRIPT = Path(__file__).with_name("check_old_sentence_transformers.py")
 PYTHONS = [name for name in os.environ.get("PLACKETT_OLD_PYTHONS", "").split(os.pathsep) if name]
 
-pytestmark = pytest.mark.skipif(not PYTHONS, reason="make compat")
+pytestmark = [pytest.mark.peer, pytest.mark.process, pytest.mark.skipif(not PYTHONS, reason="make compat")]
 
 
 @pytest.fixture(params=PYTHONS or ["none"], ids=lambda name: Path(name).parts[-3] if name.count("/") > 2 else name)

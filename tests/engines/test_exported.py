@@ -181,6 +181,7 @@ def test_what_goes_wrong_in_a_session_of_onnx_is_raised(both):
             engine.score(pairs_of(3, 3))
 
 
+@pytest.mark.process
 def test_onnx_scores_in_a_process_that_was_forked(both):
     script = f"""
 import os
@@ -221,6 +222,7 @@ os.kill(os.getpid(), signal.SIGUSR1)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
 def test_signals_are_handled_after_engines_of_openvino_are_gone(both):
     command = [sys.executable, "-c", AFTER_TWO_ENGINES, str(both)]

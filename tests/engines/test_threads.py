@@ -76,6 +76,7 @@ def test_the_affinity_counts_where_it_is_the_smaller(tmp_path, monkeypatch):
     assert usable_threads(tree(tmp_path, files)) == 2
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_a_process_bound_to_one_core():
     code = """

@@ -8,12 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sentence_transformers
-from sentence_transformers.cross_encoder.evaluation import (
-    CrossEncoderNanoBEIREvaluator,
-    CrossEncoderRerankingEvaluator,
-)
 
+from peers import evaluation, sentence_transformers
 from plackett import CrossEncoder
 from plackett.data.nanobeir import read_nanobeir
 from plackett.engines.base import FakeEngine
@@ -66,6 +62,7 @@ def reference_samples(collection, depth):
     return found
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("always", [True, False])
 @pytest.mark.parametrize("levels", [2, 5, 30, None])
 @pytest.mark.parametrize("seed", range(3))
@@ -85,7 +82,7 @@ def test_metrics_are_those_of_the_reranking_evaluator(seed, levels, always):
         told["pairs"] = [tuple(pair) for pair in pairs]
         return given
 
-    evaluator = CrossEncoderRerankingEvaluator(
+    evaluator = evaluation.CrossEncoderRerankingEvaluator(
         reference_samples(collection, 40), always_rerank_positives=always, write_csv=False
     )
     expected = evaluator(SimpleNamespace(predict=predict, model_card_data=CARD))
@@ -95,10 +92,11 @@ def test_metrics_are_those_of_the_reranking_evaluator(seed, levels, always):
     assert levels is None or expected["ndcg@10"] > 0
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("always", [True, False])
 def test_a_model_gets_the_numbers_that_sentence_transformers_gives_it(bert, always):
     collection = random_collection(7, queries=8)
-    evaluator = CrossEncoderRerankingEvaluator(
+    evaluator = evaluation.CrossEncoderRerankingEvaluator(
         reference_samples(collection, 20), always_rerank_positives=always, write_csv=False
     )
     expected = evaluator(sentence_transformers.CrossEncoder(str(bert), device="cpu"))
@@ -162,12 +160,13 @@ def write_new_layout(folder, one_id_a_row):
     (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("one_id_a_row", [True, False])
 def test_nanobeir_has_the_evaluators_keys_numbers_and_files(bert, tmp_path, run, monkeypatch, one_id_a_row):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     folder = tmp_path / "NanoBEIR-en"
     write_new_layout(folder, one_id_a_row)
-    evaluator = CrossEncoderNanoBEIREvaluator(["msmarco", "nq"], dataset_id=str(folder), rerank_k=30)
+    evaluator = evaluation.CrossEncoderNanoBEIREvaluator(["msmarco", "nq"], dataset_id=str(folder), rerank_k=30)
     expected = evaluator(sentence_transformers.CrossEncoder(str(bert), device="cpu"), str(tmp_path / "theirs"))
     encoder = CrossEncoder(bert)
     found = with_reference_mean([evaluate_reference(encoder, item, depth=30) for item in read_nanobeir(folder)])

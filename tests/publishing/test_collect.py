@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import sentence_transformers
 import transformers
 
 from card_facts import FACTS, HELD_OUT
+from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder
 from plackett.facts import CalibrationFacts, Development, EngineFacts
 from plackett.publishing.card import render
@@ -135,6 +135,7 @@ def test_what_the_card_prints_is_what_happens(trained, tmp_path, monkeypatch, ca
     assert len(blocks) == 4
 
 
+@pytest.mark.peer
 def test_sentence_transformers_and_the_pipeline_of_transformers_give_the_same_scores(trained):
     expected = CrossEncoder(trained).predict(PAIRS)
     theirs = sentence_transformers.CrossEncoder(str(trained), device="cpu", local_files_only=True)

@@ -508,6 +508,7 @@ def test_a_repository_that_would_write_elsewhere_does_not(hub, bert, tmp_path, p
     assert not os.path.exists("/tmp/escaped-plackett.json")
 
 
+@pytest.mark.process
 def test_the_command_itself_with_its_own_environment(model, tmp_path):
     """A process of its own, which reads HF_ENDPOINT and HF_TOKEN as it starts."""
     with running_hub() as hub:

@@ -92,6 +92,7 @@ def test_a_stemmer_finds_other_forms():
     assert description.endswith("no stop words, english stemmer)")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not is_installed("Stemmer"), reason="the extra `stemmer` is not installed")
 def test_stemmed_scores_do_not_depend_on_the_order_of_sets():
     program = (

@@ -175,6 +175,7 @@ def test_an_interruption_says_what_is_kept_and_how_to_continue(run, files, bert,
     assert (code, "continued after 32 queries" in errors) == (0, True)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
     folder, *_ = files

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 WORDS = ["apple", "pear", "plum", "fig", "lime"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("cached_gradients", [False, True])
 def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradients):

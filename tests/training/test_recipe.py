@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sentence_transformers.cross_encoder as reference
 import torch
-from sentence_transformers.cross_encoder import losses
 
+from peers import cross_encoder as reference
+from peers import losses
 from plackett import CrossEncoder, MissingExtraError
 from plackett.checkpoints.folder import read_base, read_checkpoint
 from plackett.data import read_lists, write_lists
@@ -253,6 +253,7 @@ def test_the_reference_reads_rows_as_the_card_does(data):
     assert hold_out([Part(lists)], 5, seed=12)[1] == held_out != hold_out([Part(lists)], 5, seed=13)[1]
 
 
+@pytest.mark.peer
 def test_a_step_of_the_reference_has_the_loss_of_sentence_transformers(bert, data, tmp_path):
     lists = list(read_lists(data / "train-00000-of-00001.parquet"))[:6]
     assert len({len(item.documents) for item in lists}) > 1

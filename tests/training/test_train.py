@@ -126,6 +126,7 @@ def test_no_lists_is_an_error(bert, tmp_path):
         train(recipe_for(bert, tmp_path), [Part([])], publish=lambda folder, facts: None)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_no_checkpoint(bert, tmp_path):
     data = tmp_path / "lists.jsonl"
@@ -455,6 +456,7 @@ def test_tensorboard_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
     assert [event.step for event in told.Scalars("eval/fruit_nDCG@10")] == [0, 3]
 
 
+@pytest.mark.process
 @pytest.mark.filterwarnings("default")  # of trackio's own imports
 def test_trackio_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
     """In a process of its own, since trackio keeps its folder for the life of one; it asks no network."""
@@ -502,6 +504,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_the_last_whole_checkpoint(bert, tmp_path, small_disk):
     parts = [Part(fruit_lists(16))]
     settings = EVERY_STEP | {"max_steps": 8}

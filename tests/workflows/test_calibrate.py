@@ -11,10 +11,10 @@ import sys
 
 import numpy as np
 import pytest
-import sentence_transformers
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, DataError
 from plackett.calibration import report as reliability
 from plackett.calibration.fitting import calibrate as fit
@@ -134,6 +134,7 @@ def test_a_calibrated_checkpoint_is_published_whole_and_only_with_its_own_calibr
         publish(model, "org/name", dry_run=True)
 
 
+@pytest.mark.peer
 def test_sentence_transformers_gives_the_same_scores_as_before(model, lists, bert):
     calibrate(model, Sources(data=[str(lists)]))
     scores = [
@@ -286,6 +287,7 @@ calibrate(model, Sources(data=[lists]), CalibrationSettings(seed=5))
 """
 
 
+@pytest.mark.process
 def test_killed_between_two_files_each_is_whole_and_the_same_again_ends_it(model, lists, bert):
     """The first and the last but one of four: a card that is new, facts that are not."""
     calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(relevant_from=2))

@@ -130,6 +130,7 @@ def test_the_graph_says_what_it_is(exported):
     assert shapes == [["batch", "sequence"]] * 3 + [["batch", 3]]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_exported_folder_needs_no_torch(exported, engine, tmp_path):
     folder = tmp_path / "alone"
@@ -213,6 +214,7 @@ def test_eight_threads_share_an_engine(exported, engine):
             np.testing.assert_allclose(scores, wanted, atol=1e-5)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_memory_does_not_grow_with_shapes(exported, engine):
     """Three hundred shapes after the first hundred take less than 30 MB more."""

@@ -101,6 +101,7 @@ def test_a_checkpoint_that_is_not_there(run, tmp_path):
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.process
 def test_nothing_heavy_is_imported(bert):
     code = "from plackett.workflows.info import read_info; read_info(sys.argv[1]); print('torch' in sys.modules)"
     done = subprocess.run(

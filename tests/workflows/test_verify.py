@@ -197,6 +197,7 @@ def test_the_command_says_2_for_a_user_s_mistake(run, bert, arguments, message):
     assert message in err
 
 
+@pytest.mark.process
 def test_the_built_in_texts_need_no_extra(bert, monkeypatch):
     """Two servers compared on the bare install."""
     local = CrossEncoder(bert)

@@ -221,6 +221,7 @@ def test_the_command_takes_an_address(tei, run, local):
     assert (code, out, len(err.splitlines())) == (2, "", 1)
 
 
+@pytest.mark.process
 def test_the_client_is_imported_for_an_address_only():
     code = "import sys, plackett, plackett.cli; print('httpx2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -144,6 +144,7 @@ def test_what_is_advised_for_int8_works(run, bert, tmp_path, monkeypatch):
     assert CrossEncoder(tmp_path / "int8", precision="int8").predict(PAIRS).shape == (len(PAIRS),)
 
 
+@pytest.mark.process
 def test_threads_are_those_of_the_process(bert):
     """In processes of their own: torch has one number of threads for all of its models."""
     code = """

@@ -51,6 +51,7 @@ def test_relevance_is_2_for_itself_1_for_siblings_0_for_the_rest():
     assert [relevance(here[0], item) for item in [*here, elsewhere]] == [2, 1, 0]
 
 
+@pytest.mark.process
 def test_reading_is_silent_and_the_same_in_every_process_and_environment():
     code = "from plackett.workflows.demo.pydocs import read_objects\nfor item in read_objects(): print(ascii(item))"
     outputs = []

@@ -22,6 +22,7 @@ def test_the_first_stage_prefers_what_shares_rare_words():
     assert tour.first_stage("unheard of", DOCUMENTS, 9)[0] in {DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[3]}
 
 
+@pytest.mark.process
 def test_without_the_extra_the_first_half_runs_and_says_what_the_second_needs(run, few, monkeypatch, tmp_path):
     def require(module, *, extra):
         raise MissingExtraError("bm25s")
@@ -39,6 +40,7 @@ def test_without_the_extra_the_first_half_runs_and_says_what_the_second_needs(ru
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_with_it_the_second_half_follows(run, few, monkeypatch, tmp_path):
     called = []
 
