@@ -114,15 +114,22 @@ def test_the_wheel_is_what_the_sdist_makes(built, tmp_path):
 
 
 @pytest.mark.process
-def test_it_is_small_and_starts_at_once(environment, module):
-    """The processor's time, as that of the clock is a busy machine's; docs/default-model.md has that of one at rest."""
-    done = module("benchmarks.small_install.run", environment, "--json", "--rounds", 3)
+def test_it_is_small(environment, module):
+    done = module("benchmarks.small_install.run", environment, "--json", "--rounds", 1)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["megabytes"] <= 200, found["packages"]
-    assert found["seconds"]["import"]["processor"] < 2 * 0.3
-    assert found["seconds"]["first score"]["processor"] < 2 * 1.0
+    assert set(found["seconds"]) == {"python", "import", "first score"}
     assert not {name for name in found["packages"] if re.match("torch|transformers|jinja2|pyarrow", name)}
+
+
+def test_an_import_and_a_score_load_few_modules(small):
+    """What makes the first score come early; docs/default-model.md has its time."""
+    count = "import sys; before = set(sys.modules); import plackett; {}; print(len(set(sys.modules) - before))"
+    for call, most in {"plackett": 400, f"plackett.CrossEncoder().predict([{('q', 'd')}])": 900}.items():
+        code, output, errors = small("python", "-c", count.format(call))
+        assert (code, errors) == (0, "")
+        assert int(output) <= most
 
 
 @pytest.mark.parametrize("command", [["plackett"], ["python", "-m", "plackett"]])
