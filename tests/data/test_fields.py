@@ -71,6 +71,7 @@ def test_whatever_is_taken_is_plain(query_id, doc_id, grade):
     assert (item.query_id + item.doc_id).encode().count(0) == 0
 
 
+@pytest.mark.process
 def test_the_package_needs_no_extra(tmp_path):
     (tmp_path / "l.csv").write_text("query,document,label\nq,a,1\n")
     (tmp_path / "l.parquet").write_bytes(b"PAR1")
