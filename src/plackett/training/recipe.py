@@ -41,17 +41,17 @@ class Recipe:
     trained on at a time, the best-labelled one always among them, the `negatives` beside it drawn at random or taken
     first to last; `token_budget` bounds the tokens of a micro-batch, `mini_batch_size` its pairs; with `streaming` the
     lists are read as they are needed.
-    `layers` keeps the first so many of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
+    `layers` keeps the first N layers of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
     options of peft's LoraConfig, and `cached_gradients` holds the graph of one micro-batch at a time, for lists of any
     length.
     `columns` names the columns of the files in `train` that have other names (`{query: q, document: d, label: hits}`).
     `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` of
     the lists, drawn by the training's seed, are not trained on and are the development collection `held-out`.
     The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
-    candidates of each query are reranked. `early_stopping` ends the training after so many evaluations in a row
+    candidates of each query are reranked. `early_stopping` ends the training after this many evaluations in a row
     without a better `metric_for_best_model`.
-    `allow_pickle` takes a base whose weights are no safetensors.
-    `description` (of the data), `language` (ISO codes) and `license` stand on the card.
+    `allow_pickle` accepts a base whose weights are a pickle instead of safetensors.
+    `description` (of the data), `language` (ISO codes) and `license` appear on the card.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
