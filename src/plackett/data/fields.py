@@ -140,11 +140,14 @@ def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
 
 
 def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
-    """Return the candidates of a run made in a program, checked as `checked_qrels` does. Scores must be finite."""
+    """Return the candidates of a run made in a program, checked as `checked_qrels` does.
+
+    Scores become floats; `ranking.by_query` refuses those that are not finite.
+    """
     checked: list[ScoredDoc] = []
     for index, item in enumerate(run):
         score = item.score
-        if type(score) is not float or not math.isfinite(score):
+        if type(score) is not float:
             score = checked_number(score, f"candidate {index} of the run: the score")
         checked.append(ScoredDoc(*_checked_pair(item, f"candidate {index} of the run"), score))
     return checked

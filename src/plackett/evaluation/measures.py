@@ -9,7 +9,7 @@ from typing import Any
 
 import ir_measures
 
-from plackett.data import read_qrels, read_run
+from plackett.data import checked_qrels, checked_run, read_qrels, read_run
 from plackett.errors import DataError, SettingError
 from plackett.ranking import best_first, by_query
 from plackett.records import Qrel, ScoredDoc
@@ -107,11 +107,11 @@ def _measure(candidates: Mapping[str, Sequence[ScoredDoc]], qrels: Sequence[Qrel
 
 
 def _judgements(qrels: Judgements) -> list[Qrel]:
-    known = list(read_qrels(Path(qrels)) if isinstance(qrels, str | os.PathLike) else qrels)
+    known = list(read_qrels(Path(qrels))) if isinstance(qrels, str | os.PathLike) else checked_qrels(qrels)
     if not known:
         raise DataError("there are no judgements to measure by")
     return known
 
 
 def _candidates(run: Run) -> dict[str, list[ScoredDoc]]:
-    return by_query(read_run(Path(run)) if isinstance(run, str | os.PathLike) else run)
+    return by_query(read_run(Path(run)) if isinstance(run, str | os.PathLike) else checked_run(run))
