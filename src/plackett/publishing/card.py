@@ -88,26 +88,32 @@ def _reference(match: re.Match[str]) -> str:
 
 def _front_matter(facts: Facts) -> str:
     model, training = facts.model, facts.training
-    library = "sentence-transformers" if model.weights else "plackett"  # whose code the hub shows
-    tags = list(dict.fromkeys([library, "cross-encoder", "reranker", "plackett"]))
-    if training:
-        sizes = [part.size for part in training.data]
-        size = [f"dataset_size:{sum(filter(None, sizes))}"] if None not in sizes else []
-        tags += ["generated_from_trainer", *size, f"loss:{training.loss}"]
+    library = "sentence-transformers" if model.weights else "plackett"  # whose code the Hub shows
+    tags = dict.fromkeys([library, "cross-encoder", "reranker", "plackett"])
     values = {
         "language": list(model.language),
         "license": model.license,
         "library_name": library,
-        "tags": tags,
+        "tags": [*tags, *(_training_tags(training) if training else [])],
         "base_model": model.base if is_hub_id(model.base) else None,
-        "datasets": list(dict.fromkeys(part.name for part in training.data if part.source)) if training else [],
+        "datasets": _datasets(training) if training else [],
         "pipeline_tag": "text-ranking",
-        "metrics": list(dict.fromkeys(name for item in facts.evaluations for name in item.measures)),
+        "metrics": list({name: None for item in facts.evaluations for name in item.measures}),
         "model-index": _model_index(facts) if facts.evaluations else None,
     }
     return yaml.safe_dump(
         {key: value for key, value in values.items() if value}, sort_keys=False, allow_unicode=True, width=10_000
     )
+
+
+def _training_tags(training: Training) -> list[str]:
+    sizes = [part.size for part in training.data]
+    size = [] if None in sizes else [f"dataset_size:{sum(filter(None, sizes))}"]
+    return ["generated_from_trainer", *size, f"loss:{training.loss}"]
+
+
+def _datasets(training: Training) -> list[str]:
+    return list(dict.fromkeys(part.name for part in training.data if part.source))
 
 
 def _model_index(facts: Facts) -> list[dict[str, Any]]:

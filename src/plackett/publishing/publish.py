@@ -86,31 +86,37 @@ def publish(
 
 
 def check(folder: Path) -> Facts:
-    """The facts of a checkpoint that is fit to be published: it loads, and its card says what is so."""
+    """Return the facts of a checkpoint that is fit to be published: it loads, and its card is true."""
     facts = read_facts(folder)
     check_inside(folder)
     encoder = CrossEncoder(folder)
-    again = f"render it again: plackett card {folder}"
-    now = encoder.checkpoint
-    if (facts.model.activation, facts.model.max_length) != (now.activation, now.max_length):
-        raise CheckpointError(f"the card of {folder} was made for another activation or token limit; {again}")
-    card = folder / "README.md"
-    if not card.is_file() or card.read_text(encoding="utf-8") != render(facts):
-        raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
-    for picture in ("training.png", "calibration.png"):
-        if f"]({picture})" in card.read_text(encoding="utf-8") and not (folder / picture).is_file():
-            raise CheckpointError(f"{card} shows {picture}, which is not there; {again}")
+
+    _check_card(folder, facts, encoder)
     if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
         raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
-    _ = ModelCard.load(card).data
     if facts.usage:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
         if not np.allclose(scores, facts.usage.scores, atol=TOLERANCE):
             raise CheckpointError(
-                f"{folder} does not give the scores that stand on its card: its weights were changed after {FILE} "
-                "was written; train again, or put back the weights"
+                f"{folder} does not reproduce the scores on its card: its weights changed after {FILE} was written; "
+                "train again, or restore the weights"
             )
     return facts
+
+
+def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
+    card, again = folder / "README.md", f"render it again: plackett card {folder}"
+    now = encoder.checkpoint
+    if (facts.model.activation, facts.model.max_length) != (now.activation, now.max_length):
+        raise CheckpointError(f"the card of {folder} was made for another activation or token limit; {again}")
+
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    if text != render(facts):
+        raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
+    for picture in ("training.png", "calibration.png"):
+        if f"]({picture})" in text and not (folder / picture).is_file():
+            raise CheckpointError(f"{card} shows {picture}, which is missing; {again}")
+    _ = ModelCard.load(card).data
 
 
 def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:

@@ -11,6 +11,7 @@ from plackett.errors import SettingError
 from plackett.evaluation.comparison import Comparison, Results, compare_run, mean_of, with_holm
 from plackett.evaluation.measures import MEASURES, check_measures
 from plackett.evaluation.report import REPORTS
+from plackett.facts import Evaluation
 from plackett.publishing.storage import read_facts
 from plackett.ranking import judged_only
 from plackett.records import Collection, ScoredDoc
@@ -55,26 +56,33 @@ def evaluate(
 
     names, depths = _short_names(systems), sorted(set(depths))
     collections = sources.read(max(depths))
-    encoders = {
-        system: CrossEncoder(system, activation="identity", long_documents=long_documents)
-        for system in systems
-        if not Path(system).is_file()
-    }
+    checkpoints = [system for system in systems if not Path(system).is_file()]
+    encoders = {name: CrossEncoder(name, activation="identity", long_documents=long_documents) for name in checkpoints}
     cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
 
-    runs = {
-        (collection.name, names[system]): _run(system, encoders, collection, max(depths))
-        for collection in collections
-        for system in systems
-    }
+    runs = _runs(names, encoders, collections, max(depths))
     comparisons = _comparisons(collections, runs, depths, measures)
     results = Results(comparisons, collections, runs, per_query=outputs.per_query)
 
     problems = outputs.write({kind: text_writer(partial(text, results)) for kind, text in REPORTS.items()})
     for system, facts in cards.items():
-        shown = [item for item in comparisons if (item.system, item.depth) == (names[system], max(depths))]
-        problems += add_to_card(Path(system), facts, [item.facts() for item in shown])
+        problems += add_to_card(Path(system), facts, _shown(comparisons, names[system], max(depths)))
     return Evaluated(results, tuple(problems))
+
+
+def _shown(comparisons: Iterable[Comparison], system: str, depth: int) -> list[Evaluation]:
+    """Return the facts of one system at the depth that its card shows."""
+    return [item.facts() for item in comparisons if (item.system, item.depth) == (system, depth)]
+
+
+def _runs(
+    names: Mapping[str, str], encoders: Mapping[str, CrossEncoder], collections: Iterable[Collection], depth: int
+) -> Runs:
+    return {
+        (collection.name, name): _run(system, encoders, collection, depth)
+        for collection in collections
+        for system, name in names.items()
+    }
 
 
 def _run(system: str, encoders: Mapping[str, CrossEncoder], collection: Collection, depth: int) -> Sequence[ScoredDoc]:

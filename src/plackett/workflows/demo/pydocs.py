@@ -146,12 +146,14 @@ def _parsed(path: Path, module: str) -> Iterator[DocumentedObject]:
             return
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     for parent, body in [(module, tree.body), *((f"{module}.{node.name}", node.body) for node in classes)]:
-        for node in body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                names = [argument.arg for argument in node.args.args] if isinstance(node, ast.FunctionDef) else []
-                documented = _describe(parent, node.name, ast.get_docstring(node), f"({', '.join(names)})")
-                if documented:
-                    yield documented
+        yield from filter(None, (_described_node(parent, node) for node in body))
+
+
+def _described_node(parent: str, node: ast.stmt) -> DocumentedObject | None:
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+        return None
+    names = [argument.arg for argument in node.args.args] if isinstance(node, ast.FunctionDef) else []
+    return _describe(parent, node.name, ast.get_docstring(node), f"({', '.join(names)})")
 
 
 def _describe(parent: str, name: str, docstring: object, signature: str) -> DocumentedObject | None:

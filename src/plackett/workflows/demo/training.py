@@ -111,18 +111,25 @@ def training_lists(objects: Sequence[DocumentedObject], first: int, teacher: BiE
     candidates = _candidates(targets, {item.name: item.document for item in objects})
     documents = teacher.embed([item.document for item in objects], show_progress=True)
     queries = teacher.embed([item.query for item in targets], show_progress=True)
+
     lists = []
     for number, target in enumerate(targets):
-        hard = candidates.get(target.name, [])
         chosen = {target.name: None, rng.choice(families[target.parent]): None}
-        while len(chosen) < LIST_SIZE:
-            chosen[rng.choice(hard if hard and rng.random() < number / LISTS else names)] = None
-            hard = [name for name in hard if name not in chosen]
-        drawn = [place[name] for name in chosen]
+        drawn = [place[name] for name in _fill(chosen, names, candidates.get(target.name, []), number / LISTS, rng)]
         labels = _labels(documents[drawn] @ queries[number])
         texts = tuple(objects[index].document for index in drawn)
         lists.append(LabeledList(target.query, texts, labels))
     return lists
+
+
+def _fill(
+    chosen: dict[str, None], names: Sequence[str], hard: Sequence[str], share: float, rng: random.Random
+) -> dict[str, None]:
+    """Fill a list up to its size: with BM25's candidates for this share of the draws, else with random documents."""
+    while len(chosen) < LIST_SIZE:
+        chosen[rng.choice(hard if hard and rng.random() < share else names)] = None
+        hard = [name for name in hard if name not in chosen]
+    return chosen
 
 
 def _labels(cosines: NDArray[np.float32]) -> tuple[float, ...]:
