@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,9 @@ import torch
 
 from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, InputError, PlackettError, ScoreError, SettingError
+from plackett.checkpoints.folder import read_checkpoint
 from plackett.cross_encoder import Share
-from plackett.engines.base import FakeEngine
+from plackett.engines.base import FakeEngine, Parts
 from tiny import DOCUMENTS, FAMILIES, PAIRS, QUERY
 
 
@@ -154,7 +156,6 @@ def test_threads_share_one_encoder(bert):
         ([{"query": "a", "document": "b"}], "pair 0 is dict"),
         ([None], "pair 0 is NoneType"),
         ([("", "b")], "the query of pair 0 is empty"),
-        ([("a", "b"), ("a", " \n\t")], "the document of pair 1 is empty"),
         ([("a", None)], "the document of pair 0 is NoneType, not text"),
         ([(3, "b")], "the query of pair 0 is int, not text"),
         ([("a", b"b")], "the document of pair 0 is bytes, not text"),
@@ -181,7 +182,6 @@ def test_predict_refuses_what_is_no_pair_of_texts(bert, pairs, message):
         ("a", "bcd", "documents must be a list, not str"),
         ("a", None, "documents must be a list, not NoneType"),
         ("a", (text for text in "bc"), "documents must be a list, not generator"),
-        ("a", ["b", ""], "document 1 is empty"),
         ("a", ["b", None], "document 1 is NoneType, not text"),
         ("a", ["b", math.nan], "document 1 is float, not text"),
     ],
@@ -201,8 +201,8 @@ def test_rank_many_names_the_list_at_fault(bert):
     encoder = CrossEncoder(bert)
     with pytest.raises(InputError, match="2 queries but 1 lists of documents"):
         encoder.rank_many(["a", "b"], [["c"]])
-    with pytest.raises(InputError, match="document 1 of query 1 is empty"):
-        encoder.rank_many(["a", "b"], [["c"], ["d", ""]])
+    with pytest.raises(InputError, match="document 1 of query 1 is NoneType"):
+        encoder.rank_many(["a", "b"], [["c"], ["d", None]])
     with pytest.raises(InputError, match="query 1 is empty"):
         encoder.rank_many(["a", " "], [["c"], ["d"]])
     with pytest.raises(InputError, match="documents of query 0 must be a list, not str"):
@@ -330,3 +330,96 @@ def test_a_share_without_numbers_is_told_to_every_process(bert):
     encoded = encoder.encode(PAIRS)
     with pytest.raises(ScoreError, match="NaN or infinity"):
         encoder.score_encoded(encoded, share=Share(0, 2, lambda array: array * np.nan))
+
+
+# Items that cannot be scored, one by one.
+
+
+def test_blank_documents_score_as_empty_text_in_sentence_transformers(bert):
+    encoder, texts = CrossEncoder(bert), ["", "sort words", " \n\t", ""]
+    with pytest.warns(UserWarning, match="3 of 4 documents are blank") as caught:
+        scores = encoder.predict([(QUERY, text) for text in texts])
+    assert len(caught) == 1
+    expected = reference(bert).predict([(QUERY, text) for text in texts])
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    with pytest.warns(UserWarning, match="1 of 3 documents is blank"):
+        ranked = encoder.rank_many([QUERY, "words"], [["sort words", ""], ["b"]])
+    assert {item["corpus_id"]: item["score"] for item in ranked[0]}[1] == pytest.approx(float(scores[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ufeffsort", "bell\x07", "\x1b[31mred", "a\u2028b", "\ufffd"])
+def test_control_characters_are_scored_as_in_sentence_transformers(bert, text):
+    pairs = [(text, "sort words"), (QUERY, text + " x")]
+    expected = reference(bert).predict(pairs)
+    np.testing.assert_allclose(CrossEncoder(bert).predict(pairs), expected, atol=1e-5)
+
+
+def test_bad_pairs_do_not_fail_the_others_where_errors_are_returned(bert):
+    pairs = [(QUERY, "sort"), (QUERY, None), ("", "b"), (QUERY, "half \ud83d"), "ab", (QUERY, "words")]
+    encoder = CrossEncoder(bert)
+    found = encoder.predict(pairs, errors="return")
+    assert sorted(found.errors) == [1, 2, 3, 4]
+    assert {type(error) for error in found.errors.values()} == {InputError}
+    assert np.isnan(found.scores).tolist() == [False, True, True, True, True, False]
+    np.testing.assert_array_equal(found.scores[[0, 5]], encoder.predict([pairs[0], pairs[5]]))
+
+
+def test_a_threshold_keeps_bad_pairs_apart_from_those_below_it(bert):
+    encoder = CrossEncoder(bert, engine=FakeEngine(lambda ids: float(len(ids)) - 6), activation="identity")
+    found = encoder.predict([("a", "a"), (None, "a"), ("a", "a sort of words")], min_score=0, errors="return")
+    assert found.scores[0] == -np.inf
+    assert np.isnan(found.scores[1])
+    assert found.scores[2] >= 0
+
+
+def test_bad_documents_and_queries_are_left_out_where_errors_are_returned(bert):
+    encoder = CrossEncoder(bert)
+    queries, documents = [QUERY, " ", "words", "b"], [["sort", None, "words"], ["a"], [], "abc"]
+    found = encoder.rank_many(queries, documents, errors="return", return_windows=True, explain=True)
+    assert sorted(found.errors) == [(0, 1), (1, None), (2, None), (3, None)]
+    assert [item["corpus_id"] for item in found.lists[0]] == [
+        (0, 2)[item["corpus_id"]] for item in encoder.rank(QUERY, ["sort", "words"])
+    ]
+    assert found.lists[1:] == [[], [], []]
+    assert all(item["window"]["end"] == len(documents[0][item["corpus_id"]]) for item in found.lists[0])
+
+
+def test_pairs_too_long_and_scores_that_are_not_finite_are_returned_too(bert):
+    engine = FakeEngine(lambda ids: math.nan if len(ids) == 7 else float(len(ids)))
+    encoder = CrossEncoder(bert, engine=engine, long_documents="error", activation="identity")
+    texts = ["a", "a a a", "a " * 500, "a a"]
+    found = encoder.rank_many(["a"], [texts], errors="return")
+    assert {place: type(error) for place, error in found.errors.items()} == {(0, 1): ScoreError, (0, 2): InputError}
+    assert [item["corpus_id"] for item in found.lists[0]] == [3, 0]
+    scored = encoder.predict([("a", text) for text in texts], errors="return")
+    assert np.isnan(scored.scores).tolist() == [False, True, True, False]
+
+
+def test_an_unknown_way_with_errors_is_refused(bert):
+    with pytest.raises(SettingError, match="ignore"):
+        CrossEncoder(bert).predict(PAIRS, errors="ignore")
+
+
+# Other processes.
+
+
+def test_a_pickle_opens_the_model_again(bert, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(bert, tmp_path / "m"))
+    monkeypatch.chdir(tmp_path)
+    encoder = CrossEncoder("m", max_length=32, activation="identity", long_documents="truncate")
+    content = pickle.dumps(encoder)
+    assert len(content) < 2000
+    monkeypatch.chdir("/")
+    again = pickle.loads(content)
+    np.testing.assert_array_equal(again.predict(PAIRS[:8]), encoder.predict(PAIRS[:8]))
+    assert again.checkpoint.folder == folder
+
+
+def test_an_encoder_over_an_engine_of_this_process_is_not_pickled(bert):
+    encoder = CrossEncoder.from_parts(Parts.of(read_checkpoint(bert), FakeEngine(len)))
+    with pytest.raises(SettingError, match="cannot be pickled"):
+        pickle.dumps(encoder)
+
+
+def test_its_representation_names_the_model_and_the_engine(bert):
+    assert repr(CrossEncoder(bert)) == f"CrossEncoder({bert.name!r}, engine=TorchEngine)"

@@ -58,10 +58,11 @@ def test_the_signatures_that_users_type():
     options += " revision local_files_only activation allow_pickle"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
-        "predict": "self pairs min_score show_progress",
+        "predict": "self pairs min_score show_progress errors",
         "score": "self pairs show_progress",
         "rank": "self query documents top_k min_score return_documents return_windows explain",
-        "rank_many": "self queries documents top_k min_score return_documents return_windows explain show_progress",
+        "rank_many": "self queries documents top_k min_score return_documents return_windows explain show_progress"
+        " errors",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()

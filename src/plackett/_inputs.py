@@ -1,60 +1,131 @@
-"""Checks of what users give to be scored: every mistake is an InputError that names it."""
+"""Checks of the arguments of a CrossEncoder: each mistake is an InputError that names the item."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+import warnings
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from numbers import Real
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.errors import InputError
+from plackett.errors import InputError, PlackettError, SettingError
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+Place = tuple[int, int | None]
+"""The indices of a query and of one of its documents; None for the query itself."""
 
 
-def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(query, document) pairs as such."""
-    return [_checked_pair(index, pair) for index, pair in enumerate(_checked_list(pairs, "pairs"))]
+class Refusals(Generic[K]):
+    """What happens to items that cannot be scored: the first raises its error, or `errors` keeps all of them."""
+
+    def __init__(self, how: str = "raise") -> None:
+        if how not in ("raise", "return"):
+            raise SettingError.unknown("errors", how, ("raise", "return"))
+        self.are_kept = how == "return"
+        self.errors: dict[K, PlackettError] = {}
+
+    def refuse(self, key: K, error: PlackettError) -> None:
+        """Raise or keep the error of one item; the first one of an item is kept."""
+        if not self.are_kept:
+            raise error
+        self.errors.setdefault(key, error)
 
 
-def checked_lists(queries: Sequence[str], documents: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
-    """Each query with its documents."""
+def checked_pairs(pairs: Sequence[tuple[str, str]], refusals: Refusals[int]) -> dict[int, tuple[str, str]]:
+    """Return the (query, document) pairs that can be scored, by their index."""
+    checked = {}
+    for index, pair in enumerate(_checked_list(pairs, "pairs")):
+        try:
+            checked[index] = _checked_pair(index, pair)
+        except InputError as error:
+            refusals.refuse(index, error)
+    warn_of_blanks(checked.values())
+    return checked
+
+
+def checked_lists(
+    queries: Sequence[str], documents: Sequence[Sequence[str]], refusals: Refusals[Place]
+) -> dict[Place, tuple[str, str]]:
+    """Return the pairs of each query and its documents that can be scored, by the indices of both.
+
+    A query that cannot be scored is refused as (query, None).
+    """
     queries, documents = _checked_list(queries, "queries"), _checked_list(documents, "the lists of documents")
     if len(queries) != len(documents):
         raise InputError(
-            f"{len(queries)} queries but {len(documents)} lists of documents; give one list for each query"
+            f"{len(queries)} queries but {len(documents)} lists of documents; pass one list for each query"
         )
-    lists = []
+    several = len(queries) > 1
+    checked: dict[Place, tuple[str, str]] = {}
     for number, (query, texts) in enumerate(zip(queries, documents, strict=True)):
-        of_list = f" of query {number}" if len(queries) > 1 else ""
-        text = _checked_text(query, f"query {number}" if of_list else "the query")
-        texts = _checked_list(texts, f"documents{of_list}")
-        if not texts:
-            raise InputError(f"there are no documents for the query {text[:60]!r}")
-        lists.append((text, [_checked_text(item, f"document {index}{of_list}") for index, item in enumerate(texts)]))
-    return lists
+        try:
+            text, items = _checked_list_of(number, query, texts, several)
+        except InputError as error:
+            refusals.refuse((number, None), error)
+            continue
+        for index, item in enumerate(items):
+            place = (number, index)
+            try:
+                checked[place] = text, _checked_text(item, name_of(place, several))
+            except InputError as error:
+                refusals.refuse(place, error)
+    warn_of_blanks(checked.values())
+    return checked
+
+
+def _checked_list_of(number: int, query: str, texts: Sequence[str], several: bool) -> tuple[str, list[str]]:
+    """One query, and its documents, which are not checked yet."""
+    text = _checked_text(query, f"query {number}" if several else "the query", may_be_blank=False)
+    items = _checked_list(texts, f"documents of query {number}" if several else "documents")
+    if not items:
+        raise InputError(f"there are no documents for the query {text[:60]!r}")
+    return text, items
+
+
+def name_of(place: Place, several: bool) -> str:
+    """Return what an error calls a document."""
+    query, document = place
+    return f"document {document} of query {query}" if several else f"document {document}"
+
+
+def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
+    """Warn once of documents that are empty or white space; they are scored as such."""
+    blank = sum(is_blank(document) for _, document in pairs)
+    if blank:
+        are = "is" if blank == 1 else "are"
+        warnings.warn(f"{blank} of {len(pairs)} documents {are} blank and scored as empty text", stacklevel=4)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text is empty or white space only."""
+    return not text or text.isspace()
 
 
 def _checked_pair(index: int, pair: Sequence[str]) -> tuple[str, str]:
     if not isinstance(pair, tuple | list | np.ndarray) or len(pair) != 2:
         found = f"{len(pair)} items" if isinstance(pair, tuple | list | np.ndarray) else type(pair).__name__
-        raise InputError(f"pair {index} is {found}, not (query, document); give a list of such pairs")
+        raise InputError(f"pair {index} is {found}, not (query, document); pass a list of such pairs")
     query, document = pair
-    return _checked_text(query, f"the query of pair {index}"), _checked_text(document, f"the document of pair {index}")
+    return (
+        _checked_text(query, f"the query of pair {index}", may_be_blank=False),
+        _checked_text(document, f"the document of pair {index}"),
+    )
 
 
 def _checked_list(values: Sequence[T], what: str) -> list[T]:
-    """A list of anything that has a length and an order: lists, tuples, arrays, columns of a table."""
+    """Return the items of anything with a length and an order: a list, tuple, array or column of a table."""
     if isinstance(values, str | bytes | Mapping | Set) or not hasattr(values, "__len__"):
         raise InputError(f"{what} must be a list, not {type(values).__name__}")
     return list(values)
 
 
-def _checked_text(text: object, what: str) -> str:
+def _checked_text(text: object, what: str, *, may_be_blank: bool = True) -> str:
     if not isinstance(text, str):
         raise InputError(f"{what} is {type(text).__name__}, not text")
-    if not text.strip():
+    if not may_be_blank and is_blank(text):
         raise InputError(f"{what} is empty")
     try:
         text.encode()
@@ -66,20 +137,14 @@ def _checked_text(text: object, what: str) -> str:
     return str(text)  # numpy's strings are a kind of their own
 
 
-def document_names(lists: list[tuple[str, list[str]]]) -> Callable[[int], str]:
-    """What an error calls the document of each pair of these lists."""
-    names = [(index, number) for number, (_, texts) in enumerate(lists) for index in range(len(texts))]
-    return lambda pair: f"document {names[pair][0]}" + (f" of query {names[pair][1]}" if len(lists) > 1 else "")
-
-
 def check_top_k(top_k: int | None) -> None:
-    """None, or a number of documents."""
+    """Raise InputError unless `top_k` is None or a number of documents."""
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0):
         raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out for all of them")
 
 
 def threshold(min_score: float | None) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Which scores are not below `min_score`, compared as the numbers that they are, not in float32."""
+    """Return the test for scores that reach `min_score`, compared in float64."""
     if min_score is None:
         return lambda scores: np.ones(scores.shape, bool)
     if isinstance(min_score, bool) or not isinstance(min_score, Real) or math.isnan(min_score):

@@ -2,29 +2,34 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import NotRequired, TypedDict
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Generic, Literal, NotRequired, TypedDict, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from plackett._inputs import check_top_k, checked_lists, checked_pairs, document_names, threshold
+from plackett._inputs import Place, Refusals, check_top_k, checked_lists, checked_pairs, name_of, threshold
 from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metadata
 from plackett.checkpoints.heads import as_they_are
+from plackett.checkpoints.hub import commit_of
 from plackett.checkpoints.output import checkpoint_folder, copy_checkpoint
 from plackett.engines.base import Engine, Parts
 from plackett.engines.loading import Options, open_model
-from plackett.errors import CheckpointError, InputError, ScoreError
+from plackett.errors import CheckpointError, InputError, PlackettError, ScoreError, SettingError
 from plackett.explanations import Contribution, Reading, explain_readings
 from plackett.ranking import stable_order
 from plackett.tokenization.batches import WindowedPairs, token_batches
-from plackett.tokenization.windows import LongDocuments
+from plackett.tokenization.windows import LongDocuments, refuse_pair
 
-EXPLAINED = 5  # documents that `rank` explains where `top_k` does not say how many
+EXPLAINED = 5
+"""Documents that `rank` explains by default."""
+
+K = TypeVar("K", bound=Hashable)
 
 
 class Window(TypedDict):
@@ -46,6 +51,30 @@ class RankedDocument(TypedDict):
     text: NotRequired[str]
     window: NotRequired[Window]
     explanation: NotRequired[list[Contribution]]
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """What `predict(..., errors="return")` returns.
+
+    scores: as `predict` returns them, NaN for a pair in `errors`.
+    errors: index of a pair that could not be scored -> why.
+    """
+
+    scores: NDArray[np.float32]
+    errors: Mapping[int, PlackettError]
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """What `rank_many(..., errors="return")` returns.
+
+    lists: one for each query; a document in `errors` is left out, and a query in `errors` has an empty list.
+    errors: (query, document), or (query, None) for the query itself -> why it could not be scored.
+    """
+
+    lists: list[list[RankedDocument]]
+    errors: Mapping[Place, PlackettError]
 
 
 @dataclass(frozen=True)
@@ -104,7 +133,7 @@ class CrossEncoder:
             activation=activation,
             allow_pickle=allow_pickle,
         )
-        self._assemble(open_model(model, options))
+        self._assemble(open_model(model, options), (model, options))
 
     @classmethod
     def from_parts(cls, parts: Parts) -> "CrossEncoder":
@@ -113,7 +142,26 @@ class CrossEncoder:
         encoder._assemble(parts)
         return encoder
 
-    def _assemble(self, parts: Parts) -> None:
+    def __repr__(self) -> str:
+        return f"CrossEncoder({self.model.name!r}, engine={type(self._engine).__name__})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle how the model was opened, not its weights: the other process opens it again."""
+        if self._opened is None:
+            raise SettingError(
+                f"{self!r} wraps an engine of this process and cannot be pickled; pickle its folder's name"
+            )
+        model, options = self._opened
+        if self._checkpoint is not None and model is not None:
+            commit = commit_of(self._checkpoint.folder)
+            is_folder = self._checkpoint.folder == Path(model) and not commit
+            model = self._folder if is_folder else str(model)
+            options = replace(options, revision=options.revision if is_folder else commit or options.revision)
+        return _reopened, (model, options)
+
+    def _assemble(self, parts: Parts, opened: tuple[str | os.PathLike[str] | None, Options] | None = None) -> None:
+        self._opened = opened
+        self._folder = str(parts.checkpoint.folder.absolute()) if parts.checkpoint else ""  # wherever it is unpickled
         self.model = parts.model
         self._checkpoint = parts.checkpoint
         self._tokenizer = parts.tokenizer
@@ -127,26 +175,61 @@ class CrossEncoder:
             raise CheckpointError(f"{self.model.name} is a server: it has no folder on this machine")
         return self._checkpoint
 
+    @overload
     def predict(
-        self, pairs: Sequence[tuple[str, str]], *, min_score: float | None = None, show_progress: bool = False
-    ) -> NDArray[np.float32]:
-        """Scores of (query, document) pairs in input order: float32 (pairs,), or (pairs, labels) for several labels.
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        min_score: float | None = None,
+        show_progress: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> NDArray[np.float32]: ...
 
-        With `min_score`, scores below it become -inf: every pair keeps its place in the array, and one that was refused
-        comes last in any order and passes no other threshold. `np.isfinite(scores)` tells which are left. Raises
-        InputError for anything that is not a pair of texts, and ScoreError where the model answers NaN.
+    @overload
+    def predict(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        min_score: float | None = None,
+        show_progress: bool = False,
+        errors: Literal["return"],
+    ) -> ScoredPairs: ...
+
+    def predict(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        min_score: float | None = None,
+        show_progress: bool = False,
+        errors: Literal["raise", "return"] = "raise",
+    ) -> NDArray[np.float32] | ScoredPairs:
+        """Score (query, document) pairs, in input order: float32 (pairs,), or (pairs, labels) for several labels.
+
+        Scores below `min_score` become -inf: such a pair keeps its place in the array, sorts last, and passes no other
+        threshold. A blank document is scored as empty text, with a warning.
+
+        Raises InputError for an item that is not a pair of texts or has an empty query, and ScoreError where the model
+        returns NaN. With `errors="return"` one bad pair does not fail the others: the result holds the errors beside
+        the scores.
         """
-        enough = threshold(min_score)
+        reaches = threshold(min_score)
         if min_score is not None:
-            self._check_one_label("min_score")
-        scores = self.model.activate(self.score(pairs, show_progress=show_progress))
-        scores = scores[:, 0] if self.model.ranks else scores
-        return np.where(enough(scores), scores, np.float32(-np.inf))
+            self._check_ranks("min_score")
+        refusals: Refusals[int] = Refusals(errors)
+        scored = self._scored(checked_pairs(pairs, refusals), "pair {}".format, refusals, show_progress)
+        found = self.model.activate(scored.logits)
+        found = np.where(reaches(found), found, np.float32(-np.inf))
+        if errors == "return":
+            scores = np.full((len(pairs), self.model.labels), np.nan, np.float32)
+            scores[scored.keys] = found
+            scores[list(refusals.errors)] = np.nan
+            return ScoredPairs(self._flat(scores), refusals.errors)
+        return self._flat(found)
 
     def score(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
-        """Raw logits of the pairs in input order, float32 (pairs, labels): `predict` without the activation."""
-        checked = checked_pairs(pairs)
-        return self._logits(checked, show_progress=show_progress)
+        """Return the raw logits of pairs, float32 (pairs, labels): `predict` without the activation."""
+        refusals: Refusals[int] = Refusals()
+        return self._scored(checked_pairs(pairs, refusals), "pair {}".format, refusals, show_progress).logits
 
     def rank(
         self,
@@ -159,14 +242,15 @@ class CrossEncoder:
         return_windows: bool = False,
         explain: bool = False,
     ) -> list[RankedDocument]:
-        """The documents best first, by raw logit; ties keep the order of the input.
+        """Return the best documents first, by raw logit; ties keep the input's order.
 
-        `top_k` keeps the first so many, `min_score` those whose score is not below it, which may be none;
-        `return_documents` adds each text. `return_windows` adds the characters of each that were read, or of its best
-        window. `explain` adds what each sentence there contributed, to the first five or, if it is given, the first
-        `top_k`. Raises InputError for an empty query, no documents, a document that is empty or no text, a negative
-        `top_k`, a `min_score` that is no number, a checkpoint with several labels, and a pair that `long_documents`
-        refuses.
+        Return at most `top_k` documents, and only those scoring at least `min_score` (possibly none). A blank document
+        is scored as empty text, with a warning. `return_documents` adds the texts, `return_windows` the characters that
+        were read or, of several windows, those of the best. `explain` adds what each sentence there contributes, for
+        the first `top_k` documents, by default five.
+
+        Raises InputError for an empty query, no documents, a document that is not text, a negative `top_k`, a
+        `min_score` that is not a number, a checkpoint with several labels, and a pair that `long_documents` refuses.
         """
         return self.rank_many(
             [query],
@@ -178,6 +262,7 @@ class CrossEncoder:
             explain=explain,
         )[0]
 
+    @overload
     def rank_many(
         self,
         queries: Sequence[str],
@@ -189,40 +274,56 @@ class CrossEncoder:
         return_windows: bool = False,
         explain: bool = False,
         show_progress: bool = False,
-    ) -> list[list[RankedDocument]]:
-        """`rank` for many queries, each with documents of its own, scored in one pass."""
-        self._check_one_label("rank")
+        errors: Literal["raise"] = "raise",
+    ) -> list[list[RankedDocument]]: ...
+
+    @overload
+    def rank_many(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[str]],
+        *,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = False,
+        return_windows: bool = False,
+        explain: bool = False,
+        show_progress: bool = False,
+        errors: Literal["return"],
+    ) -> RankedLists: ...
+
+    def rank_many(  # noqa: PLR0913 - those of `rank`, by name
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[str]],
+        *,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = False,
+        return_windows: bool = False,
+        explain: bool = False,
+        show_progress: bool = False,
+        errors: Literal["raise", "return"] = "raise",
+    ) -> list[list[RankedDocument]] | RankedLists:
+        """Rank the documents of many queries, all scored in one pass.
+
+        With `errors="return"` a bad document is left out of its list, a bad query has an empty list, and the result
+        holds their errors beside the lists.
+        """
+        self._check_ranks("rank")
         check_top_k(top_k)
-        enough = threshold(min_score)
-        lists = checked_lists(queries, documents)
-        pairs = [(query, document) for query, texts in lists for document in texts]
-        encoded = self._encode(pairs, document_names(lists))
-        rows = self._row_logits(encoded, show_progress=show_progress)
-        logits = encoded.aggregate(rows, self._long_documents.aggregate)
-        ranked: list[list[RankedDocument]] = []
-        start = 0
-        for _, texts in lists:
-            own = logits[start : start + len(texts)]
-            start += len(texts)
-            scores = self.model.activate(own)[:, 0]
-            order = stable_order(own[:, 0])
-            order = order[enough(scores[order])][:top_k]
-            ranked.append([_item(int(index), scores, texts, return_documents) for index in order])
-
-        def read(pair: int) -> Reading:
-            windows = self._tokenizer.spans(self._prompted(pairs[pair]))
-            return Reading(*pairs[pair], *windows[encoded.best(rows[:, 0], pair)])
-
+        refusals: Refusals[Place] = Refusals(errors)
+        pairs = checked_lists(queries, documents, refusals)
+        name = partial(name_of, several=len(queries) > 1)
+        scored = self._scored(pairs, name, refusals, show_progress)
+        scores = self.model.activate(scored.logits)[:, 0]
+        best = _best_first(scored, len(queries), threshold(min_score)(scores), top_k, refusals.errors)
+        ranked = [[_item(scored, number, scores, return_documents) for number in numbers] for numbers in best]
         if return_windows:
-            for pair, item in _numbered(ranked, lists):
-                reading = read(pair)
-                item["window"] = {"start": reading.start, "end": reading.end}
+            self._add_windows(scored, best, ranked)
         if explain:
-            items = _numbered(ranked, lists, EXPLAINED if top_k is None else None)
-            explanations = explain_readings([read(pair) for pair, _ in items], self._occluded)
-            for (_, item), explanation in zip(items, explanations, strict=True):
-                item["explanation"] = explanation
-        return ranked
+            self._add_explanations(scored, best, ranked, EXPLAINED if top_k is None else top_k)
+        return RankedLists(ranked, refusals.errors) if errors == "return" else ranked
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the checkpoint, whole or not at all, with this object's activation and token limit.
@@ -240,9 +341,9 @@ class CrossEncoder:
             write_metadata(beside, activation=activation, max_length=self.checkpoint.max_length)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> WindowedPairs:
-        """The pairs tokenised, for `score_encoded`. Raises InputError as `predict` does."""
-        checked = checked_pairs(pairs)
-        return self._encode(checked)
+        """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does."""
+        checked = checked_pairs(pairs, Refusals())
+        return self._tokenizer.encode(list(map(self._prompted, checked.values())), refuse_pair)
 
     def score_encoded(
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
@@ -253,6 +354,7 @@ class CrossEncoder:
         all of them return all logits.
         """
         rows = self._row_logits(encoded, share=share, show_progress=show_progress)
+        self._check_finite(encoded, rows)
         return encoded.aggregate(rows, self._long_documents.aggregate)
 
     def fingerprint(self) -> str:
@@ -260,8 +362,46 @@ class CrossEncoder:
         digest = hashlib.sha256(f"{self.model.digest()}{self._long_documents}".encode())
         return f"{self.model.name} {digest.hexdigest()[:12]}"
 
-    def _encode(self, pairs: list[tuple[str, str]], name: Callable[[int], str] = "pair {}".format) -> WindowedPairs:
-        return self._tokenizer.encode([self._prompted(pair) for pair in pairs], name)
+    def _scored(
+        self, pairs: dict[K, tuple[str, str]], name: Callable[[K], str], refusals: Refusals[K], show_progress: bool
+    ) -> "_Scored[K]":
+        """Score pairs; those that are too long, or whose logits are not finite, are refused."""
+        keys, texts = list(pairs), list(pairs.values())
+
+        def refuse(number: int, reason: str) -> None:
+            refusals.refuse(keys[number], InputError(f"{name(keys[number])}: {reason}"))
+
+        encoded = self._tokenizer.encode(list(map(self._prompted, texts)), refuse)
+        rows = self._row_logits(encoded, show_progress=show_progress)
+        if refusals.are_kept:
+            for number in _broken(encoded, rows):
+                refusals.refuse(keys[number], ScoreError(f"{name(keys[number])}: {self.model.name} returned NaN"))
+        else:
+            self._check_finite(encoded, rows)
+        return _Scored(keys, texts, encoded, rows, encoded.aggregate(rows, self._long_documents.aggregate))
+
+    def _flat(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        return scores[:, 0] if self.model.ranks else scores
+
+    def _add_windows(self, scored: "_Scored[Place]", best: list[list[int]], ranked: list[list[RankedDocument]]) -> None:
+        for numbers, items in zip(best, ranked, strict=True):
+            for number, item in zip(numbers, items, strict=True):
+                reading = self._reading(scored, number)
+                item["window"] = {"start": reading.start, "end": reading.end}
+
+    def _add_explanations(
+        self, scored: "_Scored[Place]", best: list[list[int]], ranked: list[list[RankedDocument]], first: int
+    ) -> None:
+        readings = [self._reading(scored, number) for numbers in best for number in numbers[:first]]
+        explained = [item for items in ranked for item in items[:first]]
+        explanations = explain_readings(readings, self._occluded)
+        for item, explanation in zip(explained, explanations, strict=True):
+            item["explanation"] = explanation
+
+    def _reading(self, scored: "_Scored[Place]", number: int) -> Reading:
+        """The part of a document that its score comes from."""
+        windows = self._tokenizer.spans(self._prompted(scored.pairs[number]))
+        return Reading(*scored.pairs[number], *windows[scored.encoded.best(scored.rows[:, 0], number)])
 
     def _prompted(self, pair: tuple[str, str]) -> tuple[str, str]:
         return self.model.prompt + pair[0], pair[1]
@@ -278,37 +418,69 @@ class CrossEncoder:
             for batch in batches:
                 logits[batch] = to_logit(self._engine.score(encoded.rows.select(batch)))
                 progress.update(len(batch))
-        logits = share.total(logits)
-        broken = {encoded.pair_of(int(row)) for row in np.flatnonzero(~np.isfinite(logits).all(axis=1))}
+        return share.total(logits)
+
+    def _check_finite(self, encoded: WindowedPairs, rows: NDArray[np.float32]) -> None:
+        broken = _broken(encoded, rows)
         if broken:
             raise ScoreError(
                 f"{self.model.name} answered NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
-                f"first pair {min(broken)}; the checkpoint is damaged, or its training diverged"
+                f"first pair {broken[0]}; the checkpoint is damaged, or its training diverged"
             )
-        return logits
-
-    def _logits(self, pairs: list[tuple[str, str]], *, show_progress: bool) -> NDArray[np.float32]:
-        return self.score_encoded(self._encode(pairs), show_progress=show_progress)
 
     def _occluded(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
-        return self._logits(pairs, show_progress=False)[:, 0]
+        return self.score_encoded(self._tokenizer.encode(list(map(self._prompted, pairs)), refuse_pair))[:, 0]
 
-    def _check_one_label(self, what: str) -> None:
+    def _check_ranks(self, what: str) -> None:
         if not self.model.ranks:
             raise InputError(
                 f"{what} needs one label, and {self.model.name} has {self.model.labels}; use predict instead"
             )
 
 
-def _item(index: int, scores: NDArray[np.float32], texts: Sequence[str], with_text: bool) -> RankedDocument:
-    item: RankedDocument = {"corpus_id": index, "score": float(scores[index])}
-    return item | {"text": texts[index]} if with_text else item
+@dataclass(frozen=True)
+class _Scored(Generic[K]):
+    """Pairs by their keys, and what was computed of them.
+
+    rows: raw logits of the windows, (rows, labels); logits: of the pairs, (pairs, labels).
+    """
+
+    keys: list[K]
+    pairs: list[tuple[str, str]]
+    encoded: WindowedPairs
+    rows: NDArray[np.float32]
+    logits: NDArray[np.float32]
 
 
-def _numbered(
-    ranked: list[list[RankedDocument]], lists: list[tuple[str, list[str]]], first: int | None = None
-) -> list[tuple[int, RankedDocument]]:
-    """The `first` items of each list, each with the index of its pair among those of all lists."""
-    starts = accumulate((len(texts) for _, texts in lists), initial=0)
-    numbered = zip(starts, ranked, strict=False)  # the last start is the end
-    return [(start + item["corpus_id"], item) for start, items in numbered for item in items[:first]]
+def _reopened(model: str | None, options: Options) -> CrossEncoder:
+    return CrossEncoder(model, **{option.name: getattr(options, option.name) for option in fields(options)})
+
+
+def _broken(encoded: WindowedPairs, rows: NDArray[np.float32]) -> list[int]:
+    """The pairs that have a row that is not finite, in order."""
+    return sorted({encoded.pair_of(int(row)) for row in np.flatnonzero(~np.isfinite(rows).all(axis=1))})
+
+
+def _best_first(
+    scored: _Scored[Place],
+    queries: int,
+    enough: NDArray[np.bool_],
+    top_k: int | None,
+    refused: Container[Place],
+) -> list[list[int]]:
+    """The numbers of each query's pairs, best first by raw logit: those that score `enough`, at most `top_k`."""
+    numbers: list[list[int]] = [[] for _ in range(queries)]
+    for number, place in enumerate(scored.keys):
+        if place not in refused:
+            numbers[place[0]].append(number)
+    best = []
+    for own in numbers:
+        found = np.array(own, np.int64)
+        found = found[stable_order(scored.logits[found, 0])]
+        best.append(found[enough[found]][:top_k].tolist())
+    return best
+
+
+def _item(scored: _Scored[Place], number: int, scores: NDArray[np.float32], with_text: bool) -> RankedDocument:
+    item: RankedDocument = {"corpus_id": scored.keys[number][1] or 0, "score": float(scores[number])}
+    return item | {"text": scored.pairs[number][1]} if with_text else item

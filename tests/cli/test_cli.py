@@ -182,7 +182,6 @@ MISTAKES = {
     "no model there": ("rank q d --model {tmp}/none", "none"),
     "a file for a model": ("rank q d --model {tmp}/broken.jsonl", "is a file"),
     "an empty query": ("rank ' ' d --model {bert}", "query is empty"),
-    "an empty document": ("rank q d ' ' --model {bert}", "document 1 is empty"),
     "no documents": ("rank q --model {bert}", "no documents"),
     "a document that is too long": ("rank q {long} --model {bert} --long-documents error", "document 0: the document"),
     "an unknown policy": ("rank q d --model {bert} --long-documents cut", "unknown long_documents 'cut'"),

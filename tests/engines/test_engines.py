@@ -3,6 +3,9 @@
 import builtins
 import functools
 import importlib.util
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -262,3 +265,31 @@ def test_onednn_is_tried_before_it_is_believed(monkeypatch, dtype):
     monkeypatch.setattr(linear, "_onednn", gone)
     assert not works()
     assert not linear._onednn_works(torch.float16)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forked_process_scores_with_one_thread_and_has_one_error_with_more(bert, threads):
+    """With more, torch would wait for threads that stayed in the parent."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(bert), str(threads)]
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.stdout.strip() == ("same" if threads == 1 else "SettingError"), done.stderr
+
+
+FORKED = """
+import os, sys
+from plackett import CrossEncoder, PlackettError
+
+encoder = CrossEncoder(sys.argv[1], engine="torch", threads=int(sys.argv[2]))
+pairs = [("sort words", "the method sort " * 9)] * 200
+before = encoder.predict(pairs)
+child = os.fork()
+if child == 0:
+    try:
+        print("same" if (encoder.predict(pairs) == before).all() else "other", flush=True)
+    except PlackettError as error:
+        print(type(error).__name__, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""

@@ -1,6 +1,7 @@
 """What an engine is: one method that scores a batch, its settings, and a fake one for tests."""
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.model import Model
 from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
-from plackett.tokenization.windows import LongDocuments, WindowTokenizer
+from plackett.tokenization.windows import LongDocuments, Refuse, WindowTokenizer
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -55,8 +56,8 @@ class Engine(Protocol):
 class Tokenizer(Protocol):
     """Converts text pairs into the batch format that its engine expects."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str], /) -> WindowedPairs:
-        """All pairs, in input order. `name` gives what an error calls a pair."""
+    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse, /) -> WindowedPairs:
+        """Convert all pairs, in input order. `refuse` takes the index of one that cannot be read, and the reason."""
         ...
 
     def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
@@ -79,6 +80,15 @@ class Parts:
         """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
         tokenizer = WindowTokenizer(checkpoint, long_documents)
         return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
+
+
+def check_process(loaded_in: int, engine: str) -> None:
+    """Raise SettingError in a process that forked from the one where an engine started its threads: it would hang."""
+    if os.getpid() != loaded_in:
+        raise SettingError(
+            f"the engine {engine} was loaded before this process forked, and its threads are not in this one; load "
+            "the model here, start processes by spawn, or use engine='onnx'"
+        )
 
 
 class FakeEngine:

@@ -1,5 +1,6 @@
 """The openvino engine: an exported graph in OpenVINO, without torch."""
 
+import os
 import threading
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines._exported import cannot_be_read, find_export, on_cpu, padded_feed
-from plackett.engines.base import EngineSettings
+from plackett.engines.base import EngineSettings, check_process
 from plackett.engines.hardware import usable_threads
 from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs
@@ -37,6 +38,7 @@ class OpenvinoEngine:
     def __init__(self, compiled: Any, checkpoint: Checkpoint) -> None:
         self._request = compiled.create_infer_request()
         self._checkpoint = checkpoint
+        self._process = os.getpid()
         self._inputs = [item.any_name for item in compiled.inputs]
         self._lock = threading.Lock()  # one request uses all threads; a second one at a time would only take memory
 
@@ -44,6 +46,7 @@ class OpenvinoEngine:
         """Raw logits, float32 (pairs, labels)."""
         if not len(batch):
             return np.empty((0, self._checkpoint.labels), np.float32)
+        check_process(self._process, "openvino")
         feed = padded_feed(batch, self._checkpoint, self._inputs, STEP)
         with self._lock:
             scores: NDArray[np.float32] = self._request.infer(feed)["logits"].copy()

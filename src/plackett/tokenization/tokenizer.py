@@ -17,6 +17,7 @@ from plackett._extras import require
 from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
+from plackett.tokenization.shortening import Shortener
 
 # Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
 # at once.
@@ -59,6 +60,7 @@ class PairTokenizer:
         self.room = max_length - special
         self._token_types = token_types
         self._left = truncation_side == "left"
+        self._shortener = Shortener(max_length, left=self._left)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
@@ -75,28 +77,37 @@ class PairTokenizer:
         return self.encode_windows(pairs, self.longest_first)[0]
 
     def encode_windows(
-        self, pairs: Sequence[tuple[str, str]] | Sequence[str], cut: Cut
+        self, pairs: Sequence[tuple[str, str]] | Sequence[str], cut: Cut, *, whole: bool = False
     ) -> tuple[EncodedPairs, NDArray[np.int64]]:
-        """Token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,)."""
+        """Return the token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,).
+
+        `whole` says that `cut` may keep any token of a text; otherwise it keeps those of one end.
+        """
         parts, counts = [], [np.empty(0, np.int64)]
         for start, texts in chunks(pairs):
-            encodings = self._tokenizer.encode_batch_fast(texts)
-            whole = _flat(encodings, token_types=self._token_types)
-            long = np.flatnonzero(whole.lengths > self.max_length)
+            encodings = self._encodings(texts, whole)
+            flat = _flat(encodings, token_types=self._token_types)
+            long = np.flatnonzero(flat.lengths > self.max_length)
             cuts = {int(index): self._cut(encodings[index], start + int(index), cut) for index in long}
             count = np.ones(len(texts), np.int64)
             count[list(cuts)] = [len(kept.windows) for _, _, kept in cuts.values()]
-            parts.append(_take(whole, cuts, count) if cuts else whole)
+            parts.append(_take(flat, cuts, count) if cuts else flat)
             counts.append(count)
         return EncodedPairs.joined(parts), np.concatenate(counts)
 
-    def spans(self, pair: tuple[str, str], cut: Cut) -> list[tuple[int, int]]:
-        """The characters of its document that each window of a pair reads: first, and behind the last."""
-        encoding = self._tokenizer.encode_batch([pair])[0]
+    def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
+        """Return the characters of its document that each window of a pair reads: first, and behind the last."""
+        if whole or not self._shortener.applies_to(pair):
+            encoding, skipped = self._tokenizer.encode_batch([pair])[0], 0
+        else:
+            encode = self._tokenizer.encode_batch
+            [encoding] = encode([self._shortener.cut(pair)])
+            encoding, skipped = self._shortener.extended(pair, encoding, encode)
         if len(encoding) <= self.max_length:
             return [(0, len(pair[1]))]
         _, (first, _), kept = self._cut(encoding, 0, cut)
-        return [_characters(encoding, int(start), int(end)) for start, end in first + kept.windows]
+        spans = (_characters(encoding, int(start), int(end)) for start, end in first + kept.windows)
+        return [(start + skipped, end + skipped) for start, end in spans]
 
     def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
         """As `tokenizers` and sentence-transformers cut: the longer text only, or else both to half of the room.
@@ -110,6 +121,20 @@ class PairTokenizer:
     def side(self, length: int, kept: int) -> tuple[int, int]:
         """The run of at most `kept` tokens that stays of a text."""
         return (max(0, length - kept), length) if self._left else (0, min(length, kept))
+
+    def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:
+        """Encode texts, those far beyond the limit only as far as they are read."""
+        encode = self._tokenizer.encode_batch_fast
+        long = [] if whole else [index for index, text in enumerate(texts) if self._shortener.applies_to(text)]
+        if not long:
+            return encode(texts)
+        short = list(texts)
+        for index in long:
+            short[index] = self._shortener.cut(texts[index])
+        encodings = encode(short)
+        for index in long:
+            encodings[index], _ = self._shortener.extended(texts[index], encodings[index], encode)
+        return encodings
 
     def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
         """Where the query and the document of a pair stand, and what stays of them."""

@@ -19,6 +19,14 @@ from plackett.tokenization.tokenizer import Cut, Kept, PairTokenizer
 
 POLICIES = ("longest_first", "truncate", "error", "windows")
 AGGREGATES = ("max", "first", "mean")
+Refuse = Callable[[int, str], None]
+
+
+def refuse_pair(index: int, reason: str) -> None:
+    """Raise InputError for a pair."""
+    raise InputError(f"pair {index}: {reason}")
+
+
 SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the windows, or they would be too many to score
 
 
@@ -44,6 +52,11 @@ class LongDocuments:
         if isinstance(self.overlap, bool) or not isinstance(self.overlap, int | float) or not 0 <= self.overlap < 1:
             raise SettingError(f"overlap={self.overlap!r} is not a share of a window, from 0 to less than 1")
 
+    @property
+    def reads_everything(self) -> bool:
+        """Whether the end of a long document is read, however long it is."""
+        return self.policy == "windows" and self.aggregate != "first"
+
     @classmethod
     def of(cls, value: "str | LongDocuments") -> "LongDocuments":
         """The settings that a user gave, or those of the policy of that name."""
@@ -63,39 +76,44 @@ class WindowTokenizer:
         self.settings = settings
         self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
 
-    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = "pair {}".format) -> WindowedPairs:
-        """Token ids of all pairs, unpadded, in input order.
+    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair) -> WindowedPairs:
+        """Return the token ids of all pairs, unpadded, in input order.
 
-        `name` names a pair in the InputError for one that is too long for the policy, or whose query is.
+        `refuse` is called with the index of a pair that is too long for the policy, and the reason. Where it returns,
+        the pair is cut as by `longest_first`.
         """
-        rows, counts = self._tokenizer.encode_windows(pairs, self._cut(name))
+        rows, counts = self._tokenizer.encode_windows(pairs, self._cut(refuse), whole=self.settings.reads_everything)
         return WindowedPairs(rows, np.concatenate([[0], np.cumsum(counts)]))
 
     def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
         """The characters of its document that each window of a pair reads: first, and behind the last."""
-        return self._tokenizer.spans(pair, self._cut(lambda _: "the pair"))
+        return self._tokenizer.spans(pair, self._cut(refuse_pair), whole=self.settings.reads_everything)
 
-    def _cut(self, name: Callable[[int], str]) -> Cut:
+    def _cut(self, refuse: Refuse) -> Cut:
         longest_first = self.settings.policy == "longest_first"
-        return self._tokenizer.longest_first if longest_first else partial(self._cut_document, name)
+        return self._tokenizer.longest_first if longest_first else partial(self._cut_document, refuse)
 
-    def _cut_document(self, name: Callable[[int], str], index: int, query: int, document: int, room: int) -> Kept:
+    def _cut_document(self, refuse: Refuse, index: int, query: int, document: int, room: int) -> Kept:
         left = room - query
-        self._check(name(index), query, document, left)
+        reason = self._reason_to_refuse(query, left)
+        if reason:
+            refuse(index, reason)
+            return self._tokenizer.longest_first(index, query, document, room)
         if self.settings.policy == "windows":
             return Kept((0, query), self.settings.ranges(document, left))
         return Kept((0, query), np.array([self._tokenizer.side(document, left)], np.int64))
 
-    def _check(self, where: str, query: int, document: int, left: int) -> None:
-        """InputError for a document that the policy refuses, or a query that leaves too little beside it."""
+    def _reason_to_refuse(self, query: int, left: int) -> str:
+        """Why the policy refuses the pair, if it does: for its document, or a query that leaves too little room."""
         limit = f"max_length={self._tokenizer.max_length}"
         if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
-            raise InputError(
-                f"{where}: the query has {query} tokens, and {limit} leaves {max(0, left)} beside it, too few "
-                f"for the document's {document}; shorten it, or take long_documents='longest_first', to cut both"
+            return (
+                f"the query has {query} tokens, and {limit} leaves {max(0, left)} beside it, too few for the document; "
+                "shorten the query, or use long_documents='longest_first' to cut both"
             )
         if self.settings.policy == "error":
-            raise InputError(
-                f"{where}: the document has {document} tokens, and {limit} leaves {max(0, left)} for it beside "
-                "its query; shorten it, or take long_documents='truncate' or 'windows'"
+            return (
+                f"the document has more than {left} tokens, which is all that {limit} leaves beside its query; "
+                "shorten it, or use long_documents='truncate' or 'windows'"
             )
+        return ""

@@ -1,7 +1,7 @@
 """The remote engine: sends texts to a rerank server and returns raw logits."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +14,7 @@ from plackett.engines.remote.connection import Address, Connection
 from plackett.engines.remote.probe import Server, find_server, read_reply
 from plackett.errors import SettingError
 from plackett.tokenization.batches import TextPairs, WindowedPairs, token_batches
+from plackett.tokenization.windows import Refuse, refuse_pair
 
 CONNECTIONS = 4  # requests at a time
 BYTES = 1_000_000  # of padded text in a request, half of TEI's limit
@@ -22,7 +23,7 @@ BYTES = 1_000_000  # of padded text in a request, half of TEI's limit
 class TextTokenizer:
     """Passes texts through unchanged: the server tokenises them."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]], name: Callable[[int], str] = str) -> WindowedPairs:
+    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair) -> WindowedPairs:
         """Return the pairs in input order."""
         return WindowedPairs.whole(TextPairs(pairs))
 

@@ -1,6 +1,7 @@
 """The torch engine: the BERT family without padding, any other sequence classifier in padded batches."""
 
 import copy
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
-from plackett.engines.base import EngineSettings
+from plackett.engines.base import EngineSettings, check_process
 from plackett.engines.hardware import BF16, instructions, usable_threads
 from plackett.engines.torch.packed import PackedEncoder
 from plackett.engines.torch.weights import read_weights
@@ -30,6 +31,7 @@ class TorchEngine:
 
     def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None) -> None:
         self._labels = checkpoint.labels
+        self._process = os.getpid()
         self._forward = packed_forward(model, checkpoint, dtype=dtype) or padded_forward(
             model if dtype is None else _converted(model, dtype), checkpoint
         )
@@ -38,6 +40,8 @@ class TorchEngine:
         """Raw logits, float32 (pairs, labels)."""
         if not len(batch):
             return np.empty((0, self._labels), np.float32)
+        if torch.get_num_threads() > 1:
+            check_process(self._process, "torch")
         with torch.inference_mode():
             scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
         return scores
