@@ -30,6 +30,80 @@ PUBLIC = [
     "__version__",
 ]
 
+# The names of each package, the same as its `__all__`: a new name is added here on purpose.
+FACES = {
+    "plackett.calibration": ["Calibrated", "JudgedPairs", "Target", "calibrate"],
+    "plackett.checkpoints": ["Checkpoint", "Model", "find_folder", "read_checkpoint"],
+    "plackett.data": [
+        "Columns",
+        "ListFile",
+        "check_columns",
+        "check_matched",
+        "checked_qrels",
+        "checked_run",
+        "lists_as_collection",
+        "parse_columns",
+        "read_collection",
+        "read_documents",
+        "read_lists",
+        "read_qrels",
+        "read_run",
+        "read_texts",
+        "unmatched",
+        "write_beir",
+        "write_lists",
+    ],
+    "plackett.dialects": [
+        "DIALECTS",
+        "Answer",
+        "Dialect",
+        "Document",
+        "Problem",
+        "RerankRequest",
+        "Span",
+        "SpanOptions",
+        "recognise",
+    ],
+    "plackett.engines": [
+        "ENGINES",
+        "PRECISIONS",
+        "Engine",
+        "EngineSettings",
+        "EngineSpec",
+        "FakeEngine",
+        "Options",
+        "Parts",
+        "load_engine",
+        "open_model",
+    ],
+    "plackett.evaluation": [
+        "Comparison",
+        "Measured",
+        "compare",
+        "compare_run",
+        "evaluate",
+        "evaluate_per_query",
+        "mean_of",
+        "table",
+        "with_holm",
+    ],
+    "plackett.losses": ["LOSSES", "POSITION_WEIGHTS", "REDUCTIONS", "SCHEMES", "TIES", "Loss", "to_matrix"],
+    "plackett.publishing": ["read_facts", "write_card"],
+    "plackett.retrieval": [
+        "BM25",
+        "FIRST_STAGES",
+        "FirstStage",
+        "FirstStageSettings",
+        "MiningSettings",
+        "Splitting",
+        "mine",
+        "rerank_file",
+        "with_bm25",
+        "with_first_stage",
+    ],
+    "plackett.tokenization": ["EncodedPairs", "LongDocuments", "PairTokenizer"],
+}
+
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(plackett.__path__, "plackett.")
@@ -40,6 +114,19 @@ MODULES = sorted(
 def test_the_public_names():
     assert plackett.__all__ == PUBLIC
     assert {name for name in PUBLIC if not hasattr(plackett, name)} == set()
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_the_names_of_a_package(name):
+    package = importlib.import_module(name)
+    assert list(package.__all__) == FACES[name]
+    assert {name for name in package.__all__ if not hasattr(package, name)} == set()
+
+
+def test_every_face_is_listed():
+    packages = [module.name for module in pkgutil.iter_modules(plackett.__path__, "plackett.") if module.ispkg]
+    faces = {name for name in packages if hasattr(importlib.import_module(name), "__all__")}
+    assert faces == set(FACES)
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if name != "__version__"])

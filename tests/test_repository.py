@@ -1,5 +1,6 @@
 """The files around the code: pages for contributors name files that exist, versions agree, typing reaches users."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,21 @@ def test_a_program_of_a_user_is_type_checked(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     done = mypy(tmp_path, CONSUMER.replace("top_k=1", 'top_k="one"'))
     assert "[arg-type]" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/stability.md", "docs/decisions/015-packages.md"])
+def test_a_page_names_files_that_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.findall(r"`((?:src|tests|docs|scripts)/[^`\s]+)`", text)
+    assert [path for path in found if not (ROOT / path.split()[0]).exists()] == []
+
+
+@pytest.mark.parametrize("table", ["LOSSES", "ENGINES", "DIALECTS", "FIRST_STAGES", "REPORTS"])
+def test_the_tables_of_the_contributing_page_exist(table):
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if f"`{table}`" in line]
+    path = re.findall(rf"`{table}` (?:in|to) `([^`]+)`", line)[0]
+    assert re.search(rf"^(class )?{table}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_citation_names_this_version():
