@@ -201,6 +201,14 @@ def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
     return OutputFile(path)
 
 
+def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
+    """Check a name as `output_file` does for a file that grows by and by, which no device or pipe can."""
+    output = output_file(name, inputs=inputs)
+    if output.is_stream:
+        raise DataError(f"{name} is not a file, so an interrupted run could not go on; name a file to write to")
+    return output.path
+
+
 def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, inputs: Iterable[Name] = ()) -> OutputFolder:
     """Check that a folder may be written as `name`; CheckpointError where it may not.
 

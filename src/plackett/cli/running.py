@@ -1,0 +1,115 @@
+"""How the command line ends: exit codes, one line on standard error, and streams that are closed, full or cut off.
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | `verify` found differences; an output could not be written; an unexpected error |
+| 2 | a mistake in the command line, a recipe, a file or a checkpoint |
+| 130 | interrupted by Ctrl-C |
+| 141 | the reader of standard output went away |
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+import click
+
+from plackett._files import FULL
+from plackett.cli.options import say
+from plackett.errors import PlackettError
+
+FAILED, MISTAKE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+
+
+def run(command: click.Command) -> int:
+    """Run a command on the arguments of this process; the exit code."""
+    if "_PLACKETT_COMPLETE" in os.environ:
+        command.main(prog_name="plackett")
+    if not _open_streams():
+        say("plackett: standard output is closed; redirect it to a file or to /dev/null")
+        return FAILED
+    try:
+        # Not `command.main`, which exits with 1 at a closed pipe and at Ctrl-C: `verify` means something else by it.
+        with command.make_context("plackett", sys.argv[1:]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _ended(error)
+    return 0
+
+
+def debug_option() -> click.Option:
+    """`--debug`, which `run` looks for among the arguments, so that it counts from the first error on."""
+    return click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+
+
+def _ended(error: BaseException) -> int:
+    """Say how a command failed; the exit code."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    codes = {cause.errno for cause in _causes(error) if isinstance(cause, OSError)}
+    if errno.EPIPE in codes:
+        _discard_output()
+        return CLOSED_PIPE
+    if _is_debug():
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        say(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
+        return INTERRUPTED
+    if isinstance(error, PlackettError):
+        say(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
+        return FAILED if codes & set(FULL) else MISTAKE
+    if codes & set(FULL):
+        _discard_output()
+        say(f"plackett: the output could not be written: {_one_line(error)}")
+    else:
+        say(f"plackett: unexpected {type(error).__name__}: {_one_line(error)}; add --debug to see the traceback")
+    return FAILED
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was kept and how to go on, as those who know it have noted."""
+    return [" ".join(note.split()) for cause in _causes(error) for note in getattr(cause, "__notes__", [])]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _is_debug() -> bool:
+    return "--debug" in sys.argv[1:] or os.environ.get("PLACKETT_DEBUG", "") not in {"", "0"}
+
+
+def _open_streams() -> bool:
+    """Fill the places of closed standard streams, where the next file would be opened; whether results can be shown.
+
+    What an encoding lacks is printed as an escape, which is what JSON has for it.
+    """
+    is_shown = sys.stdout is not None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return is_shown
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from writing the rest at its end, which would fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
