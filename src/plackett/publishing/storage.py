@@ -4,6 +4,7 @@ Training writes the file; evaluation, export and calibration add to it. Its fiel
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ _FACTS = TypeAdapter(Facts)
 def read_facts(folder: Path) -> Facts:
     """Return the facts of a checkpoint. Raises CheckpointError if it has none, or those of a newer Plackett."""
     path = folder / FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"{folder} holds no {FILE}, the facts of its card; write one: plackett card {folder}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -29,6 +30,8 @@ def read_facts(folder: Path) -> Facts:
                 f"{path} has schema {values['schema']}, but this Plackett reads {SCHEMA}: install a newer one"
             )
         return _FACTS.validate_python(values)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read; delete it and write another: {error}") from error
 

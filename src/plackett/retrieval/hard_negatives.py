@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from plackett._files import growing_file
 from plackett._resumable import partial_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import read_collection
@@ -26,6 +27,7 @@ from plackett.errors import DataError, SettingError
 from plackett.ranking import stable_order
 from plackett.records import Collection
 from plackett.retrieval.first_stage import BY_BM25, FirstStage, FirstStageSettings
+from plackett.retrieval.reranking import folders_of
 
 CHUNK = 64  # queries of one teacher pass, and between two entries of the journal
 DRAWS = ("hardest", "random")
@@ -212,6 +214,7 @@ def mine(
     from those of the partial output to continue.
     """
     _check(settings, teacher, output)
+    output = growing_file(output, inputs=[data, *(folders_of(teacher) if teacher else ())])
     collection = read_collection(data, split=split)
     positives = _positives(collection)
     missing = sorted({d for of_query in positives.values() for d in of_query if not _has_text(collection, d)})
@@ -333,8 +336,6 @@ def _check(settings: MiningSettings, teacher: CrossEncoder | None, output: Path)
         raise SettingError(f"{' and '.join(settings.needs_teacher)} cannot be used without a teacher; pass --teacher")
     if teacher is not None and not teacher.model.ranks:
         raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels; a teacher needs 1")
-    if output.is_dir():
-        raise DataError(f"{output} is a folder; name a file to write to")
     if output.suffix in {".gz", ".parquet"}:
         raise SettingError(f"mined lists are plain JSON lines: name {output.name} something that ends in .jsonl")
 

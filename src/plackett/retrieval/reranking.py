@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from plackett._files import growing_file
 from plackett._resumable import file_fact, partial_file
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.data import read_texts
 from plackett.data.trec import run_lines, stream_run
-from plackett.errors import DataError, SettingError
+from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.ranking import best_first, by_query, check_known, cut
 from plackett.records import Collection, ScoredDoc
 from plackett.tokenization.batches import WindowedPairs
@@ -98,6 +99,7 @@ def rerank_file(
     """
     if output.suffix == ".gz":
         raise SettingError(f"runs are plain text: name {output.name} something that ends in .trec")
+    output = growing_file(output, inputs=[run, queries, corpus, *folders_of(encoder)])
     collection, pairs = _texts(run, queries, corpus, depth)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}
     facts |= {"model": encoder.fingerprint(), "depth": str(depth), "queries a chunk": str(CHUNK)}
@@ -113,6 +115,14 @@ def rerank_file(
                 progress.update(scored)
         partial.finish()
     return Reranked(counts["queries"], counts["pairs"], before)
+
+
+def folders_of(encoder: CrossEncoder) -> list[Path]:
+    """Return the folder of the model as a list, which is empty for a server's."""
+    try:
+        return [encoder.checkpoint.folder]
+    except CheckpointError:
+        return []
 
 
 def _texts(run: Path, queries: Path, corpus: Path, depth: int | None) -> tuple[Collection, int]:

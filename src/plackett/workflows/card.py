@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from plackett._files import whole_files
 from plackett.cross_encoder import CrossEncoder
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, known_facts, usage
@@ -23,6 +24,8 @@ def card(folder: Path) -> Path:
         shown = known.usage and usage(CrossEncoder(folder), known.usage.query, known.usage.documents)
         known = replace(known, model=model, usage=shown)
 
-    if known.training:
-        plot_training(known.training.log, folder / "training.png")
-    return write_card(folder, known)
+    with whole_files(folder) as beside:
+        if known.training:
+            plot_training(known.training.log, beside / "training.png")
+        write_card(beside, known)
+    return folder / "README.md"

@@ -1,6 +1,7 @@
 """A checkpoint out, as a graph for an engine that needs no torch: built, compared with torch, then put in its place."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 import timeit
@@ -92,11 +93,11 @@ def export(
     and where it ranks worse by more than `MOST_LOST` nDCG@10, unless `accept_loss`.
     """
     _check(engine, precision, calibration)
+    target = None if output is None else checkpoint_folder(output, inputs=[model, calibration or ""])
     lists = _lists(calibration) if calibration else None
     folder = find_folder(model, revision=None, local_files_only=False)
-    if output is None and folder != Path(model):
+    if target is None and (folder != Path(model) or not os.access(folder, os.W_OK)):
         raise SettingError(f"{model} is not a folder of yours to write to; name one with --output")
-    target = None if output is None else checkpoint_folder(output, inputs=[folder, calibration or ""])
     checkpoint = read_checkpoint(folder)
     module = load_model(checkpoint)
     weights = _weights(module, checkpoint)

@@ -10,15 +10,18 @@ from time import perf_counter
 import click
 
 from plackett._extras import require
+from plackett._files import output_folder
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import MissingExtraError
 from plackett.workflows.demo.pydocs import QUESTION, read_objects
 
 CANDIDATES, SHOWN = 50, 5
+WRITTEN = {"documents.txt", "model", "model-training", "recipe.yaml", "test", "train.jsonl"}
 
 
 def run(base: str | None, output: Path, seed: int) -> None:
     """Rank with the default model and, where the extra `train` is installed, train, measure and use another."""
+    check_output(output)
     rank_documentation()
     try:
         demo = require("plackett.workflows.demo.training", extra="train")
@@ -29,6 +32,16 @@ def run(base: str | None, output: Path, seed: int) -> None:
         return
     click.echo("\nNow a reranker of your own, trained on this documentation (about 10 minutes on 2 cores):\n")
     demo.run(base, output, seed)
+
+
+def check_output(output: Path) -> None:
+    """Raise CheckpointError where the demo would write over what it did not write itself."""
+
+    def foreign(folder: Path) -> list[str]:
+        names = {path.name for path in folder.iterdir()}
+        return sorted(names - WRITTEN if "recipe.yaml" in names else names)
+
+    output_folder(output, foreign)
 
 
 def rank_documentation() -> None:
