@@ -1,0 +1,125 @@
+"""How the command line ends: the exit code, one line, and streams that are closed, full or cut off."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from plackett import DataError
+from plackett.cli import commands, running
+
+INFO = [sys.executable, "-m", "plackett", "info"]
+
+
+def failing(error):
+    @click.command(params=[running.debug_option()])
+    def command():
+        raise error
+
+    return command
+
+
+def full():
+    error = DataError("x cannot be written")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    return error
+
+
+def interrupted():
+    error = KeyboardInterrupt()
+    error.add_note("x.partial is kept")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (DataError("a\nb is wrong"), 2, ["a b is wrong"]),
+        (full(), 1, ["x cannot be written"]),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, ["No space left on device"]),
+        (ZeroDivisionError("one\ntwo"), 1, ["ZeroDivisionError", "one two", "--debug"]),
+        (MemoryError(), 1, ["MemoryError"]),
+        (interrupted(), 130, ["interrupted", "x.partial is kept"]),
+        (click.UsageError("no such option"), 2, ["no such option"]),
+        (click.exceptions.Exit(1), 1, []),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, []),
+    ],
+)
+def test_every_end_has_its_code_and_one_line(monkeypatch, capfd, error, code, words):
+    monkeypatch.setattr("sys.argv", ["plackett"])
+    monkeypatch.delenv("PLACKETT_DEBUG", raising=False)
+    monkeypatch.setattr(running, "_discard_output", lambda: None)
+    assert running.run(failing(error)) == code
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert all(word in shown.err for word in words)
+    assert "Traceback" not in shown.err
+    assert len(shown.err.splitlines()) == bool(words) or isinstance(error, click.UsageError)
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+@pytest.mark.parametrize(("error", "code"), [(ZeroDivisionError("x"), 1), (DataError("x"), 2)])
+def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, capsys, how, error, code):
+    monkeypatch.setattr("sys.argv", ["plackett", *(["--debug"] if how == "option" else [])])
+    monkeypatch.setenv("PLACKETT_DEBUG", "1" if how == "variable" else "0")
+    assert running.run(failing(error)) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_command_takes_the_option(run):
+    for name in commands.commands:
+        assert run(name, "--debug", "--help")[0] == 0
+
+
+def shell(command, **options):
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("redirected", "code", "word"),
+    [
+        ("> /dev/full", 1, "No space left"),
+        (">&-", 1, "closed"),
+        ("<&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- 2>&-", 0, ""),
+    ],
+)
+def test_streams_that_are_full_or_closed(redirected, code, word):
+    done = shell(f"{' '.join(INFO)} {redirected}")
+    assert done.returncode == code
+    assert word in done.stderr
+    assert len(done.stderr.splitlines()) == bool(word)
+    assert bool(done.stdout) == (code == 0)
+
+
+@pytest.mark.process
+def test_closed_standard_input_is_empty():
+    done = shell(f"{sys.executable} -m plackett rank apple --documents - <&-")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.process
+def test_a_closed_pipe_ends_quietly():
+    with subprocess.Popen(INFO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "changes",
+    [{"PYTHONOPTIMIZE": "2"}, {"PYTHONWARNINGS": "error"}, {"HOME": None}, {"PYTHONIOENCODING": "ascii"}],
+)
+def test_surroundings_that_change_nothing(changes):
+    environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+    command = [sys.executable, "-m", "plackett", "rank", "pomme", "été", "pêche"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout.splitlines()) == 2
