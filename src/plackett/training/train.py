@@ -68,22 +68,15 @@ def train(
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     model = model_to_train(recipe, base, arguments)
-    with _in_own_words():
-        trainer = ListTrainer(recipe, base, model, arguments, parts, dev)
-
     on_the_way = Path(str(arguments.output_dir))
     work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
-    with (
-        quiet(),
-        no_empty_folder(on_the_way),
-        work as place,
-        _in_own_words(trainer),
-        disk_is_not_full(on_the_way),
-        interrupted(on_the_way),
-    ):
-        last = last_checkpoint(on_the_way, recipe, None if trainer.is_sharded else model) if resume else None
-        facts = _facts(trainer, recipe, base, seconds=_run(trainer, last))
-        failure = _write(place, trainer, facts, base, publish)
+    with quiet(), no_empty_folder(on_the_way), work as place:
+        with _in_own_words():
+            trainer = ListTrainer(recipe, base, model, arguments, parts, dev)
+        with _in_own_words(trainer), disk_is_not_full(on_the_way), interrupted(on_the_way):
+            last = last_checkpoint(on_the_way, recipe, None if trainer.is_sharded else model) if resume else None
+            facts = _facts(trainer, recipe, base, seconds=_run(trainer, last))
+            failure = _write(place, trainer, facts, base, publish)
 
     if failure:
         raise TrainingError(

@@ -1,0 +1,318 @@
+"""Every command against what happens to commands: one clear line, the right exit code, nothing lost or left behind."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]
+PLACKETT = [sys.executable, "-m", "plackett"]
+USER_LINES = ("plackett: ", "Error: ")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command in a folder with `model`, `lists.jsonl`, `beir`, run and texts: its arguments, inputs and output."""
+
+    arguments: Sequence[str]
+    inputs: Sequence[str]
+    output: str = ""
+    is_folder: bool = False
+
+
+TRAINING = ["training.max_steps=2", "training.save_strategy=steps", "training.save_steps=1", "training.logging_steps=1"]
+CASES = {
+    "rank": Case(["rank", "apple", "--documents", "documents.txt", "--model", "model"], ["documents.txt"]),
+    "info": Case(["info", "model"], []),
+    "rerank": Case(
+        ["rerank", "--run", "run.trec", "--queries", "queries.tsv", "--corpus", "corpus.tsv", "--model", "model"],
+        ["run.trec", "queries.tsv", "corpus.tsv"],
+        "out.trec",
+    ),
+    "mine": Case(["mine", "beir"], ["beir/corpus.jsonl", "beir/queries.jsonl", "beir/qrels/train.tsv"], "out.jsonl"),
+    "evaluate": Case(["evaluate", "model", "--data", "lists.jsonl"], ["lists.jsonl"], "out.json"),
+    "train": Case(
+        ["train", "recipe.yaml", *(word for setting in TRAINING for word in ("--set", setting))],
+        ["recipe.yaml", "lists.jsonl"],
+        "out",
+        is_folder=True,
+    ),
+    "export": Case(["export", "model", "--engine", "onnx"], [], "out", is_folder=True),
+    "calibrate": Case(["calibrate", "model", "--data", "lists.jsonl", "--folds", "2"], ["lists.jsonl"]),
+    "verify": Case(["verify", "model", "model", "--data", "lists.jsonl"], ["lists.jsonl"]),
+    "card": Case(["card", "model"], []),
+    "publish": Case(["publish", "model", "org/name", "--dry-run"], []),
+}
+OUTPUT = {"rerank": "--output", "mine": "--output", "evaluate": "--json", "export": "--output"}
+WITH_INPUT = [name for name, case in CASES.items() if case.inputs]
+WITH_OUTPUT = [name for name, case in CASES.items() if case.output]
+GROWING = ["rerank", "mine"]
+
+
+def arguments(name: str, output: str = "") -> list[str]:
+    case = CASES[name]
+    if not case.output:
+        return list(case.arguments)
+    output = output or case.output
+    return [*case.arguments, *(["--set", f"output={output}"] if name == "train" else [OUTPUT[name], output])]
+
+
+@pytest.fixture(scope="module")
+def originals(tiny, tmp_path_factory):
+    """What the commands read, small."""
+    folder = tmp_path_factory.mktemp("originals")
+    shutil.copytree(tiny("bert"), folder / "model")
+    texts = [" ".join(WORDS[(i * step) % 10] for step in (1, 3, 7)) + f" number{i}" for i in range(80)]
+    rows = [
+        {"query": f"{WORDS[i]} {WORDS[i - 1]}", "docs": texts[i : i + 6], "labels": [int(j == i % 6) for j in range(6)]}
+        for i in range(10)
+    ]
+    (folder / "lists.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "documents.txt").write_text("\n".join(texts[:20]) + "\n")
+    queries = {f"q{i}": f"{WORDS[i % 10]} {WORDS[i * 3 % 10]}" for i in range(80)}
+    (folder / "queries.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in queries.items()))
+    (folder / "corpus.tsv").write_text("".join(f"d{i}\t{text}\n" for i, text in enumerate(texts)))
+    lines = [f"{key} Q0 d{(i * 7 + j) % 80} {j + 1} {9 - j} x\n" for i, key in enumerate(queries) for j in range(5)]
+    (folder / "run.trec").write_text("".join(lines))
+    (folder / "beir" / "qrels").mkdir(parents=True)
+    for name, of_file in (("queries", queries), ("corpus", {f"d{i}": text for i, text in enumerate(texts)})):
+        content = "".join(json.dumps({"_id": key, "text": text}) + "\n" for key, text in of_file.items())
+        (folder / "beir" / f"{name}.jsonl").write_text(content)
+    judged = "".join(f"q{i}\td{i}\t1\n" for i in range(80))
+    (folder / "beir" / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    recipe = {"base": "model", "train": "lists.jsonl", "output": "out", "list_size": 3, "training": {"bf16": False}}
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    subprocess.run([*PLACKETT, "card", "model"], cwd=folder, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def place(originals, tmp_path, monkeypatch):
+    """The folder that the commands run in."""
+    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(folder: Path = Path()) -> dict[str, bytes | None]:
+    """Path -> content of all that is there, hidden or not."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def is_one_line(errors: str) -> bool:
+    """Whether a user is told once what was wrong: progress bars and warnings of other libraries do not count."""
+    return sum(line.startswith(USER_LINES) for line in errors.splitlines()) == 1 and "Traceback" not in errors
+
+
+def process(
+    given: Sequence[str], *, python: Sequence[str] = (), before: Callable[[], None] | None = None, **changes: str | None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in another process, with changes to its environment."""
+    environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+    command = [sys.executable, *python, "-m", "plackett", *given]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False, preexec_fn=before
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_command_is_forgotten_and_each_works(place, run, name):
+    code, _, errors = run(*arguments(name))
+    assert code == 0, errors
+    assert not [path for path in everything() if ".plackett" in path or path.endswith("-training/")]
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/null")
+
+
+def latin(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + "\ncafé".encode("latin-1"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9] if path.suffix == ".jsonl" else b'{"base": [')
+
+
+# Half of a line of text is a line of text.
+DAMAGE = [missing, empty, folder, device, latin, cut]
+DAMAGED = [
+    pytest.param(name, path, damage, id=f"{name}-{Path(path).name}-{damage.__name__}")
+    for name in WITH_INPUT
+    for path in CASES[name].inputs
+    for damage in DAMAGE
+    if not (damage is cut and path.endswith((".txt", ".tsv", ".trec")))
+]
+
+
+@pytest.mark.parametrize(("name", "path", "damage"), DAMAGED)
+def test_damaged_inputs_are_one_line_and_exit_code_2(place, run, name, path, damage):
+    damage(place / path)
+    before = everything()
+    code, output, errors = run(*arguments(name))
+    assert (code, output) == (2, "")
+    assert is_one_line(errors), errors
+    assert everything() == before
+
+
+def in_the_way(kind: str, path: Path, is_folder: bool) -> Path:
+    """Put something where the output should go; the output to name."""
+    if kind == "other":
+        path.mkdir()
+        (path / "config.json").write_text('{"port": 8080}')
+        (path / "main.py").write_text("print(1)")
+        return path
+    if kind == "beneath a file":
+        path.write_text("mine")
+        return path / "inside"
+    if kind == "file":
+        path.write_text("mine")
+        return path
+    return Path("/proc/plackett-output")  # read-only, for root too
+
+
+@pytest.mark.parametrize("kind", ["other", "file", "beneath a file", "read-only"])
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_outputs_that_cannot_be_are_refused_before_the_work(place, run, monkeypatch, name, kind):
+    case = CASES[name]
+    output = in_the_way(kind, place / case.output, case.is_folder)
+    before = everything()
+    code, printed, errors = run(*arguments(name, str(output)))
+    if kind == "file" and not case.is_folder:
+        assert code == 0
+        assert (place / case.output).read_text() != "mine", "a file of results is replaced by the next"
+        return
+    assert (code, printed) == (2, "")
+    assert is_one_line(errors), errors
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_an_output_that_is_an_input_is_refused(place, run, name):
+    before = everything()
+    targets = ["model", "."] if CASES[name].is_folder else CASES[name].inputs[:1]
+    for target in targets:
+        code, printed, errors = run(*arguments(name, target))
+        assert (code, printed) == (2, ""), target
+        assert is_one_line(errors), errors
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", ["train", "export"])
+def test_a_slash_at_the_end_of_an_output_means_nothing(place, run, name):
+    code, _, errors = run(*arguments(name, "deep/out/"))
+    assert code == 0, errors
+    assert (place / "deep" / "out" / "config.json").is_file()
+
+
+def test_a_training_that_diverges_leaves_the_old_model(place, run):
+    assert run(*arguments("train"))[0] == 0
+    before = everything(place / "out")
+    code, _, errors = run(*arguments("train"), "--set", "training.learning_rate=1e30")
+    assert code == 2
+    assert is_one_line(errors)
+    assert "learning_rate" in errors
+    assert everything(place / "out") == before
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_a_disk_that_is_full(place, name):
+    """The largest file that a process may write stands for it: the system's error is another, its handling is not."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+
+    before = everything()
+    done = process(arguments(name), before=limit, PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 1, done.stderr
+    assert is_one_line(done.stderr), done.stderr
+    assert {path: content for path, content in everything().items() if "partial" not in path} == before
+
+
+SURROUNDINGS: dict[str, tuple[list[str], dict[str, str | None]]] = {
+    "no home": ([], {"HOME": None}),
+    "warnings are errors": (["-W", "error"], {}),
+    "optimised": ([], {"PYTHONOPTIMIZE": "2"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("surroundings", SURROUNDINGS)
+@pytest.mark.parametrize("name", CASES)
+def test_surroundings_that_change_nothing(place, name, surroundings):
+    python, changes = SURROUNDINGS[surroundings]
+    done = process(arguments(name), python=python, **changes)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_a_run_that_is_stopped_at_a_random_moment_can_be_run_again(place, name, how, seed):
+    start = time.monotonic()
+    assert process(arguments(name, "whole")).returncode == 0
+    seconds = time.monotonic() - start
+    expected = everything(place / "whole") or (place / "whole").read_bytes()
+    before = set(everything())
+    moment = random.Random(f"{name}{how}{seed}").uniform(0.3, 1) * seconds
+
+    with subprocess.Popen([*PLACKETT, *arguments(name)], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as stopped:
+        time.sleep(moment)
+        stopped.send_signal(how)
+        errors = stopped.communicate()[1].decode()
+    assert stopped.returncode in {0, -how, 130}
+    assert stopped.returncode != 130 or is_one_line(errors), errors
+
+    assert process(arguments(name)).returncode == 0
+    found = everything(place / CASES[name].output) or (place / CASES[name].output).read_bytes()
+    if name in GROWING:
+        assert found == expected
+    assert len(found) == pytest.approx(len(expected), rel=0.2)
+    left = {
+        path for path in set(everything()) - before if path.split("/")[0] not in {CASES[name].output, "out-training"}
+    }
+    assert not left
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_two_at_once_on_one_output(place, name):
+    command = [*PLACKETT, *arguments(name)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [one.communicate()[1] for one in both]
+    codes = [one.returncode for one in both]
+    assert 0 in codes
+    assert set(codes) <= {0, 2}
+    assert all(is_one_line(text) for code, text in zip(codes, errors, strict=True) if code)
+    assert (place / CASES[name].output).exists()
