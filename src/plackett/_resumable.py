@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from plackett._files import growing_file
 from plackett.errors import DataError, SettingError
 
 if sys.platform != "win32":
@@ -43,8 +45,13 @@ class PartialFile:
 
     def finish(self) -> None:
         """Rename the partial file to the output."""
-        with _writing(self.output):
+        try:
             self.path.replace(self.output)
+        except OSError as error:
+            raise DataError(
+                f"{self.path} is finished, but could not take its place ({error.strerror}). "
+                f"To put it there: mv {shlex.quote(str(self.path))} {shlex.quote(str(self.output))}"
+            ) from error
 
     def kept(self) -> str:
         """Tell what an interrupted call leaves behind, and how to continue."""
@@ -92,7 +99,7 @@ def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile
     with other facts. An error or interruption after the first chunk gets a note on what is kept and how to continue;
     if nothing was written, no file is left behind.
     """
-    output = output.resolve()
+    output = growing_file(output)
     path, journal_path = (output.with_name(f"{output.name}.{end}") for end in ("partial", "partial.journal"))
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -298,10 +298,8 @@ def test_a_run_that_is_stopped_at_a_random_moment_can_be_run_again(place, name, 
     if name in GROWING:
         assert found == expected
     assert len(found) == pytest.approx(len(expected), rel=0.2)
-    left = {
-        path for path in set(everything()) - before if path.split("/")[0] not in {CASES[name].output, "out-training"}
-    }
-    assert not left
+    ours = {CASES[name].output, "out-training"}
+    assert not {path for path in set(everything()) - before if path.split("/")[0] not in ours}
 
 
 @pytest.mark.slow
