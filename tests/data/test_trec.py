@@ -112,6 +112,7 @@ FORMS = {
     "tabs": "q1\t0\td1\t1\nq1\t0\td2\t0\nq2\t0\td1\t2",
     "padded": "q1\t0\td1 \t1\nq1\t0\td2\t0\nq2\t0\td1\t2\n",
     "mixed": "q1 0\td1\t1\t\nq1\t\t0  d2\t0 \n  q2 \t0 d1 2\n",
+    "mixed from the start": "q1 0\td1\t1\nq1\t0\td2\t0\nq2 0\td1\t2\n",
     "comments": "# This is a comment\nq1 0 d1 1\n# And another one\nq1 0 d2 0\n#q9 0 d1 1\nq2 0 d1 2\n",
     "blank": "\nq1 0 d1 1\n\n  \nq1 0 d2 0\nq2 0 d1 2\n\n",
     "windows": "\ufeffq1 0 d1 1\r\nq1 0 d2 0\r\nq2 0 d1 2\r\n",
@@ -177,8 +178,10 @@ def test_grades_that_are_none_are_refused(file, grade):
 
 
 def test_ids_of_beir_may_hold_spaces(file):
-    path = file("query-id\tcorpus-id\tscore", "q 1\td 1\t1", "q 1\td2\t0", name="qrels")
-    assert list(read_qrels(path)) == [Qrel("q 1", "d 1", 1), Qrel("q 1", "d2", 0)]
+    lines = ["q1\td1\t1", "q 1\td 1\t1", "q 1\td2\t0"]
+    expected = [Qrel("q1", "d1", 1), Qrel("q 1", "d 1", 1), Qrel("q 1", "d2", 0)]
+    assert list(read_qrels(file("query-id\tcorpus-id\tscore", *lines[1:], name="qrels"))) == expected[1:]
+    assert list(read_qrels(file(*lines, name="qrels"))) == expected
 
 
 @pytest.mark.parametrize("doc_id", ["d 1", "d\t1", "", "d\n1"])

@@ -72,13 +72,15 @@ def read_qrels(path: Path) -> Iterator[Qrel]:
     A first line whose grade is no number is a header. A pair that is judged twice is an error that names both lines.
     """
     seen: dict[tuple[str, str], int] = {}
-    columns: int | None = None  # of a header in tabs: ids below it may hold spaces
+    beir = False
     for place, (number, line, fields) in enumerate(_lines(path)):
         where = f"{path}:{number}"
-        if place == 0 and (header := _header(line, fields)):
-            columns = header
+        if place == 0:
+            beir = _is_beir(line, fields)
+        cells = _cells(line) if beir and len(_cells(line)) == 3 else fields
+        if place == 0 and len(cells) in (3, 4) and not is_number(cells[-1]):
             continue
-        qrel = _judgement(where, line, _cells(line, fields, columns))
+        qrel = _judgement(where, line, cells)
         first = seen.setdefault(qrel[:2], number)
         if first != number:
             raise DataError(
@@ -87,16 +89,16 @@ def read_qrels(path: Path) -> Iterator[Qrel]:
         yield qrel
 
 
-def _header(line: str, fields: list[str]) -> int | None:
-    """Return the number of columns of a header; None for a line that is none."""
-    cells = line.strip(WHITE_SPACE).split("\t")
-    names = cells if len(cells) in (3, 4) else fields
-    return len(names) if len(names) in (3, 4) and not is_number(names[-1].strip(WHITE_SPACE)) else None
+def _is_beir(line: str, fields: list[str]) -> bool:
+    """Return whether the first line has three columns in tabs, where ids may hold spaces.
+
+    `q1 0<tab>d1<tab>1` has, too, but is a line of TREC, which splits at any white space.
+    """
+    return len(_cells(line)) == 3 and not (len(fields) == 4 and fields[1].isdecimal())
 
 
-def _cells(line: str, fields: list[str], columns: int | None) -> list[str]:
-    cells = [cell.strip(WHITE_SPACE) for cell in line.strip(WHITE_SPACE).split("\t")]
-    return cells if len(cells) == columns or (len(fields) not in (3, 4) and len(cells) == 3) else fields
+def _cells(line: str) -> list[str]:
+    return [cell.strip(WHITE_SPACE) for cell in line.strip(WHITE_SPACE).split("\t")]
 
 
 def _judgement(where: str, line: str, cells: list[str]) -> Qrel:
