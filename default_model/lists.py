@@ -96,17 +96,26 @@ class Taught:
             similarity += np.float32(SPLADE_WEIGHT) * by_splade
             if source.answer:
                 similarity += source.answer * self._to_nearest(answers)
-            places = {self._place[text] for text in item.documents}
-            by_similarity = np.argsort(-similarity, kind="stable").tolist()
-            own = [place for place in by_similarity if place in places and place not in answers]
-            similar = [place for place in by_similarity[: source.similar + len(places)] if place not in places]
-            chosen = [*sorted(answers), *own[: source.own], *similar[: source.similar]]
+
+            chosen = self._chosen(source, item, answers, similarity)
             chosen += rng.choices(range(len(self._documents)), k=source.others)
+
             logits = source.scale * similarity
             logits[list(answers)] += source.bonus
             made = self._list(item.query, chosen, logits)
             if len(made.documents) > 1:
                 yield made
+
+    def _chosen(
+        self, source: Questions, item: LabeledList, answers: set[int], similarity: NDArray[np.float32]
+    ) -> list[int]:
+        """The places of the answers, of the list's own documents and of other lists', the most similar first."""
+        places = {self._place[text] for text in item.documents}
+        by_similarity = np.argsort(-similarity, kind="stable").tolist()
+        others = places - answers
+        own = [place for place in by_similarity if place in others]
+        similar = [place for place in by_similarity[: source.similar + len(places)] if place not in places]
+        return [*sorted(answers), *own[: source.own], *similar[: source.similar]]
 
     def _passages(self, source: Passages, rng: random.Random) -> Iterator[LabeledList]:
         drawn = rng.sample(range(len(self._documents)), source.lists)

@@ -245,28 +245,51 @@ def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -
         calibration(folder / place)
     requests = workload(kind, options.queries if kind == "short" else 1)
     gflop, counts = work(folder / "ours", requests)
-    names = [name for name in [*THEIRS, *OURS] if name == DEFAULT or not options.only or name in options.only]
-    started = start(names, pythons(options), folder, requests)
-    ceilings = []
+
+    started = start(chosen(options.only), pythons(options), folder, requests)
     try:
-        for way in started.ways:
-            way.round(requests)  # warm
-            way.seconds.clear()
-        for number in range(options.rounds):
-            ceilings.append(ceiling(384, 1536))
-            for way in started.ways:
-                way.round(requests)
-            print(f"{layers} layers, {kind}: round {number + 1} of {options.rounds}", file=sys.stderr)
+        rates = race(started.ways, requests, options.rounds, f"{layers} layers, {kind}")
     finally:
         for way in started.ways:
             way.close()
-    rates = {name: round(statistics.median(one[name] for one in ceilings), 1) for name in ceilings[0]}
+
     facts = {**counts, "GFLOP": {name: round(value, 1) for name, value in gflop.items()}, "ceiling": rates}
+    return {
+        "layers": layers,
+        "workload": kind,
+        "queries": len(requests),
+        **facts,
+        "ways": compared(started, facts),
+        "notes": started.notes,
+    }
+
+
+def chosen(only: Sequence[str] | None) -> list[str]:
+    """The ways to measure: sentence-transformers' default and those of `only`, or all."""
+    return [name for name in [*THEIRS, *OURS] if name == DEFAULT or not only or name in only]
+
+
+def race(ways: Sequence[Way], requests: Sequence[Request], rounds: int, title: str) -> dict[str, float]:
+    """Run all ways in turns after a round that does not count; the median ceilings of the rounds."""
+    for way in ways:
+        way.round(requests)
+        way.seconds.clear()
+
+    ceilings = []
+    for number in range(rounds):
+        ceilings.append(ceiling(384, 1536))
+        for way in ways:
+            way.round(requests)
+        print(f"{title}: round {number + 1} of {rounds}", file=sys.stderr)
+    return {name: round(statistics.median(one[name] for one in ceilings), 1) for name in ceilings[0]}
+
+
+def compared(started: Started, facts: Mapping[str, Any]) -> list[Request]:
+    """A row for each way, with its ratio to sentence-transformers' default."""
     reference = next(way.scores for way in started.ways if way.name == DEFAULT)
     rows = [row_of(way, started, reference, facts) for way in started.ways]
-    slowest = next(row["pairs/s"] for row in rows if row["name"] == DEFAULT)
-    rows = [row | {"ratio": round(row["pairs/s"] / slowest, 2)} for row in rows]
-    return {"layers": layers, "workload": kind, "queries": len(requests), **facts, "ways": rows, "notes": started.notes}
+    default = next(row["pairs/s"] for row in rows if row["name"] == DEFAULT)
+    return [row | {"ratio": round(row["pairs/s"] / default, 2)} for row in rows]
 
 
 def pythons(options: argparse.Namespace) -> dict[str, str]:
