@@ -260,7 +260,7 @@ def link_to_a_secret(model):
         (edited_card, r"README\.md is not the card that plackett\.json gives; render it again: plackett card"),
         (no_card, r"README\.md is not the card"),
         (edited_facts, r"README\.md is not the card"),
-        (other_weights, "does not give the scores that stand on its card"),
+        (other_weights, "does not reproduce the scores"),
         (half_a_file, "damaged or half-written"),
         (other_activation, "made for another activation or token limit"),
         (link_to_a_secret, "is a link that leads out of the checkpoint"),
