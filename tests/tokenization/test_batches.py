@@ -40,6 +40,13 @@ def test_a_padded_batch_keeps_the_budget_or_is_one_pair(lengths, token_budget):
 
 
 @given(LENGTHS, st.integers(1, 200))
+def test_a_batch_is_as_large_as_the_budget_allows(lengths, token_budget):
+    batches = token_batches(lengths, token_budget)
+    for batch in batches[:-1]:
+        assert max(1, lengths[batch].max()) * (len(batch) + 1) > token_budget
+
+
+@given(LENGTHS, st.integers(1, 200))
 def test_batches_go_from_long_to_short_and_stand_stable(lengths, token_budget):
     order = [index for batch in token_batches(lengths, token_budget) for index in batch.tolist()]
     assert order == sorted(range(len(lengths)), key=lambda index: -lengths[index])
@@ -66,6 +73,14 @@ def test_padding_comes_off_again(lengths):
     assert [(ids[kept].tolist(), types[kept].tolist()) for ids, types, kept in unpadded] == rows(pairs)
     assert not token_ids[mask == 0].any()
     assert not type_ids[mask == 0].any()
+
+
+@given(LENGTHS, st.integers(1, 9))
+def test_rows_are_rounded_up_to_a_step(lengths, step):
+    padded = encoded(lengths).padded(pad_id=0, step=step)
+    width = next(width for width in range(0, 100, step) if width >= max(lengths, default=0))
+    assert [matrix.shape for matrix in padded] == [(len(lengths), width)] * 3
+    assert [matrix.dtype for matrix in padded] == [np.int64] * 3
 
 
 def test_padding_holds_the_padding_id():
