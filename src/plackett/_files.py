@@ -26,7 +26,12 @@ if sys.platform != "win32":
 
 Name = str | os.PathLike[str]
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What safetensors and torch.save say of a disk that is full; neither carries an errno.
+_FULL_TEXTS = (
+    *("No space left", "os error 28", "os error 27"),
+    *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
+)
 _STANDARD = {"-": "stdout", "/dev/stdout": "stdout", "/dev/stderr": "stderr"}
 _UNFINISHED, _OLD = "unfinished", "old"  # in the hidden place of a folder, beside the result
 _PLACE = r"\.[0-9a-f]{8}\.plackett"
@@ -271,6 +276,11 @@ def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]
             raise error(f"the output {output} {how} the input {name}; choose another output")
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error comes of a full disk, or of a limit on what may be written."""
+    return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in _FULL_TEXTS)
+
+
 def follow_umask(folder: Path) -> None:
     """Give a folder and all in it the permissions of new files: safetensors makes its own for the owner only."""
     mask = os.umask(0o077)
@@ -405,7 +415,7 @@ def _raised_as(error: type[PlackettError], path: Path, *, within: Path | None = 
     try:
         yield
     except OSError as found:
-        ours = within is None or found.errno in FULL or str(found.filename).startswith(str(within))
+        ours = within is None or found.errno in _FULL or str(found.filename).startswith(str(within))
         if isinstance(found, PlackettError) or not ours:
             raise
         raise error(f"{path} cannot be written: {_reason(found)}") from found

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -295,3 +296,28 @@ def test_activations_stay_finite_and_in_range():
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores[:, 0], [0, 1 / (1 + math.exp(100)), 0.5, 1, 1], atol=1e-7)
     np.testing.assert_allclose(softmax(logits.T).sum(axis=-1), 1, rtol=1e-6)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", ["model.safetensors", "config.json", "."])
+def test_what_a_user_may_not_read_is_called_unreadable_not_damaged(folder, closed):
+    """As another user than root, who may read anything."""
+    code = f"""
+import os
+from pathlib import Path
+from plackett import CheckpointError
+from plackett.checkpoints.folder import read_checkpoint
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    read_checkpoint(Path({str(folder)!r}))
+except CheckpointError as error:
+    print(error)
+"""
+    for parent in (folder, *folder.parents):
+        if parent.owner() == "root" and parent != Path("/tmp"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (folder / closed).chmod(0)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    (folder / closed).chmod(0o700)
+    assert f"{folder / closed} cannot be read: permission denied" in done.stdout

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import click
 
-from plackett._files import FULL
+from plackett._files import is_full
 from plackett.cli.options import say
 from plackett.errors import PlackettError
 
@@ -56,8 +56,8 @@ def _ended(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    codes = {cause.errno for cause in _causes(error) if isinstance(cause, OSError)}
-    if errno.EPIPE in codes:
+    full = any(is_full(cause) for cause in _causes(error))
+    if any(getattr(cause, "errno", None) == errno.EPIPE for cause in _causes(error)):
         _discard_output()
         return CLOSED_PIPE
     if _is_debug():
@@ -67,8 +67,8 @@ def _ended(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, PlackettError):
         say(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
-        return FAILED if codes & set(FULL) else MISTAKE
-    if codes & set(FULL):
+        return FAILED if full else MISTAKE
+    if full:
         _discard_output()
         say(f"plackett: the output could not be written: {_one_line(error)}")
     else:

@@ -1,6 +1,5 @@
 """Checkpoints that a training saves on its way: usable ones, whole ones, and how a training resumes from them."""
 
-import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,16 +14,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from plackett._compat.transformers import callback_state
-from plackett._files import follow_umask
+from plackett._files import follow_umask, is_full
 from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
 from plackett.errors import CheckpointError, SettingError
 from plackett.training.recipe import ON_THE_CARD, Recipe
-
-# What safetensors and torch.save say of a disk that is full; neither carries an errno.
-_FULL = (
-    *("No space left", "os error 28"),
-    *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
-)
 
 
 class RecipeRecord(TrainerCallback, ExportableState):
@@ -136,8 +129,7 @@ def disk_is_not_full(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in _FULL)
-        if not full:
+        if not is_full(error):
             raise
         whole = []
         for checkpoint, recipe in list(checkpoints(folder)):

@@ -54,3 +54,11 @@ def test_with_it_the_second_half_follows(run, few, monkeypatch, tmp_path):
     assert code == 0
     assert called == [("org/name", tmp_path / "out", 7)]
     assert output.index("The model that comes with Plackett") < output.index("of your own, trained")
+
+
+def test_a_folder_of_other_things_is_refused_before_the_demo_begins(run, tmp_path):
+    (tmp_path / "train.jsonl").write_text("mine")
+    code, printed, errors = run("demo", "--output", tmp_path)
+    assert (code, printed) == (2, "")
+    assert "train.jsonl" in errors
+    assert (tmp_path / "train.jsonl").read_text() == "mine"
