@@ -74,10 +74,7 @@ class Isotonic:
             object.__setattr__(self, name, tuple(values))
         if not self.logits or len(self.logits) != len(self.probabilities):
             raise ValueError(f"{len(self.logits)} logits but {len(self.probabilities)} probabilities")
-        if any(left >= right for left, right in pairwise(self.logits)):
-            raise ValueError("the logits do not rise")
-        if any(left > right for left, right in pairwise((0, *self.probabilities, 1))):
-            raise ValueError("the probabilities fall, or leave the range from 0 to 1")
+        _check_knots(self.logits, self.probabilities)
 
     def __call__(self, logits: Floats) -> Floats:
         """Probabilities, in the shape and type of the logits."""
@@ -122,6 +119,13 @@ def read_calibration(folder: Path) -> Calibration:
 def dump_calibration(calibration: Calibration) -> str:
     """The content of `calibration.json`; the same calibration gives the same bytes."""
     return json.dumps({"version": VERSION, "method": method_of(calibration), **asdict(calibration)}, indent=2) + "\n"
+
+
+def _check_knots(logits: Sequence[float], probabilities: Sequence[float]) -> None:
+    if any(left >= right for left, right in pairwise(logits)):
+        raise ValueError("the logits do not rise")
+    if any(left > right for left, right in pairwise((0, *probabilities, 1))):
+        raise ValueError("the probabilities fall, or leave the range from 0 to 1")
 
 
 def _as(logits: Floats, probabilities: NDArray[np.float64]) -> Floats:

@@ -3,7 +3,7 @@
 The names of exported files are those of sentence-transformers and optimum, whose backends find them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,13 +41,19 @@ class EngineSpec:
             return
         others = [spec for spec in ENGINES.values() if precision in spec.precisions]
         known = " or ".join(f"engine={spec.name!r}" for spec in others) or "another engine"
-        stored = STORED_AS.get(precision, precision)
-        exported = next((spec.name for spec in others if stored in spec.exports), None)
-        how = f"plackett export CHECKPOINT --engine {exported} --precision {precision}"
-        hint = f" on the output of {how} --calibration LISTS --output FOLDER" if exported and stored != "fp32" else ""
         raise SettingError(
-            f"the engine {self.name} computes in {' or '.join(self.precisions)}, not in {precision}; use {known}{hint}"
+            f"the engine {self.name} computes in {' or '.join(self.precisions)}, not in {precision}; use {known}"
+            f"{_how_to_export(precision, others)}"
         )
+
+
+def _how_to_export(precision: str, engines: Sequence[EngineSpec]) -> str:
+    """The command to type first, for a precision that needs a file of its own."""
+    found = next((spec.name for spec in engines if precision in spec.exports), None)
+    if found is None or precision == "fp32":
+        return ""
+    command = f"plackett export CHECKPOINT --engine {found} --precision {precision} --calibration LISTS --output FOLDER"
+    return f" on the output of {command}"
 
 
 ENGINES = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett._extras import require
+from plackett._extras import extra
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import is_url
 from plackett.errors import DataError, SettingError
@@ -69,15 +69,12 @@ def verify(
     tolerance: float = 1e-4,
     show_progress: bool = False,
 ) -> Verification:
-    """Compare the raw logits that `a` and `b`, names for `open_side`, give the first candidates of each query.
+    """Compare the raw logits of `a` and `b`, names for `open_side`, for the first candidates of each query.
 
-    Judgements need the extra `train`, for they are measured. Raises SettingError for sides of different labels, and
+    Measuring judgements needs the extra `train`. Raises SettingError for sides of different labels, and
     DataError for a collection without texts.
     """
-    sides = [open_side(a), open_side(b)]
-    labels = [side.model.labels for side in sides]
-    if labels[0] != labels[1]:
-        raise SettingError(f"{a} has {labels[0]} labels and {b} {labels[1]}: there is nothing to compare")
+    sides = _open_sides(a, b)
     candidates = [Candidates.of(side, collection, depth) for side in sides]
     keys = [candidates[0].keys[index] for index in candidates[0].filled]
     if not keys:
@@ -87,17 +84,32 @@ def verify(
         for side, of_side in zip(sides, candidates, strict=True)
     ]
     found = agreement(logits[0], logits[1], [query for query, _ in keys])
-    measured = None
-    if collection.qrels and sides[0].model.ranks:
-        evaluate = require("plackett.evaluation.measures", extra="train").evaluate
-        [of_a, of_b] = (
-            evaluate(of_side.run(scores[:, 0]), collection.qrels, [MEASURE])[MEASURE]
-            for of_side, scores in zip(candidates, logits, strict=True)
-        )
-        measured = (of_a, of_b)
+    are_measured = collection.qrels and sides[0].model.ranks
+    measured = _measured(candidates, logits, collection) if are_measured else None
     texts = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
     worst = tuple(_difference(sides, texts[index], [of_side[index] for of_side in logits]) for index in found.worst)
     return Verification(a, b, collection.name, tolerance, found, measured, worst)
+
+
+def _open_sides(a: str, b: str) -> list[CrossEncoder]:
+    sides = [open_side(a), open_side(b)]
+    of_a, of_b = (side.model.labels for side in sides)
+    if of_a != of_b:
+        raise SettingError(f"{a} has {of_a} labels and {b} has {of_b}: there is nothing to compare")
+    return sides
+
+
+def _measured(
+    candidates: Sequence[Candidates], logits: Sequence[NDArray[np.float32]], collection: Collection
+) -> tuple[float, float]:
+    """nDCG@10 of both sides."""
+    with extra("train"):
+        from plackett.evaluation.measures import evaluate
+    of_a, of_b = (
+        evaluate(of_side.run(scores[:, 0]), collection.qrels, [MEASURE])[MEASURE]
+        for of_side, scores in zip(candidates, logits, strict=True)
+    )
+    return of_a, of_b
 
 
 def figures(verification: Verification) -> dict[str, Any]:
