@@ -51,9 +51,9 @@ def test_qrels_of_trec(beir):
     [
         ("qrels/test.tsv", "q1\td1\t1\nq1\td2\thigh\n", r"test\.tsv:2: not a line of query id"),
         ("qrels/test.tsv", "q1\td1\t1\nq1\n", r"test\.tsv:2: not a line of query id"),
-        ("qrels/test.tsv", "q1\td1\t1\nq1\td1\tnan\n", r"test\.tsv:2: the label is 'nan'"),
-        ("qrels/test.tsv", "q1\td1\tinf\n", r"test\.tsv:1: the label is 'inf'"),
-        ("qrels/test.tsv", "q1\td1\t0.5\n", r"test\.tsv:1: the label is 0\.5"),
+        ("qrels/test.tsv", "q1\td1\t1\nq1\td1\tnan\n", r"test\.tsv:2: the grade is nan"),
+        ("qrels/test.tsv", "q1\td1\tinf\n", r"test\.tsv:1: the grade is inf"),
+        ("qrels/test.tsv", "q1\td1\t0.5\n", r"test\.tsv:1: the grade is 0\.5"),
         ("qrels/test.tsv", "", "hold no judgement"),
         ("qrels/test.tsv", "\n", "hold no judgement"),
         ("qrels/test.tsv", "q7\td1\t1\n", "judge 1 queries that queries.jsonl lacks, first 'q7'"),

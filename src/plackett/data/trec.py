@@ -11,9 +11,12 @@ from pathlib import Path
 from plackett.data.fields import WHITE_SPACE, checked_grade, checked_id, is_number, parsed
 from plackett.data.rows import read_lines
 from plackett.errors import DataError
-from plackett.ranking import best_first, checked
+from plackett.ranking import best_first
 from plackett.records import Qrel, ScoredDoc
 
+_GRADE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII).fullmatch  # the numbers that trec_eval reads as they are
+_NUMERIC = re.compile(r"[+-]?\.?\d", re.ASCII).match
+_DIGITS = re.compile(r"[+-]?\d+", re.ASCII).match
 _SEPARATORS = re.compile("[\x1c-\x1f]").search  # white space for Python, but not for C
 
 _CONVERT = 'convert it with awk \'{print $1, "Q0", $2, $3, %s, "run"}\' IN > OUT'
@@ -29,26 +32,37 @@ _HINTS = {  # by the number of columns
 
 
 def read_run(path: Path) -> list[ScoredDoc]:
-    """Read a run in the order of its lines. DataError for anything else, naming the line."""
-    return [scored for _, scored in _scored(path)]
+    """Read a run in the order of its lines. DataError for anything else, naming the line.
+
+    A document listed twice for a query is an error that names both lines.
+    """
+    lines: dict[str, dict[str, int]] = {}  # query id -> document id -> line
+    run = []
+    for number, scored in _scored(path):
+        _check_new(path, number, scored, lines.setdefault(scored.query_id, {}))
+        run.append(scored)
+    return run
 
 
 def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
     """Read a run query by query, for runs larger than memory: the lines of a query must stand together."""
     done: set[str] = set()
-    query_id, candidates = None, list[ScoredDoc]()
-    for where, scored in _scored(path):
+    query_id, candidates, lines = None, list[ScoredDoc](), dict[str, int]()
+    for number, scored in _scored(path):
         if scored.query_id != query_id:
             if query_id is not None:
-                yield query_id, checked(query_id, candidates)
+                yield query_id, candidates
                 done.add(query_id)
             if scored.query_id in done:
-                raise DataError(f"{where}: the query {scored.query_id!r} stands in two places; sort the run by query")
-            query_id, candidates = scored.query_id, []
+                raise DataError(
+                    f"{path}:{number}: the query {scored.query_id!r} stands in two places; sort the run by query"
+                )
+            query_id, candidates, lines = scored.query_id, [], {}
+        _check_new(path, number, scored, lines)
         candidates.append(scored)
     if query_id is None:
         raise DataError(f"{path} holds no candidates")
-    yield query_id, checked(query_id, candidates)
+    yield query_id, candidates
 
 
 def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
@@ -69,7 +83,8 @@ def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
 def read_qrels(path: Path) -> Iterator[Qrel]:
     """Read judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`).
 
-    A first line whose grade is no number is a header. A pair that is judged twice is an error that names both lines.
+    A first line whose grade is a word is a header. A pair that is judged twice is an error that names both lines, and
+    so is a grade that is not a whole number: trec_eval reads the digits that it begins with, `1.5` as 1 and `1e+8` too.
     """
     seen: dict[tuple[str, str], int] = {}
     beir = False
@@ -78,7 +93,7 @@ def read_qrels(path: Path) -> Iterator[Qrel]:
         if place == 0:
             beir = _is_beir(line, fields)
         cells = _cells(line) if beir and len(_cells(line)) == 3 else fields
-        if place == 0 and len(cells) in (3, 4) and not is_number(cells[-1]):
+        if place == 0 and len(cells) in (3, 4) and _is_word(cells[-1]):
             continue
         qrel = _judgement(where, line, cells)
         first = seen.setdefault(qrel[:2], number)
@@ -102,18 +117,43 @@ def _cells(line: str) -> list[str]:
 
 
 def _judgement(where: str, line: str, cells: list[str]) -> Qrel:
-    if len(cells) not in (3, 4) or not is_number(cells[-1]):
+    if len(cells) not in (3, 4) or _is_word(cells[-1]):
         hint = "; this looks like a run, not like qrels" if len(cells) >= 6 else ""
         raise DataError(f"{where}: not a line of query id, document id and relevance: {_shown(line)}{hint}")
     query_id, *_, doc_id, grade = cells
+    if not _GRADE(grade):
+        raise DataError(
+            f"{where}: the grade is {grade:.50}, not a whole number; trec_eval would read {_as_trec_eval(grade)}: "
+            "round the grades first"
+        )
     return Qrel(
         checked_id(query_id, f"{where}: the query id"),
         checked_id(doc_id, f"{where}: the document id"),
-        checked_grade(parsed(grade), f"{where}: the label"),
+        checked_grade(parsed(grade), f"{where}: the grade"),
     )
 
 
-def _scored(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
+def _is_word(grade: str) -> bool:
+    return not _NUMERIC(grade) and not is_number(grade)
+
+
+def _as_trec_eval(grade: str) -> str:
+    """Return what C's atol() reads: the whole number that a text begins with, or 0."""
+    digits = _DIGITS(grade)
+    return digits[0][:50] if digits else "0"
+
+
+def _check_new(path: Path, number: int, scored: ScoredDoc, lines: dict[str, int]) -> None:
+    """Note the line of a document; DataError if an earlier line of its query has it."""
+    first = lines.setdefault(scored.doc_id, number)
+    if first != number:
+        raise DataError(
+            f"{path}:{number}: {scored.doc_id!r} is listed twice for the query {scored.query_id!r}, "
+            f"first in line {first}"
+        )
+
+
+def _scored(path: Path) -> Iterator[tuple[int, ScoredDoc]]:
     for number, line, fields in _lines(path):
         if len(fields) < 6 or not is_number(fields[4]):
             hint = _HINTS.get(len(fields), "")
@@ -125,7 +165,7 @@ def _scored(path: Path) -> Iterator[tuple[str, ScoredDoc]]:
             raise DataError(f"{path}:{number}: the score {fields[4]} is not finite")
         if "\0" in line:
             raise DataError(f"{path}:{number}: the line holds a NUL character")
-        yield f"{path}:{number}", ScoredDoc(fields[0], fields[2], score)
+        yield number, ScoredDoc(fields[0], fields[2], score)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
