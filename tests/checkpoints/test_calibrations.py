@@ -244,7 +244,7 @@ def test_a_min_score_that_is_no_number(bert, bound):
 
 
 def test_several_labels_have_no_min_score(tiny):
-    with pytest.raises(InputError, match=r"min_score needs one label, .* has 3; use predict alone"):
+    with pytest.raises(InputError, match=r"min_score.* 3"):
         CrossEncoder(tiny("bert", 3)).predict(PAIRS, min_score=0.5)
 
 

@@ -127,10 +127,10 @@ def test_a_calibrated_checkpoint_is_published_whole_and_only_with_its_own_calibr
     calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(targets=(Target("recall", 0.5),)))
     assert {file.path for file in publish(model, "org/name", dry_run=True).files} >= NEW
     (model / FILE).write_text('{"version": 1, "method": "temperature", "temperature": 2}')
-    with pytest.raises(CheckpointError, match="shows another calibration than its file holds; calibrate again"):
+    with pytest.raises(CheckpointError, match=r"README\.md.*calibration"):
         publish(model, "org/name", dry_run=True)
     (model / PICTURE).unlink()
-    with pytest.raises(CheckpointError, match=r"shows calibration\.png, which is not there"):
+    with pytest.raises(CheckpointError, match=r"README\.md.*calibration\.png"):
         publish(model, "org/name", dry_run=True)
 
 
@@ -219,7 +219,7 @@ def test_checkpoints_that_cannot_be_calibrated(tiny, model, lists, run, monkeypa
         code, _, errors = run("calibrate", checkpoint, "--data", lists)
         assert code == 2
         assert message in errors
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
     with pytest.raises(CheckpointError, match="read-only"):
         calibrate(model, Sources(data=[str(lists)]))
 

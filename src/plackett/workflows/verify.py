@@ -79,16 +79,40 @@ def verify(
     keys = [candidates[0].keys[index] for index in candidates[0].filled]
     if not keys:
         raise DataError(f"{collection.name} has no document with text to compare")
+
     logits = [
         side.score_encoded(of_side.encoded, show_progress=show_progress)
         for side, of_side in zip(sides, candidates, strict=True)
     ]
     found = agreement(logits[0], logits[1], [query for query, _ in keys])
     are_measured = collection.qrels and sides[0].model.ranks
-    measured = _measured(candidates, logits, collection) if are_measured else None
+
+    return Verification(
+        a,
+        b,
+        collection.name,
+        tolerance,
+        agreement=found,
+        measured=_measured(candidates, logits, collection) if are_measured else None,
+        worst=_worst(
+            sides,
+            collection,
+            [keys[index] for index in found.worst],
+            [of_side[list(found.worst)] for of_side in logits],
+        ),
+    )
+
+
+def _worst(
+    sides: Sequence[CrossEncoder],
+    collection: Collection,
+    keys: Sequence[tuple[str, str]],
+    logits: Sequence[NDArray[np.float32]],
+) -> tuple[PairDifference, ...]:
     texts = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
-    worst = tuple(_difference(sides, texts[index], [of_side[index] for of_side in logits]) for index in found.worst)
-    return Verification(a, b, collection.name, tolerance, found, measured, worst)
+    return tuple(
+        _difference(sides, pair, of_pair) for pair, of_pair in zip(texts, zip(*logits, strict=True), strict=True)
+    )
 
 
 def _open_sides(a: str, b: str) -> list[CrossEncoder]:
