@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ def run(
         monkeypatch.setattr("sys.argv", ["plackett", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
             main()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the end of a command ends the process
         output = capsys.readouterr()
         return exit_.value.code or 0, output.out, output.err
 

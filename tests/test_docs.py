@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plackett.cli import commands
+from plackett.cli.group import commands
 from plackett.data import write_beir
 from plackett.records import Collection, Qrel
 from plackett.workflows.demo.pydocs import read_objects

@@ -22,7 +22,7 @@ from typing import Any
 OWN = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
 TIMED = {
     "python": "pass",
-    "import": "import plackett",
+    "import": "from plackett import CrossEncoder",
     "first score": "import plackett; plackett.CrossEncoder().predict([('calories in an egg', 'An egg has 72.')])",
 }
 

@@ -1,9 +1,8 @@
 """Listwise cross-encoder rerankers: train one on ranked lists, measure it honestly, publish it, use it."""
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from plackett import _moved
-from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import (
     CheckpointError,
     DataError,
@@ -16,9 +15,12 @@ from plackett.errors import (
     SettingError,
     TrainingError,
 )
-from plackett.tokenization.windows import LongDocuments
 
-__version__ = version("plackett")
+if TYPE_CHECKING:
+    from plackett.cross_encoder import CrossEncoder, RankedDocument
+    from plackett.tokenization.windows import LongDocuments
+
+    __version__: str
 
 _moved.install()
 
@@ -38,3 +40,25 @@ __all__ = [
     "TrainingError",
     "__version__",
 ]
+
+_MODULES = {
+    "CrossEncoder": "plackett.cross_encoder",
+    "RankedDocument": "plackett.cross_encoder",
+    "LongDocuments": "plackett.tokenization.windows",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import numpy, the tokenizers and the rest on first use, so that the command line starts at once."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("plackett")
+    elif name in _MODULES:
+        from importlib import import_module
+
+        value = getattr(import_module(_MODULES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value

@@ -13,7 +13,7 @@ import pytest
 from plackett import CheckpointError, CrossEncoder, InputError
 from plackett.checkpoints import bundled as embedded
 from plackett.checkpoints.folder import read_checkpoint
-from plackett.cli import commands
+from plackett.cli.group import commands
 from plackett.engines.base import FakeEngine, Parts
 
 QUERY = "how many calories in an egg"

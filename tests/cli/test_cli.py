@@ -11,7 +11,7 @@ import click
 import pytest
 
 from plackett import CrossEncoder
-from plackett.cli import commands
+from plackett.cli.group import commands
 from plackett.training.recipe import read_recipe
 
 DOCUMENTS = ["the red apple", "a green pear", "blue sky"]

@@ -9,7 +9,8 @@ import click
 import pytest
 
 from plackett import DataError
-from plackett.cli import commands, running
+from plackett.cli import running
+from plackett.cli.group import commands
 
 INFO = [sys.executable, "-m", "plackett", "info"]
 
@@ -123,3 +124,44 @@ def test_surroundings_that_change_nothing(changes):
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout.splitlines()) == 2
+
+
+# Ctrl-C at the moment when a module is looked for, or as soon as the command has ended.
+STOPPED = """
+import atexit, os, signal, sys
+moment = sys.argv[1]
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+if moment == "end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from plackett.cli import main
+sys.argv[1:] = ["rank", "apple", "apple pie"]
+main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("moment", ["plackett.cli.group", "numpy", "plackett.cli.verify", "onnxruntime", "end"])
+def test_ctrl_c_is_one_line_at_any_moment(moment):
+    command = [sys.executable, "-c", STOPPED, moment]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "plackett: interrupted\n"
+
+
+@pytest.mark.process
+def test_an_ignored_ctrl_c_stays_ignored():
+    code = STOPPED.replace("class Stop", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nclass Stop")
+    command = [sys.executable, "-c", code, "numpy"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.process
+def test_the_entry_point_imports_little():
+    code = "import sys, plackett.cli; print('numpy' in sys.modules, 'click' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "False False\n", done.stderr

@@ -1,44 +1,42 @@
 """The `plackett` command: one file for each subcommand.
 
 Commands parse and call; results go to standard output, everything else to standard error.
+
+This file imports little, so that Ctrl-C ends the command with one line even during the imports of the others.
 """
 
-import logging
 import os
+import signal
 import sys
-
-import click
-
-from plackett import __version__
-from plackett.cli.calibrate import calibrate
-from plackett.cli.card import card
-from plackett.cli.demo import demo
-from plackett.cli.evaluate import evaluate
-from plackett.cli.export import export
-from plackett.cli.info import info
-from plackett.cli.mine import mine
-from plackett.cli.publish import publish
-from plackett.cli.rank import rank
-from plackett.cli.rerank import rerank
-from plackett.cli.running import debug_option, run
-from plackett.cli.train import train
-from plackett.cli.verify import verify
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__, prog_name="plackett")
-def commands() -> None:
-    """Train, evaluate, publish and use listwise cross-encoder rerankers."""
-
-
-for command in (train, evaluate, rerank, card, publish, export, mine, calibrate, verify, rank, info, demo):
-    command.params.append(debug_option())
-    commands.add_command(command)
-commands.params.append(debug_option())
+import threading
+from types import FrameType
 
 
 def main() -> None:
     """Run the command line."""
+    _at_ctrl_c(_end)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
+    import logging
+
+    from plackett.cli.group import commands
+    from plackett.cli.running import run
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    sys.exit(run(commands))
+    _at_ctrl_c(signal.default_int_handler)
+    code = run(commands)
+    _at_ctrl_c(_end)  # the end of the interpreter takes time, too
+    sys.exit(code)
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    """End at once: an exception in the midst of an import may be swallowed, and there is nothing to clean up."""
+    os.write(2, b"plackett: interrupted\n")
+    os._exit(128 + signum)
+
+
+def _at_ctrl_c(handler: "signal._HANDLER") -> None:
+    """Set what Ctrl-C does, unless somebody else decides that: `nohup`, or a program that calls `main`."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end):
+        signal.signal(signal.SIGINT, handler)

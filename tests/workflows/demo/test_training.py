@@ -3,7 +3,7 @@
 import pytest
 
 from plackett.bi_encoder import BiEncoder
-from plackett.cli import commands
+from plackett.cli.group import commands
 from plackett.data import read_collection, read_lists
 from plackett.training.recipe import read_recipe
 from plackett.workflows.demo import training as demo
