@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -419,6 +422,35 @@ def test_an_encoder_over_an_engine_of_this_process_is_not_pickled(bert):
     encoder = CrossEncoder.from_parts(Parts.of(read_checkpoint(bert), FakeEngine(len)))
     with pytest.raises(SettingError, match="cannot be pickled"):
         pickle.dumps(encoder)
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from plackett import CrossEncoder, SettingError
+encoder = CrossEncoder(sys.argv[2], engine=sys.argv[1], threads=2)
+pairs = [("how to sort", "the method sort " * 20)] * 100
+expected = encoder.predict(pairs)
+child = os.fork()
+if child == 0:
+    try:
+        code = int(not np.array_equal(encoder.predict(pairs), expected))
+    except SettingError:
+        code = 3
+    os._exit(code)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("engine", "code", "parallel"), [("onnx", 0, "true"), ("onnx", 0, None), ("torch", 3, "true")])
+def test_a_forked_process_scores_or_says_why_not(bert, engine, code, parallel):
+    model = {"onnx": "default", "torch": bert}[engine]
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    if parallel is not None:
+        environment["TOKENIZERS_PARALLELISM"] = parallel
+    command = [sys.executable, "-c", FORKED, engine, str(model)]
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == code
 
 
 def test_its_representation_names_the_model_and_the_engine(bert):

@@ -305,6 +305,21 @@ def test_a_megabyte_in_windows(bert):
     assert encoded.rows.lengths[:-2].tolist() == [96] * (len(encoded.rows) - 2)
 
 
+@pytest.mark.parametrize("how", ["max", "mean"])
+def test_a_document_beyond_what_windows_read_is_refused_and_the_others_are_scored(bert, monkeypatch, how):
+    """Nor is it tokenised to the end, where its error is returned."""
+    monkeypatch.setattr(tokenization, "MOST_CHARACTERS", 10_000)
+    encoder = CrossEncoder(bert, long_documents=LongDocuments("windows", how))
+    documents = [LONG, "words " * 2000, LONG[:50]]
+    with pytest.raises(InputError, match=r"document 1.*12,000"):
+        encoder.rank(QUERY, documents)
+    found = encoder.predict([(QUERY, document) for document in documents], errors="return")
+    assert list(found.errors) == [1]
+    assert np.isnan(found.scores).tolist() == [False, True, False]
+    assert len(encoder._tokenizer.encode([(QUERY, documents[1])], lambda *_: None).rows) < 20
+    assert np.isfinite(encoder.predict([(QUERY, LONG)])).all()
+
+
 def test_threads_share_one_encoder(bert):
     encoder = CrossEncoder(bert, long_documents="windows")
     parts = [[*PAIRS[:8], (QUERY, LONG)][i % 5 :] for i in range(8)]

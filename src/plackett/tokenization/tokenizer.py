@@ -5,6 +5,7 @@ known classes from their defaults; where the file says something else, Plackett 
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +18,15 @@ from plackett._extras import require
 from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
-from plackett.tokenization.shortening import Shortener
+from plackett.tokenization.shortening import Shortener, Text
 
 # Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
 # at once.
 CHUNK = 8192
-CHUNK_CHARACTERS = 1 << 23
+CHUNK_CHARACTERS = 1 << 21
+
+MOST_CHARACTERS = 1 << 22
+"""Characters of a text that is read whole, in windows: the encoding of so many takes 0.5 GB."""
 
 
 class Kept(NamedTuple):
@@ -56,6 +60,7 @@ class PairTokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
+        self._process = os.getpid()
         self.max_length = max_length
         self.room = max_length - special
         self._token_types = token_types
@@ -81,8 +86,10 @@ class PairTokenizer:
     ) -> tuple[EncodedPairs, NDArray[np.int64]]:
         """Return the token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,).
 
-        `whole` says that `cut` may keep any token of a text; otherwise it keeps those of one end.
+        `whole` says that `cut` may keep any token of a text; otherwise it keeps those of one end. Only the end of a
+        text of more than `MOST_CHARACTERS` is read, whatever `whole` says.
         """
+        self._check_process()
         parts, counts = [], [np.empty(0, np.int64)]
         for start, texts in chunks(pairs):
             encodings = self._encodings(texts, whole)
@@ -97,6 +104,7 @@ class PairTokenizer:
 
     def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
         """Return the characters of its document that each window of a pair reads: first, and behind the last."""
+        self._check_process()
         if whole or not self._shortener.applies_to(pair):
             encoding, skipped = self._tokenizer.encode_batch([pair])[0], 0
         else:
@@ -125,7 +133,8 @@ class PairTokenizer:
     def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:
         """Encode texts, those far beyond the limit only as far as they are read."""
         encode = self._tokenizer.encode_batch_fast
-        long = [] if whole else [index for index, text in enumerate(texts) if self._shortener.applies_to(text)]
+        is_long = self._shortener.applies_to if not whole else is_huge
+        long = [index for index, text in enumerate(texts) if is_long(text)]
         if not long:
             return encode(texts)
         short = list(texts)
@@ -136,6 +145,11 @@ class PairTokenizer:
             encodings[index], _ = self._shortener.extended(texts[index], encodings[index], encode)
         return encodings
 
+    def _check_process(self) -> None:
+        """Keep a forked process from waiting for the threads of `tokenizers`, which stayed in the other one."""
+        if os.getpid() != self._process:
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
     def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
         """Where the query and the document of a pair stand, and what stays of them."""
         sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
@@ -143,6 +157,11 @@ class PairTokenizer:
         query = _run(sequences == 0, document[0])
         lengths = query[1] - query[0], document[1] - document[0]
         return query, document, cut(index, *lengths, self.max_length - len(encoding) + sum(lengths))
+
+
+def is_huge(text: Text) -> bool:
+    """Whether a text, or one of a pair, has more characters than are read whole."""
+    return max(map(len, (text,) if isinstance(text, str) else text)) > MOST_CHARACTERS
 
 
 def _run(of_text: NDArray[np.bool_], otherwise: int) -> tuple[int, int]:

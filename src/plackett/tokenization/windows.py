@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plackett.checkpoints.folder import Checkpoint
 from plackett.errors import InputError, SettingError
 from plackett.tokenization.batches import WindowedPairs
-from plackett.tokenization.tokenizer import Cut, Kept, PairTokenizer
+from plackett.tokenization.tokenizer import MOST_CHARACTERS, Cut, Kept, PairTokenizer, is_huge
 
 POLICIES = ("longest_first", "truncate", "error", "windows")
 AGGREGATES = ("max", "first", "mean")
@@ -82,6 +82,10 @@ class WindowTokenizer:
         `refuse` is called with the index of a pair that is too long for the policy, and the reason. Where it returns,
         the pair is cut as by `longest_first`.
         """
+        if self.settings.reads_everything:
+            for index, pair in enumerate(pairs):
+                if is_huge(pair):
+                    refuse(index, _too_much(pair))
         rows, counts = self._tokenizer.encode_windows(pairs, self._cut(refuse), whole=self.settings.reads_everything)
         return WindowedPairs(rows, np.concatenate([[0], np.cumsum(counts)]))
 
@@ -117,3 +121,10 @@ class WindowTokenizer:
                 "shorten it, or use long_documents='truncate' or 'windows'"
             )
         return ""
+
+
+def _too_much(pair: tuple[str, str]) -> str:
+    return (
+        f"the query has {len(pair[0]):,} characters and the document {len(pair[1]):,}, and windows read at most "
+        f"{MOST_CHARACTERS:,} of each; split the document, or use long_documents='truncate'"
+    )
