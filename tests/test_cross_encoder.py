@@ -455,3 +455,15 @@ def test_a_forked_process_scores_or_says_why_not(bert, engine, code, parallel):
 
 def test_its_representation_names_the_model_and_the_engine(bert):
     assert repr(CrossEncoder(bert)) == f"CrossEncoder({bert.name!r}, engine=TorchEngine)"
+
+
+def test_a_model_of_the_hub_is_called_by_its_id(tiny, tmp_path):
+    """Not by its commit, which is the folder's name in the Hub's cache."""
+    commit = "0123456789abcdef" * 2 + "01234567"
+    folder = shutil.copytree(tiny("bert", 3), tmp_path / "models--org--some-name" / "snapshots" / commit)
+    encoder = CrossEncoder(folder)
+    assert encoder.model.name == "org/some-name"
+    with pytest.raises(InputError, match="org/some-name") as refused:
+        encoder.rank(QUERY, DOCUMENTS)
+    assert commit not in str(refused.value)
+    assert CrossEncoder(tiny("bert", 3)).model.name == tiny("bert", 3).name

@@ -310,13 +310,13 @@ def test_a_document_beyond_what_windows_read_is_refused_and_the_others_are_score
     """Nor is it tokenised to the end, where its error is returned."""
     monkeypatch.setattr(tokenization, "MOST_CHARACTERS", 10_000)
     encoder = CrossEncoder(bert, long_documents=LongDocuments("windows", how))
-    documents = [LONG, "words " * 2000, LONG[:50]]
-    with pytest.raises(InputError, match=r"document 1.*12,000"):
+    documents = [LONG, "words " * 20_000, LONG[:50]]
+    with pytest.raises(InputError, match=r"document 1.*120,000"):
         encoder.rank(QUERY, documents)
     found = encoder.predict([(QUERY, document) for document in documents], errors="return")
     assert list(found.errors) == [1]
     assert np.isnan(found.scores).tolist() == [False, True, False]
-    assert len(encoder._tokenizer.encode([(QUERY, documents[1])], lambda *_: None).rows) < 20
+    assert len(encoder._tokenizer.encode([(QUERY, documents[1])], lambda *_: None).rows) < 200
     assert np.isfinite(encoder.predict([(QUERY, LONG)])).all()
 
 

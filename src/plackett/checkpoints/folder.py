@@ -14,7 +14,7 @@ from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_acti
 from plackett.checkpoints.calibrations import Calibration, read_calibration
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.heads import HEADS, Head, head_of
-from plackett.checkpoints.hub import WEIGHTS, Patterns, download
+from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.jsons import parsed, read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
 from plackett.checkpoints.weights import check_weights
@@ -53,7 +53,7 @@ class Checkpoint:
     def model(self) -> Model:
         """The model apart from its folder."""
         return Model(
-            name=self.folder.resolve().name,
+            name=repository_of(self.folder) or self.folder.resolve().name,
             labels=self.labels if self.head.to_logit is None else 1,
             to_logit=self.head.to_logit,
             activation=self.activation,

@@ -155,6 +155,12 @@ def commit_of(path: Path) -> str:
     return ""
 
 
+def repository_of(path: Path) -> str:
+    """The Hub id of the model that a folder in the Hub's cache holds; empty for any other folder."""
+    prefix, _, name = path.parent.parent.name.partition("--")
+    return name.replace("--", "/") if commit_of(path) == path.name and prefix == "models" else ""
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path of a file that a configuration names; CheckpointError for one that leads out of the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
