@@ -170,3 +170,68 @@ def test_a_run_of_ms_marco_is_told(run, files):
     assert "a.run:1" in errors
     assert "MS MARCO" in errors
     assert "awk" in errors
+
+
+SPREADSHEET = "q,d,hits\n" + "".join(f"{query},{text},{label}\n" for query, text, label in ROWS)
+NAMES = ["--columns", "query=q,document=d,label=hits"]
+
+
+def test_verify_reads_a_spreadsheet(run, files, bert):
+    folder = files(x_csv=SPREADSHEET)
+    code, output, errors = run("verify", bert, bert, "--data", folder / "x.csv", *NAMES, "--json")
+    assert code == 0, errors
+    assert json.loads(output)["agreement"]["pairs"] == 4
+
+
+def test_export_reads_a_spreadsheet(run, files, bert, tmp_path):
+    folder = files(x_csv=SPREADSHEET)
+    output = tmp_path / "exported"
+    options = ["--engine", "onnx", "--calibration", folder / "x.csv", "--output", output]
+    code, _, errors = run("export", bert, *options, *NAMES)
+    assert code == 0, errors
+    assert "nDCG@10" in errors
+
+
+def test_mine_reads_a_spreadsheet(run, files):
+    folder = files(x_csv=f"{SPREADSHEET}apple,an apple pie,0\nsky,a grey sky,0\n")
+    code, _, errors = run("mine", folder / "x.csv", "--output", folder / "l.jsonl", *NAMES)
+    assert code == 0, errors
+    found = [json.loads(line) for line in (folder / "l.jsonl").read_text().splitlines()]
+    assert [(row["query"], row["docs"][0], row["labels"][0]) for row in found] == [
+        ("apple", "the red apple", 1),
+        ("sky", "blue sky", 1),
+    ]
+
+
+def test_rerank_and_evaluate_read_spreadsheets_of_texts(run, files, bert):
+    folder = files(
+        q_csv="number,question\nq1,egg\n",
+        c_csv="key,body\nd1,an egg\nd2,a hen\n",
+        q_tsv="q1\tegg\n",
+        c_tsv="d1\tan egg\nd2\ta hen\n",
+        r_run=RUN,
+        x_qrels=QRELS,
+    )
+    names = ["--columns", "query=question,qid=number,text=body,docid=key"]
+    outputs = []
+    for suffix, options in (("csv", names), ("tsv", [])):
+        texts = ["--queries", folder / f"q.{suffix}", "--corpus", folder / f"c.{suffix}", *options]
+        written = folder / f"{suffix}.trec"
+        code, _, errors = run("rerank", "--run", folder / "r.run", *texts, "--output", written, "--model", bert)
+        assert code == 0, errors
+        code, output, errors = run("evaluate", bert, "--run", folder / "r.run", "--qrels", folder / "x.qrels", *texts)
+        assert code == 0, errors
+        outputs.append((written.read_text(), output))
+    assert outputs[0] == outputs[1]
+
+
+def test_a_reranking_is_not_continued_with_other_columns(run, files, bert, monkeypatch):
+    folder = files(q_csv="qid,query,other\nq1,egg,hen\n", c_tsv="d1\tan egg\nd2\ta hen\n", r_run=RUN)
+    texts = ["--queries", folder / "q.csv", "--corpus", folder / "c.tsv", "--run", folder / "r.run"]
+    with monkeypatch.context() as patched:
+        patched.setattr("plackett._resumable.PartialFile.finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        code, _, _ = run("rerank", *texts, "--output", folder / "o.trec", "--model", bert)
+        assert code == 130
+    code, _, errors = run("rerank", *texts, "--output", folder / "o.trec", "--model", bert, "--columns", "query=other")
+    assert code == 2
+    assert "columns" in errors

@@ -11,6 +11,7 @@ import pytest
 
 from plackett import DataError
 from plackett.data import read_documents, read_texts
+from plackett.data.documents import read_corpus, read_queries
 
 TEXTS = ["A large egg has about 72 calories.", 'Hens lay "eggs",\tin a nest; 東京']
 
@@ -179,3 +180,21 @@ def test_quotes_in_tables_of_tabs(tmp_path):
     assert read_texts(tmp_path / "raw.tsv") == {"1": '"quoted" text', "2": '"whole"'}
     (tmp_path / "pandas.tsv").write_text('id\ttext\n1\t"a ""quoted"" word"\n2\t"a" and "b"\n')
     assert read_texts(tmp_path / "pandas.tsv") == {"1": 'a "quoted" word', "2": '"a" and "b"'}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_queries_and_a_corpus_take_their_own_of_the_columns(tmp_path, name):
+    def write(folder, row):
+        (tmp_path / folder).mkdir()
+        table = ",".join(row) + "\n" + ",".join(map(str, row.values())) + "\n"
+        (tmp_path / folder / name).write_text(table if name == "t.csv" else json.dumps(row) + "\n")
+        return tmp_path / folder / name
+
+    # Both files have columns that would be read without the names.
+    queries = write("q", {"id": "no", "text": "no", "number": 7, "question": "apple"})
+    corpus = write("c", {"id": "no", "text": "no", "key": "d1", "body": "a pear", "head": "Fruit"})
+    columns = {"query": "question", "qid": "number", "text": "body", "title": "head", "docid": "key"}
+    assert read_queries(queries, columns=columns) == {"7": "apple"}
+    assert read_corpus(corpus, columns=columns) == {"d1": "Fruit a pear"}
+    with pytest.raises(DataError, match="no column answer"):
+        read_corpus(corpus, columns={"document": "answer", "query": "question"})

@@ -297,3 +297,52 @@ def test_a_shape_is_a_line_of_a_table(tmp_path, monkeypatch):
 def test_lists_are_written_with_numbers_of_numpy(tmp_path):
     write_lists(tmp_path / "l.jsonl", [LabeledList("q", ("a", "東"), (np.int64(2), np.float32(0.5)))])
     assert lists(tmp_path / "l.jsonl") == [LabeledList("q", ("a", "東"), (2.0, 0.5))]
+
+
+CLICKS = [("q", "a", 0), ("r", "a", 1), ("q", "b", 1), ("q", "a", 1), ("q", "a", 0), ("r", "a", 0), ("r", "b", 0)]
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.0", "true"])
+@pytest.mark.parametrize("name", ["l.csv", "l.tsv"])
+def test_a_document_was_clicked_if_any_of_its_rows_says_so(tmp_path, caplog, name, form):
+    spelled = {0: "false", 1: "true"} if form == "true" else {value: form.format(value) for value in (0, 1)}
+    rows = [("query", "document", "clicked"), *((query, doc, spelled[value]) for query, doc, value in CLICKS)]
+    (tmp_path / name).write_text("".join(("," if name == "l.csv" else "\t").join(row) + "\n" for row in rows))
+    expected = [LabeledList("q", ("a", "b"), (1.0, 1.0)), LabeledList("r", ("a", "b"), (1.0, 0.0))]
+    file = ListFile(tmp_path / name)
+    assert list(file) == list(file) == expected
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / name}:5: 3 rows repeat a query and its document, the first of them here; the most clicks count"
+    ]
+
+
+@pytest.mark.parametrize("columns", [{}, {"clicked": "hits"}])
+def test_the_largest_number_of_clicks_counts(tmp_path, columns):
+    # With a column of another label beside it: the name that is given counts.
+    names = "query,document,label,hits" if columns else "query,document,x,clicked"
+    (tmp_path / "l.csv").write_text(f"{names}\nq,a,9,2\nq,b,8,0\nq,a,7,5\nq,a,6,3\n")
+    expected = [LabeledList("q", ("a", "b"), (5.0, 0.0))]
+    assert list(read_lists(tmp_path / "l.csv", columns=columns)) == expected
+
+
+@pytest.mark.parametrize("name", ["label", "relevance", "score"])
+def test_labels_that_differ_name_both_lines_and_the_way_out(tmp_path, name):
+    (tmp_path / "l.csv").write_text(f"query,document,{name}\nq,a,1\nq,b,0\nq,a,0\n")
+    with pytest.raises(DataError, match=r"l\.csv:4: .*l\.csv:2 .*--columns clicked="):
+        lists(tmp_path / "l.csv")
+    assert list(read_lists(tmp_path / "l.csv", columns={"clicked": name})) == [LabeledList("q", ("a", "b"), (1.0, 0.0))]
+
+
+def test_names_that_are_given_hide_what_means_the_same(tmp_path):
+    row = {"query": "no", "document": "no", "label": 9, "asked": "q", "body": "a", "grade": 1, "qid": "no", "n": 7}
+    (tmp_path / "l.jsonl").write_bytes(lines([row]))
+    columns = {"anchor": "asked", "text": "body", "score": "grade", "query_id": "n"}
+    collection = read_collection(tmp_path / "l.jsonl", columns=columns)
+    assert collection.queries == {"7": "q"}
+    assert [*collection.corpus.values()] == ["a"]
+    assert [qrel.relevance for qrel in collection.qrels] == [1]
+
+
+def test_every_name_that_is_read_makes_a_line_of_names_in_tsv(tmp_path):
+    (tmp_path / "l.tsv").write_text("anchor\tpassage\trelevance\nq\ta\t1\n")
+    assert lists(tmp_path / "l.tsv") == [LabeledList("q", ("a",), (1.0,))]

@@ -132,7 +132,7 @@ def test_a_list_has_the_positives_best_grade_first_then_the_negatives_in_bm25s_o
     }
     [item] = read_lists(tmp_path / "lists.jsonl")
     assert (item.query, item.documents, item.labels) == (row["query"], tuple(row["docs"]), tuple(row["labels"]))
-    assert (result.report.lists, result.report.short_lists, list(result.missing)) == (1, 0, ["gone"])
+    assert (result.report.lists, result.report.short_lists, list(result.empty)) == (1, 0, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "lists.jsonl"]
 
 
@@ -158,7 +158,7 @@ def test_queries_without_a_positive_or_a_negative_are_skipped_and_counted(beir, 
     summary = str(result)
     assert "lists: 1 of 4 queries" in summary
     assert "skipped queries: 3, 2 without a positive in the corpus, 1 without a negative" in summary
-    assert "relevant documents missing from the corpus, or empty: 1, first empty" in summary
+    assert "relevant documents without text: 1, first empty" in summary
 
 
 def test_no_list_at_all_is_an_error_that_leaves_nothing(beir, tmp_path):

@@ -105,15 +105,19 @@ def test_each_pair_is_scored_once_and_no_other(files, bert):
 
 def test_only_texts_that_the_run_names_are_kept(files, monkeypatch, bert):
     kept = []
-    read = reranking.read_texts
-    monkeypatch.setattr(reranking, "read_texts", lambda *given: kept.append(read(*given)) or kept[-1])
+
+    def noted(read):
+        return lambda *given, **options: kept.append(read(*given, **options)) or kept[-1]
+
+    for name in ("read_queries", "read_corpus"):
+        monkeypatch.setattr(reranking, name, noted(getattr(reranking, name)))
     rerank(files, CrossEncoder(bert))
     assert [len(texts) for texts in kept] == [100, 50]
 
 
 MISTAKES = {
     "a document without a text": ("first.trec", "q5 Q0 {} 1 1 t", "8 documents .*: x7, x6, x5, x4, x3, …"),
-    "a document twice": ("first.trec", "q5 Q0 d1 1 1 t", "'d1' twice for the query 'q5'"),
+    "a document twice": ("first.trec", "q5 Q0 d1 1 1 t", "first.trec:2: 'd1' .*'q5', .*line 1"),
     "a query without a text": ("first.trec", "x Q0 d{i} 1 1 t", "1 queries of first.trec are not in queries.tsv: x"),
     "qrels": ("first.trec", "q5 0 d{i} 1", "first.trec:1: .*looks like qrels"),
 }  # fmt: skip

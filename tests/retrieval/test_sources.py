@@ -7,7 +7,8 @@ import bm25s
 import pytest
 
 from plackett.records import Origin
-from plackett.retrieval.sources import Sources, first_stage, read_named
+from plackett.retrieval.first_stage import FirstStageSettings
+from plackett.retrieval.sources import Sources, first_stage, read_named, read_one
 
 COMMIT = "0123456789" * 4
 ROWS = [{"qid": f"q{n}", "query": f"apple {n}", "docs": ["the apple", "a pear"], "labels": [1, 0]} for n in range(3)]
@@ -69,3 +70,28 @@ def test_files_in_place_of_parts_are_named(beir, tmp_path):
         first_stage="first.trec",
         files={"qrels": "qrels.txt", "queries": "queries.jsonl", "corpus": "corpus.jsonl"},
     )
+
+
+def test_columns_reach_queries_and_corpus(tmp_path, beir):
+    (tmp_path / "q.csv").write_text("number,question\nq,apple\n")
+    (tmp_path / "c.csv").write_text("key,body\nd,the apple\ne,a pear\n")
+    columns = {"query": "question", "qid": "number", "text": "body", "docid": "key"}
+    qrels = beir / "qrels" / "dev.tsv"
+    sources = Sources(qrels=qrels, queries=tmp_path / "q.csv", corpus=tmp_path / "c.csv", columns=columns)
+    [collection] = sources.read(10)
+    assert (collection.queries, collection.corpus) == ({"q": "apple"}, {"d": "the apple", "e": "a pear"})
+    assert [scored.doc_id for scored in collection.run] == ["d"]
+
+
+def test_columns_reach_the_files_of_a_beir_folder(beir):
+    (beir / "queries.jsonl").write_text('{"number": "q", "question": "apple"}\n')
+    (beir / "corpus.jsonl").write_text('{"_id": "d", "body": "the apple"}\n')
+    collection = read_one(str(beir), 10, split="dev", columns={"query": "question", "qid": "number", "text": "body"})
+    assert (collection.queries, collection.corpus) == ({"q": "apple"}, {"d": "the apple"})
+
+
+@pytest.mark.parametrize("show_progress", [False, True])
+def test_progress_is_shown_where_it_is_asked_for(beir, bert, capsys, show_progress):
+    stage = FirstStageSettings(name=f"bi_encoder:{bert}")
+    Sources(data=[str(beir)], split="dev", first_stage=stage).read(10, show_progress=show_progress)
+    assert ("embedding" in capsys.readouterr().err) == show_progress

@@ -4,7 +4,7 @@ import json
 import math
 import random
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from peers import cross_encoder as reference
 from peers import losses
 from plackett import CrossEncoder, MissingExtraError
 from plackett.checkpoints.folder import read_base, read_checkpoint
-from plackett.data import read_lists, write_lists
+from plackett.data import read_lists, write_beir, write_lists
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
 from plackett.models.classifier import load_model
-from plackett.records import Collection, LabeledList
+from plackett.records import Collection, LabeledList, Qrel
+from plackett.retrieval.bm25 import Splitting
+from plackett.retrieval.first_stage import FirstStageSettings
 from plackett.tokenization.tokenizer import PairTokenizer
 from plackett.training.arguments import training_arguments
 from plackett.training.collator import ListCollator
-from plackett.training.recipe import loss_function, make_recipe, read_recipe
+from plackett.training.recipe import first_stage_of, loss_function, make_recipe, read_recipe, without_paths
 from plackett.training.sampling import Part, hold_out
 from plackett.training.trainer import ListTrainer
-from plackett.workflows.train import _part
+from plackett.workflows.train import _collections, _part
 from plackett.workflows.train import train as run_recipe
 
 
@@ -291,3 +293,69 @@ def test_columns_of_a_spreadsheet_are_trained_on(tmp_path):
     )
     [name] = recipe.train
     assert list(_part(name, 1.0, recipe).lists) == [LabeledList("one", ("a", "b"), (1.0, 0.0))]
+
+
+SPREADSHEET = {"query": "q", "document": "d", "label": "hits"}
+
+
+def test_dev_and_test_take_the_columns_that_they_have(tmp_path):
+    (tmp_path / "clicks.csv").write_text("q,d,hits\none,a,1\none,b,0\n")
+    (tmp_path / "lists.jsonl").write_text('{"query": "two", "docs": ["a", "b"], "labels": [1, 0]}\n')
+    write_beir(tmp_path / "beir", Collection("", {"q": "three"}, {"d": "three"}, [Qrel("q", "d", 1)], ()))
+    names = [str(tmp_path / name) for name in ("clicks.csv", "lists.jsonl", "beir")]
+    recipe = make_recipe({"base": "x", "train": "y", "output": "z", "columns": SPREADSHEET, "dev": names})
+    found = _collections(recipe.dev, recipe)
+    assert [[*item.queries.values()] for item in found] == [["one"], ["two"], ["three"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, None),
+        ("bm25", FirstStageSettings()),
+        ({"stemmer": "english", "ngrams": 0}, FirstStageSettings(splitting=Splitting(stemmer="english", ngrams=0))),
+        ({"language": "none"}, FirstStageSettings(splitting=Splitting(language="none"))),
+        ("bi_encoder:~/models/x", FirstStageSettings(name=f"bi_encoder:{Path.home()}/models/x")),
+    ],
+)
+def test_the_first_stage_of_a_recipe(given, expected):
+    recipe = make_recipe({"base": "x", "train": "y", "output": "z", "first_stage": given})
+    assert first_stage_of(recipe.first_stage) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("first_stage=bm52", "bm25"),
+        ("first_stage.langauge=german", "language"),
+        ("first_stage.language=germann", "german"),
+        ("first_stage.ngrams=two", "first_stage.ngrams"),
+        ("first_stage=3", "first_stage"),
+    ],
+)
+def test_a_mistake_in_the_first_stage_is_named(tmp_path, override, named):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("base: b\ntrain: x.jsonl\noutput: o\n")
+    with pytest.raises(SettingError, match=named):
+        read_recipe(path, [override])
+
+
+def test_the_first_stage_ranks_dev_and_test_anew(tmp_path, bert):
+    (tmp_path / "lists.jsonl").write_text('{"query": "apple", "docs": ["a pear", "an apple"], "labels": [0, 1]}\n')
+    values = {"base": "x", "train": "y", "output": "z", "test": str(tmp_path / "lists.jsonl")}
+    order = {}
+    for stage in (None, "bm25", f"bi_encoder:{bert}"):
+        recipe = make_recipe({**values, "first_stage": stage})
+        [collection] = _collections(recipe.test, recipe)
+        order[stage] = [collection.corpus[scored.doc_id] for scored in collection.run]
+        assert (collection.origin.first_stage == "the order in the file") == (stage is None)
+    assert order[None] == ["a pear", "an apple"]
+    assert order["bm25"] == ["an apple"]
+    assert sorted(order[f"bi_encoder:{bert}"]) == sorted(order[None])
+
+
+def test_paths_of_the_first_stage_are_names_for_others(tmp_path):
+    for name, short in ((f"bi_encoder:{tmp_path}/x", "bi_encoder:x"), ("bi_encoder:org/x", "bi_encoder:org/x")):
+        recipe = make_recipe({"base": "x", "train": "y", "output": "z", "first_stage": {"name": name}})
+        values = without_paths(json.loads(json.dumps(asdict(recipe))), base="")
+        assert values["first_stage"] == {"name": short}

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import FILE, say
+from plackett.cli.options import COLUMNS, FILE, say
+from plackett.data import Columns
 
 
 @click.command()
@@ -14,9 +15,16 @@ from plackett.cli.options import FILE, say
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
 @click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
 @click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
+@COLUMNS
 @click.option("--accept-loss", is_flag=True, help="Write what loses more than 0.005 nDCG@10 on these lists.")
 def export(
-    checkpoint: str, engine: str, precision: str, output: Path | None, calibration: str | None, accept_loss: bool
+    checkpoint: str,
+    engine: str,
+    precision: str,
+    output: Path | None,
+    calibration: str | None,
+    columns: Columns,
+    accept_loss: bool,
 ) -> None:
     """Export CHECKPOINT for an engine that runs without torch.
 
@@ -35,6 +43,7 @@ def export(
         precision=precision,
         output=output,
         calibration=calibration,
+        columns=columns,
         accept_loss=accept_loss,
     )
     click.echo(made.folder / made.facts.file)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import first_stage_options, say
+from plackett.cli.options import COLUMNS, first_stage_options, say
 from plackett.cross_encoder import CrossEncoder
+from plackett.data import Columns
 
 if TYPE_CHECKING:
     from plackett.retrieval.first_stage import FirstStageSettings
@@ -31,6 +32,7 @@ class Settings(TypedDict):
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="File of lists to write (.jsonl).")
 @click.option("--split", default="train", show_default=True, help="Qrels of the BEIR folder to use.")
+@COLUMNS
 @first_stage_options
 @click.option("--depth", default=100, show_default=True, help="Documents to retrieve per query.")
 @click.option("--teacher", help="Checkpoint that scores positives and candidates: a folder or a Hub id.")
@@ -52,11 +54,12 @@ def mine(
     data: Path,
     output: Path,
     split: str,
+    columns: Columns,
     first_stage: "FirstStageSettings | None",
     teacher: str | None,
     **settings: Unpack["Settings"],
 ) -> None:
-    """Mine lists with hard negatives from the BEIR folder DATA.
+    """Mine lists with hard negatives from DATA, a BEIR folder or a file of lists.
 
     A first stage finds the candidates; a teacher can order them and drop false negatives. If the command is killed or
     interrupted, run it again to continue.
@@ -74,6 +77,7 @@ def mine(
         output,
         MiningSettings(**settings),
         split=split,
+        columns=columns,
         first_stage=first_stage or BY_BM25,
         teacher=CrossEncoder(teacher) if teacher else None,
         show_progress=True,

@@ -55,10 +55,8 @@ def _first_stage(
     if name is None and language is None and stemmer is None and ngrams is None:
         return None
     with extra("train"):
-        from plackett.retrieval.bm25 import Splitting
         from plackett.retrieval.first_stage import FirstStageSettings
-    splitting = Splitting(language=language or "english", stemmer=stemmer, ngrams=ngrams)
-    return FirstStageSettings(name=name or "bm25", splitting=splitting)
+    return FirstStageSettings.of(name=name, language=language, stemmer=stemmer, ngrams=ngrams)
 
 
 def say(message: str) -> None:
@@ -74,5 +72,6 @@ COLUMNS = click.option(
     "--columns",
     default="",
     callback=_columns,
-    help="Column names of a file that has others: query=q,document=d,label=clicked. Dots lead into JSON objects.",
+    help="Column names of files that have others: query=q,document=d,label=grade for lists; query=q,qid=n for queries; "
+    "text=body,docid=n for a corpus. Dots lead into JSON objects.",
 )

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from plackett.cli.options import FILE, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, FILE, LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder
+from plackett.data import Columns
 from plackett.retrieval.reranking import rerank_file
 
 
@@ -13,12 +14,20 @@ from plackett.retrieval.reranking import rerank_file
 @click.option("--run", required=True, type=FILE, help="First stage: a TREC run, with the lines of each query together.")
 @click.option("--queries", required=True, type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
 @click.option("--corpus", required=True, type=FILE, help="Texts of the documents, as --queries.")
+@COLUMNS
 @MODEL
 @click.option("--output", required=True, type=FILE, help="TREC run to write.")
 @click.option("--depth", type=click.IntRange(min=1), help="Number of candidates to rerank per query.  [default: all]")
 @LONG
 def rerank(
-    run: Path, output: Path, queries: Path, corpus: Path, model: str | None, depth: int | None, long_documents: str
+    run: Path,
+    output: Path,
+    queries: Path,
+    corpus: Path,
+    columns: Columns,
+    model: str | None,
+    depth: int | None,
+    long_documents: str,
 ) -> None:
     """Rerank a TREC run into another.
 
@@ -29,7 +38,9 @@ def rerank(
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
     encoder = CrossEncoder(model, long_documents=long_documents)
-    done = rerank_file(encoder, run, output, queries=queries, corpus=corpus, depth=depth, show_progress=True)
+    done = rerank_file(
+        encoder, run, output, queries=queries, corpus=corpus, depth=depth, columns=columns, show_progress=True
+    )
     click.echo(output)
     say(f"reranked: {done.pairs} pairs of {done.queries} queries")
     if done.done_before:

@@ -5,6 +5,8 @@ import json
 import click
 
 from plackett._extras import extra
+from plackett.cli.options import COLUMNS
+from plackett.data import Columns
 from plackett.workflows import verify as verification
 from plackett.workflows.probes import probes
 
@@ -13,6 +15,7 @@ from plackett.workflows.probes import probes
 @click.argument("a")
 @click.argument("b")
 @click.option("--data", help="A BEIR folder, a file of lists, or nanobeir:NAME.  [default: built-in texts]")
+@COLUMNS
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
 @click.option(
     "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates of each query, at most."
@@ -23,7 +26,15 @@ from plackett.workflows.probes import probes
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all token ids.")
 @click.pass_context
 def verify(
-    context: click.Context, a: str, b: str, data: str | None, split: str, depth: int, tolerance: float, as_json: bool
+    context: click.Context,
+    a: str,
+    b: str,
+    data: str | None,
+    columns: Columns,
+    split: str,
+    depth: int,
+    tolerance: float,
+    as_json: bool,
 ) -> None:
     """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
 
@@ -39,7 +50,7 @@ def verify(
     else:
         with extra("train"):
             from plackett.retrieval.sources import read_one
-        collection = read_one(data, depth, split=split)
+        collection = read_one(data, depth, split=split, columns=columns, show_progress=True)
     done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
     click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
     context.exit(0 if done.within else 1)

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import TextIO
 
 from plackett._files import whole_file
-from plackett.data.documents import read_texts
+from plackett.data.documents import read_corpus, read_queries
 from plackett.data.fields import checked_grade, checked_id
+from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.data.trec import read_qrels
 from plackett.errors import DataError
 from plackett.records import Collection, Origin
 
 
-def read_beir(folder: Path, split: str) -> Collection:
+def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Collection:
     """Read a BEIR folder: the queries that the split's judgements name, and no run."""
-    corpus = read_texts(_either(folder / "corpus.jsonl"))
-    queries = read_texts(_either(folder / "queries.jsonl"))
+    corpus = read_corpus(_either(folder / "corpus.jsonl"), columns=columns)
+    queries = read_queries(_either(folder / "queries.jsonl"), columns=columns)
     judged_in = _either(folder / "qrels" / f"{split}.tsv")
     qrels = list(read_qrels(judged_in))
     if not qrels:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def read_collection(path: Path, *, split: str = "test", columns: Columns = NO_COLUMNS) -> Collection:
     """Read a BEIR folder (without a run), or a file of lists, whose run is the order of the documents in the file."""
     if path.is_dir():
-        return read_beir(path, split)
+        return read_beir(path, split, columns=columns)
     return _of_entries(path.name, list(read_list_entries(path, columns=columns)))
 
 

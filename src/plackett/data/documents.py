@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from plackett.data.fields import TEXT_NAMES, checked_text, id_of, text_of
+from plackett.data.fields import ID_NAMES, QUERY_ID_NAMES, TEXT_NAMES, checked_text, id_of, text_of
 from plackett.data.rows import (
     NO_COLUMNS,
     Columns,
@@ -22,6 +22,14 @@ from plackett.data.rows import (
     whole,
 )
 from plackett.errors import DataError
+
+# What a file of queries and a corpus take of the columns that both were given: a name, and what `read_texts` calls it.
+OF_QUERIES: Mapping[str, str] = {"query": "text"} | dict.fromkeys(QUERY_ID_NAMES, "_id")
+OF_CORPUS: Mapping[str, str] = (
+    {"title": "title"}
+    | dict.fromkeys(TEXT_NAMES, "text")
+    | {name: "_id" for name in ID_NAMES if name not in OF_QUERIES}
+)
 
 HEADER_LIMIT = 10_000  # bytes of a first line that may be one of column names
 
@@ -39,6 +47,20 @@ def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Colum
         if keep is None or text_id in keep:
             texts[text_id] = text_of(where, row, (*TEXT_NAMES, "query"))
     return texts
+
+
+def read_queries(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
+    """Read the texts of queries; of `columns`, `query` and `qid` are theirs."""
+    return read_texts(path, keep, columns=_of_texts(columns, OF_QUERIES))
+
+
+def read_corpus(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
+    """Read the texts of documents; of `columns`, `text`, `title` and `docid` are theirs."""
+    return read_texts(path, keep, columns=_of_texts(columns, OF_CORPUS))
+
+
+def _of_texts(columns: Columns, names: Mapping[str, str]) -> Columns:
+    return {names[name]: given for name, given in columns.items() if name in names}
 
 
 def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> list[str]:

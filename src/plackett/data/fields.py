@@ -18,6 +18,11 @@ SHOWN_KEYS = 10
 
 TEXT_NAMES = ("text", "document", "contents")
 ID_NAMES = ("_id", "id", "docid", "doc_id", "docno", "pid", "qid", "query_id")
+DOCUMENT_NAMES = ("document", "doc", "text", "passage")  # of files of lists, as the next
+LABEL_NAMES = ("label", "clicked", "relevance", "score")
+QUERY_NAMES = ("query", "anchor")
+QUERY_ID_NAMES = ("qid", "query_id")
+SYNONYMS = ((*TEXT_NAMES, *DOCUMENT_NAMES), ID_NAMES, LABEL_NAMES, QUERY_NAMES)  # one of each is read
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 

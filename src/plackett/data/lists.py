@@ -4,14 +4,20 @@
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from plackett._files import whole_file
 from plackett.data.fields import (
+    DOCUMENT_NAMES,
+    LABEL_NAMES,
+    QUERY_ID_NAMES,
+    QUERY_NAMES,
     checked_id,
     checked_number,
     checked_text,
@@ -24,10 +30,9 @@ from plackett.data.rows import NO_COLUMNS, Columns, Row, read_rows
 from plackett.errors import DataError
 from plackett.records import LabeledList
 
-DOCUMENT_NAMES = ("document", "doc", "text", "passage")
-LABEL_NAMES = ("label", "clicked", "relevance", "score")
-QUERY_NAMES = ("query", "anchor")
-QUERY_ID_NAMES = ("qid", "query_id")
+CLICKS = "clicked"  # whose values may differ from row to row: each row is a time that the document was shown
+
+logger = logging.getLogger(__name__)
 
 
 class ListEntry(NamedTuple):
@@ -156,13 +161,14 @@ def _passages(where: str, row: Mapping[str, Any]) -> tuple[list[Any], list[int]]
 
 
 class _Labelled(NamedTuple):
-    """One row of a flat file: a query with one of its documents."""
+    """One row of a flat file: a query with one of its documents. `is_click` tells clicks from other labels."""
 
     where: str
     query: str
     query_id: str | None
     document: str
     label: float
+    is_click: bool = False
 
 
 def _flat_rows(rows: Iterator[Row]) -> Iterator[ListEntry]:
@@ -177,6 +183,7 @@ def _flat(where: str, row: Mapping[str, Any]) -> _Labelled:
         *_query(where, row),
         nonempty_text(row[document], f"{where}: {document}"),
         checked_number(parsed(row[label]), f"{where}: {label}") if value is None else value,
+        is_click=label == CLICKS,
     )
 
 
@@ -206,23 +213,45 @@ def _query(where: str, row: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _grouped(items: Iterable[_Labelled]) -> Iterator[ListEntry]:
-    """Yield one list for each query, by its id if it has one; a document that has one label twice is taken once."""
+    """Yield one list for each query, by its id if it has one; rows of one document become one, as `_merged` does."""
     groups: dict[tuple[bool, str], dict[str, _Labelled]] = {}
+    repeated: list[str] = []  # where clicks were merged
     for item in items:
         key = (False, item.query) if item.query_id is None else (True, item.query_id)
         group = groups.setdefault(key, {})
         first = next(iter(group.values()), item)
         if first.query != item.query:
             raise DataError(f"{item.where}: the query id {item.query_id!r} has another query at {first.where}")
-        known = group.setdefault(item.document, item)
-        if known.label != item.label:
-            raise DataError(
-                f"{item.where}: the document is labelled {item.label:g}, at {known.where} {known.label:g}; keep one"
-            )
+        if known := group.get(item.document):
+            group[item.document] = _merged(known, item)
+            repeated += [item.where] if item.is_click else []
+        else:
+            group[item.document] = item
+
+    if repeated:
+        _report_merged(len(repeated), repeated[0])
     for group in groups.values():
         first = next(iter(group.values()))
         labels = tuple(item.label for item in group.values())
         yield ListEntry(first.where, LabeledList(first.query, tuple(group), labels), first.query_id)
+
+
+def _merged(known: _Labelled, item: _Labelled) -> _Labelled:
+    """Return one row for two of the same document: with the most clicks, or with the label that they agree on."""
+    if item.is_click:
+        return known._replace(label=max(known.label, item.label))
+    if known.label != item.label:
+        raise DataError(
+            f"{item.where}: the document is labelled {item.label:g}, at {known.where} {known.label:g}; keep one. "
+            "If these are clicks, call the column clicked (--columns clicked=NAME) to keep the larger"
+        )
+    return known
+
+
+@cache  # a file may be read in every epoch
+def _report_merged(count: int, where: str) -> None:
+    rows = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
+    logger.warning("%s: %s a query and its document, the first of them here; the most clicks count", where, rows)
 
 
 SHAPES: list[Shape] = [

@@ -11,13 +11,13 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, cast
 
 from plackett._extras import require
-from plackett.data.fields import ID_NAMES, TEXT_NAMES, keys_of
+from plackett.data.fields import SYNONYMS, keys_of
 from plackett.errors import DataError, SettingError
 
 LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
@@ -31,10 +31,7 @@ Columns = Mapping[str, str]  # a name that Plackett reads -> the name in the fil
 NO_COLUMNS: Columns = {}
 
 # First cells of a table that are names, not data.
-NAMES = frozenset(
-    {*TEXT_NAMES, *ID_NAMES, "title", "query", "anchor", "positive", "negative", "label", "clicked", "score"}
-)
-
+NAMES = frozenset({"title", "positive", "negative"}.union(*SYNONYMS))
 
 SETTABLE = NAMES | {"docs", "labels", "docids", "passages"}
 
@@ -69,7 +66,7 @@ def check_columns(columns: Columns) -> Columns:
     return columns
 
 
-def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[Row]:
+def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Generator[Row]:
     """Read the objects of a file of any of `FORMATS` (JSON lines where the suffix is none), with where they are."""
     for where, value in read_entries(path, columns=columns):
         if not isinstance(value, dict):
@@ -84,10 +81,21 @@ def read_entries(
 
     `default` parses a file without a known suffix.
     """
+    hidden = {other for names in SYNONYMS if not columns.keys().isdisjoint(names) for other in names}
     with opened(file, names=tuple(columns.values())) as source:
         parse = format_of(source.name) or default or json_lines
         for where, value in parse(source):
-            yield where, renamed(where, value, columns) if isinstance(value, dict) else value
+            yield where, _renamed(where, value, columns, hidden) if columns and isinstance(value, dict) else value
+
+
+def columns_in(path: Path, columns: Columns) -> Columns:
+    """Return the columns if the first row of a file has them all, and none if it does not."""
+    try:
+        with contextlib.closing(read_rows(path, columns=columns)) as rows:
+            next(rows, None)
+    except DataError:  # a folder too; what cannot be read at all is told when it is read
+        return NO_COLUMNS
+    return columns
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -119,9 +127,10 @@ def format_of(name: str) -> Parser | None:
     return FORMATS.get(PurePath(name.lower().removesuffix(".gz")).suffix)
 
 
-def renamed(where: str, row: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
-    """Return the row with the names that Plackett reads; the file's own names stay."""
-    return {**row, **{name: _picked(where, row, given) for name, given in columns.items()}} if columns else row
+def _renamed(where: str, row: Mapping[str, Any], columns: Columns, hidden: Collection[str]) -> Mapping[str, Any]:
+    """Return the row with the names that Plackett reads. The file's own names stay, except those that are `hidden`."""
+    kept = {name: value for name, value in row.items() if name not in hidden}
+    return kept | {name: _picked(where, row, given) for name, given in columns.items()}
 
 
 def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:

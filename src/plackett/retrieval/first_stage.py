@@ -37,6 +37,19 @@ class FirstStageSettings:
         if self.entry not in FIRST_STAGES:
             raise SettingError.unknown("first stage", self.entry, FIRST_STAGES)
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        name: str | None = None,
+        language: str | None = None,
+        stemmer: str | None = None,
+        ngrams: int | None = None,
+    ) -> "FirstStageSettings":
+        """Return the settings of these plain values, as an option or a recipe has them; None is the default."""
+        splitting = Splitting(language=language or "english", stemmer=stemmer, ngrams=ngrams)
+        return cls(name=name or "bm25", splitting=splitting)
+
     @property
     def entry(self) -> str:
         """The key in FIRST_STAGES."""

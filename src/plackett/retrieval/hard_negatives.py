@@ -22,7 +22,8 @@ from tqdm import tqdm
 from plackett._files import growing_file
 from plackett._resumable import partial_file
 from plackett.cross_encoder import CrossEncoder
-from plackett.data import read_collection
+from plackett.data import check_matched, read_collection
+from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.errors import DataError, SettingError
 from plackett.ranking import stable_order
 from plackett.records import Collection
@@ -31,7 +32,7 @@ from plackett.retrieval.reranking import folders_of
 
 CHUNK = 64  # queries of one teacher pass, and between two entries of the journal
 DRAWS = ("hardest", "random")
-SHOWN_MISSING = 5
+SHOWN = 5  # ids listed in a report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +138,13 @@ class MiningReport:
 class Mined:
     """A finished mining.
 
-    `went_on_after` counts the queries that an earlier, interrupted call had done. `missing` holds the relevant
-    documents that the qrels name and the corpus lacks, or whose text is empty.
+    `went_on_after` counts the queries that an earlier, interrupted call had done. `empty` holds the relevant documents
+    without text; `check_matched` reports those that the corpus lacks.
     """
 
     report: MiningReport
     went_on_after: int
-    missing: Sequence[str]
+    empty: Sequence[str]
 
     def __str__(self) -> str:
         report, skipped = self.report, self.report.without_positive + self.report.without_negative
@@ -156,9 +157,8 @@ class Mined:
         ]
         if self.went_on_after:
             lines.append(f"continued after {self.went_on_after} queries of an earlier call")
-        if self.missing:
-            shown = ", ".join(self.missing[:SHOWN_MISSING])
-            lines.append(f"relevant documents missing from the corpus, or empty: {len(self.missing)}, first {shown}")
+        if self.empty:
+            lines.append(f"relevant documents without text: {len(self.empty)}, first {', '.join(self.empty[:SHOWN])}")
         return "\n".join(lines)
 
 
@@ -202,11 +202,12 @@ def mine(
     settings: MiningSettings,
     *,
     split: str = "train",
+    columns: Columns = NO_COLUMNS,
     first_stage: FirstStageSettings = BY_BM25,
     teacher: CrossEncoder | None = None,
     show_progress: bool = False,
 ) -> Mined:
-    """Mine lists with hard negatives from a BEIR folder into `output`, JSON lines for `read_lists`.
+    """Mine lists with hard negatives from a BEIR folder, or a file of lists, into `output`: JSON lines of lists.
 
     A list holds a query's positives (relevance above 0), best grade first, then its negatives, hardest first: documents
     of the first stage that are not judged positive, in the first stage's order, or in the teacher's. With a teacher,
@@ -215,9 +216,10 @@ def mine(
     """
     _check(settings, teacher, output)
     output = growing_file(output, inputs=[data, *(folders_of(teacher) if teacher else ())])
-    collection = read_collection(data, split=split)
+    collection = check_matched(read_collection(data, split=split, columns=columns))
     positives = _positives(collection)
-    missing = sorted({d for of_query in positives.values() for d in of_query if not _has_text(collection, d)})
+    relevant = {doc_id for of_query in positives.values() for doc_id in of_query}
+    empty = sorted(doc_id for doc_id in relevant & collection.corpus.keys() if not _has_text(collection, doc_id))
     query_ids = list(collection.queries)
     stage = first_stage.build(collection.corpus, show_progress=show_progress)
     miner = _Miner(collection, positives, stage, settings, teacher)
@@ -232,7 +234,7 @@ def mine(
                 partial.append([result.line for result in results if isinstance(result, MinedList)], asdict(report))
                 progress.update(len(results))
 
-        mined = Mined(report, done, missing)
+        mined = Mined(report, done, empty)
         if not report.lists:
             raise DataError(f"{data} gives no list to train on: {'; '.join(str(mined).splitlines()[1:])}")
         partial.finish()

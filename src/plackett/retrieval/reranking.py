@@ -4,6 +4,7 @@
 chunk, and the file is identical, byte for byte, to that of an uninterrupted call.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +17,8 @@ from tqdm import tqdm
 from plackett._files import growing_file
 from plackett._resumable import file_fact, partial_file
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
-from plackett.data import read_texts
+from plackett.data.documents import read_corpus, read_queries
+from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.data.trec import run_lines, stream_run
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.ranking import best_first, by_query, check_known, cut
@@ -88,21 +90,23 @@ def rerank_file(
     queries: Path,
     corpus: Path,
     depth: int | None = None,
+    columns: Columns = NO_COLUMNS,
     show_progress: bool = False,
 ) -> Reranked:
     """Rerank the TREC run `run` into `output`, a TREC run; each pair is scored once.
 
     `queries` and `corpus` are files of texts (JSON lines, `.tsv` or Parquet); only the texts that the run names are
-    kept in memory. `depth` is the number of candidates to rerank per query; None reranks all. Raises DataError for
-    unreadable files and ids without a text, SettingError if a partial output was begun with other files or another
-    model.
+    kept in memory. `columns` maps `query` and `qid`, and `text`, `title` and `docid`, to the names in these files.
+    `depth` is the number of candidates to rerank per query; None reranks all. Raises DataError for unreadable files and
+    ids without a text, SettingError if a partial output was begun with other files or another model.
     """
     if output.suffix == ".gz":
         raise SettingError(f"runs are plain text: name {output.name} something that ends in .trec")
     output = growing_file(output, inputs=[run, queries, corpus, *folders_of(encoder)])
-    collection, pairs = _texts(run, queries, corpus, depth)
+    collection, pairs = _texts(run, queries, corpus, depth, columns)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}
     facts |= {"model": encoder.fingerprint(), "depth": str(depth), "queries a chunk": str(CHUNK)}
+    facts |= {"columns": json.dumps(columns, sort_keys=True)} if columns else {}
     with partial_file(output, facts) as partial:
         counts: Mapping[str, int] = {"queries": 0, "pairs": 0} | dict(partial.counts)
         before = counts["queries"]
@@ -125,14 +129,14 @@ def folders_of(encoder: CrossEncoder) -> list[Path]:
         return []
 
 
-def _texts(run: Path, queries: Path, corpus: Path, depth: int | None) -> tuple[Collection, int]:
+def _texts(run: Path, queries: Path, corpus: Path, depth: int | None, columns: Columns) -> tuple[Collection, int]:
     """Read the texts that the run names, and count its pairs."""
     query_ids, doc_ids, pairs = dict[str, None](), dict[str, None](), 0
     for query_id, candidates in _first(run, depth):
         query_ids[query_id] = None
         doc_ids |= dict.fromkeys(scored.doc_id for scored in candidates)
         pairs += len(candidates)
-    texts = [read_texts(path, keep) for path, keep in ((queries, query_ids), (corpus, doc_ids))]
+    texts = [read_queries(queries, query_ids, columns=columns), read_corpus(corpus, doc_ids, columns=columns)]
     check_known(query_ids, texts[0], f"queries of {run.name} are not in {queries.name}")
     check_known(doc_ids, texts[1], f"documents of {run.name} are not in {corpus.name}")
     empty = [query_id for query_id in query_ids if not texts[0][query_id].strip()]

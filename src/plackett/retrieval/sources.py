@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plackett.checkpoints.hub import commit_of, find_file
-from plackett.data import Columns, check_matched, read_collection, read_qrels, read_run, read_texts
+from plackett.data import Columns, check_matched, read_collection, read_qrels, read_run
+from plackett.data.documents import read_corpus, read_queries
 from plackett.data.nanobeir import is_nanobeir, read_nanobeir
 from plackett.data.rows import NO_COLUMNS
 from plackett.errors import SettingError
@@ -19,7 +20,7 @@ class Sources:
 
     run: a first stage as a TREC run. qrels: judgements. queries, corpus: texts (JSON lines, `.tsv` or Parquet), needed
     only to score pairs. first_stage: ranks every corpus anew; None keeps the run a collection comes with, and ranks by
-    BM25 if it has none.
+    BM25 if it has none. columns: the column names of all files of lists and texts.
     """
 
     data: Sequence[str] = ()
@@ -29,7 +30,7 @@ class Sources:
     queries: Path | None = None
     corpus: Path | None = None
     first_stage: FirstStageSettings | None = None
-    columns: Columns = field(default_factory=dict)  # of the files of lists in `data`
+    columns: Columns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.run is not None and self.first_stage is not None:
@@ -39,10 +40,10 @@ class Sources:
         """Return the names and paths of all inputs."""
         return [*self.data, *(path for path in (self.run, self.qrels, self.queries, self.corpus) if path is not None)]
 
-    def read(self, depth: int) -> list[Collection]:
+    def read(self, depth: int, *, show_progress: bool = False) -> list[Collection]:
         """Read the collections, each with `depth` candidates per query unless it comes with a run."""
         if not self.data:
-            return [self._from_files(depth)]
+            return [self._from_files(depth, show_progress)]
 
         collections = [item for name in self.data for item in read_named(name, split=self.split, columns=self.columns)]
         files = {"--run": self.run, "--qrels": self.qrels, "--queries": self.queries, "--corpus": self.corpus}
@@ -50,16 +51,19 @@ class Sources:
         if given and len(collections) > 1:
             raise SettingError(f"{', '.join(given)} can override parts of one collection, not of {len(collections)}")
         _check_names(collections)
-        return [first_stage(self._with_files(item), depth, self.first_stage) for item in collections]
+        return [self._ranked(item, depth, show_progress) for item in collections]
 
-    def _from_files(self, depth: int) -> Collection:
+    def _from_files(self, depth: int, show_progress: bool) -> Collection:
         if self.qrels is not None and self.run is not None:
             return check_matched(self._with_files(Collection(self.run.name, {}, {}, (), ())))
         if self.qrels is not None and self.queries is not None and self.corpus is not None:
-            return first_stage(self._with_files(Collection(self.corpus.name, {}, {}, (), ())), depth, self.first_stage)
+            return self._ranked(Collection(self.corpus.name, {}, {}, (), ()), depth, show_progress)
         raise SettingError(
             "name a collection with --data; or pass --qrels, with a first stage as --run or with --queries and --corpus"
         )
+
+    def _ranked(self, collection: Collection, depth: int, show_progress: bool) -> Collection:
+        return first_stage(self._with_files(collection), depth, self.first_stage, show_progress=show_progress)
 
     def _with_files(self, collection: Collection) -> Collection:
         files = {"qrels": self.qrels, "queries": self.queries, "corpus": self.corpus}
@@ -69,8 +73,8 @@ class Sources:
             collection,
             run=read_run(self.run) if self.run else collection.run,
             qrels=list(read_qrels(self.qrels)) if self.qrels else collection.qrels,
-            queries=read_texts(self.queries) if self.queries else collection.queries,
-            corpus=read_texts(self.corpus) if self.corpus else collection.corpus,
+            queries=read_queries(self.queries, columns=self.columns) if self.queries else collection.queries,
+            corpus=read_corpus(self.corpus, columns=self.columns) if self.corpus else collection.corpus,
             origin=replace(origin, first_stage=self.run.name) if self.run else origin,
         )
 
@@ -89,20 +93,24 @@ def read_named(name: str, *, split: str = "test", columns: Columns = NO_COLUMNS)
     return [replace(collection, origin=replace(collection.origin, source=name, revision=commit_of(path)))]
 
 
-def read_one(name: str, depth: int, *, split: str = "test") -> Collection:
+def read_one(
+    name: str, depth: int, *, split: str = "test", columns: Columns = NO_COLUMNS, show_progress: bool = False
+) -> Collection:
     """Read the only collection of this name, with a first stage. Raises SettingError if the name means several."""
-    [collection, *more] = Sources(data=[name], split=split).read(depth)
+    [collection, *more] = Sources(data=[name], split=split, columns=columns).read(depth, show_progress=show_progress)
     if more:
         raise SettingError(f"{name} is {len(more) + 1} collections; name one, such as nanobeir:nq")
     return collection
 
 
-def first_stage(collection: Collection, depth: int, settings: FirstStageSettings | None = None) -> Collection:
+def first_stage(
+    collection: Collection, depth: int, settings: FirstStageSettings | None = None, *, show_progress: bool = False
+) -> Collection:
     """Return the collection with the run of a first stage; without settings its own run, or else BM25's."""
     check_matched(collection)
     if settings is None and collection.run:
         return collection
-    return with_first_stage(collection, settings or BY_BM25, depth=depth, show_progress=True)
+    return with_first_stage(collection, settings or BY_BM25, depth=depth, show_progress=show_progress)
 
 
 def _check_names(collections: Sequence[Collection]) -> None:

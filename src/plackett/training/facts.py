@@ -18,7 +18,10 @@ from plackett.training.sampling import Part
 from plackett.training.train import TrainingFacts
 
 # Recipe keys that have sections of their own on the card.
-_ELSEWHERE = {"base", "description", "dev", "language", "license", "loss", "output", "test", "train", "training"}
+_ELSEWHERE = {
+    *("base", "description", "dev", "first_stage", "language", "license", "loss", "output", "test", "train"),
+    "training",
+}
 _LOGGED = {"epoch", "learning_rate", "loss", "step"}
 
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
+from plackett.retrieval.first_stage import FirstStageSettings
 from plackett.training.checks import LARGEST, check_training, check_type, quote_hint
 from plackett.training.recipe_file import override, read_values
 from plackett.training.sampling import LARGEST_SHARE
@@ -44,12 +45,14 @@ class Recipe:
     `layers` keeps the first N layers of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
     options of peft's LoraConfig, and `cached_gradients` holds the graph of one micro-batch at a time, for lists of any
     length.
-    `columns` names the columns of the files in `train` that have other names (`{query: q, document: d, label: hits}`).
+    `columns` names the columns of the files in `train` that have other names (`{query: q, document: d, label: grade}`);
+    it also applies to the files in `dev` and `test` that have these columns.
     `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` of
     the lists, drawn by the training's seed, are not trained on and are the development collection `held-out`.
     The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
-    candidates of each query are reranked. `early_stopping` ends the training after this many evaluations in a row
-    without a better `metric_for_best_model`.
+    candidates of each query are reranked. `first_stage` ranks their corpora anew: `bm25`, `bi_encoder:CHECKPOINT`, or a
+    mapping of `name` and BM25's `language`, `stemmer` and `ngrams`. `early_stopping` ends the training after this many
+    evaluations in a row without a better `metric_for_best_model`.
     `allow_pickle` accepts a base whose weights are a pickle instead of safetensors.
     `description` (of the data), `language` (ISO codes) and `license` appear on the card.
     """
@@ -78,6 +81,7 @@ class Recipe:
     test: tuple[str, ...] = ()
     measures: tuple[Text, ...] = ("nDCG@10", "RR@10", "AP")
     depth: Count = 100
+    first_stage: Mapping[str, Any] | None = None
     early_stopping: Count | None = None
     description: str = ""
     language: tuple[str, ...] = ()
@@ -112,6 +116,7 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         raise SettingError(f"the recipe does not fit: {'; '.join(map(_problem, error.errors()))}") from error
 
     loss_function(recipe.loss)
+    first_stage_of(recipe.first_stage)
     check_training(recipe.training)
     if recipe.hold_out and recipe.streaming:
         raise SettingError("hold_out draws from all lists, and a stream is never read whole: name a file in dev")
@@ -153,6 +158,14 @@ def _shares(train: Any) -> Any:
     return {_at_home(name): share for name, share in files.items()} if isinstance(files, Mapping) else files
 
 
+def _first_stage_mapping(stage: Any) -> Any:
+    stage = {"name": stage} if isinstance(stage, str) else stage
+    if not isinstance(stage, Mapping) or not isinstance(stage.get("name"), str):
+        return stage
+    entry, colon, argument = stage["name"].partition(":")
+    return {**stage, "name": f"{entry}{colon}{_at_home(argument)}"}
+
+
 def _several(names: Any) -> Any:
     names = (names,) if isinstance(names, str) else names
     return tuple(map(_at_home, names)) if isinstance(names, list | tuple) else names
@@ -166,6 +179,7 @@ def _at_home(name: Any) -> Any:
 _SHORT_FORMS: dict[str, Callable[[Any], Any]] = {
     "base": _at_home,
     "dev": _several,
+    "first_stage": _first_stage_mapping,
     "language": _several,
     "loss": _loss_mapping,
     "output": _at_home,
@@ -211,6 +225,18 @@ def loss_function(settings: Mapping[str, Any]) -> partial[torch.Tensor]:
     return loss
 
 
+def first_stage_of(settings: Mapping[str, Any] | None) -> FirstStageSettings | None:
+    """The first stage of a recipe; None where the collections keep their own."""
+    if settings is None:
+        return None
+    parameters = inspect.signature(FirstStageSettings.of).parameters
+    for key, value in settings.items():
+        if key not in parameters:
+            raise SettingError.unknown("key of first_stage", key, parameters)
+        check_type(f"first_stage.{key}", value, parameters[key].annotation)
+    return FirstStageSettings.of(**settings)
+
+
 def without_paths(values: Mapping[str, Any], *, base: str) -> dict[str, Any]:
     """The values of a recipe as others may read them: files by name, as on the card, and `base` as the card has it."""
     files = [_file_name(file) for file in values["train"]]
@@ -223,6 +249,7 @@ def without_paths(values: Mapping[str, Any], *, base: str) -> dict[str, Any]:
         "train": dict(zip(names, values["train"].values(), strict=True)),
         "output": _file_name(values["output"]),
         "dev": [_file_name(name) for name in values["dev"]],
+        "first_stage": _short_stage(values.get("first_stage")),
         "test": [_file_name(name) for name in values["test"]],
         "training": short_paths(arguments),
     }
@@ -235,6 +262,13 @@ def short_paths(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [short_paths(item) for item in value]
     return re.split(r"[/\\]", value)[-1] if isinstance(value, str) and _PATH.match(value) else value
+
+
+def _short_stage(stage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if stage is None or "name" not in stage:
+        return stage
+    entry, colon, argument = stage["name"].partition(":")
+    return {**stage, "name": f"{entry}{colon}{short_paths(argument)}"}
 
 
 def _file_name(name: str) -> str:

@@ -54,7 +54,7 @@ def calibrate(
         raise CheckpointError(f"{folder} is read-only, and calibrating writes to it. {_copy(folder)}")
 
     known = known_facts(folder)
-    collections = sources.read(settings.depth)
+    collections = sources.read(settings.depth, show_progress=True)
     name = ", ".join(item.name for item in collections)
 
     pairs = _judged_pairs(encoder, collections, name, settings)

@@ -55,7 +55,7 @@ def evaluate(
         raise SettingError("a card shows its checkpoint's default behaviour; leave out --long-documents or --card")
 
     names, depths = _short_names(systems), sorted(set(depths))
-    collections = sources.read(max(depths))
+    collections = sources.read(max(depths), show_progress=True)
     checkpoints = [system for system in systems if not Path(system).is_file()]
     encoders = {name: CrossEncoder(name, activation="identity", long_documents=long_documents) for name in checkpoints}
     cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}

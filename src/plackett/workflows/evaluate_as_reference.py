@@ -40,7 +40,7 @@ def evaluate_as_reference(
     outputs.check([JSON, CSV_FOLDER], inputs=[system, *sources.names()])
 
     facts = read_facts(Path(system)) if outputs.card else None
-    collections = sources.read(depth)
+    collections = sources.read(depth, show_progress=True)
     encoder = CrossEncoder(system)
     found = with_reference_mean(
         [

@@ -24,6 +24,7 @@ from plackett.checkpoints.folder import (
 )
 from plackett.checkpoints.output import checkpoint_folder
 from plackett.cross_encoder import CrossEncoder
+from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.engines import hardware
 from plackett.engines.base import PRECISIONS, Parts
 from plackett.engines.hardware import usable_threads
@@ -80,6 +81,7 @@ def export(
     precision: str = "fp32",
     output: Path | None = None,
     calibration: str | None = None,
+    columns: Columns = NO_COLUMNS,
     accept_loss: bool = False,
 ) -> Exported:
     """Write an engine's graph beside the weights of a checkpoint, or to the folder `output`, whole or not at all.
@@ -94,7 +96,7 @@ def export(
     """
     _check(engine, precision, calibration)
     target = None if output is None else checkpoint_folder(output, inputs=[model, calibration or ""])
-    lists = _lists(calibration) if calibration else None
+    lists = _lists(calibration, columns) if calibration else None
     folder = find_folder(model, revision=None, local_files_only=False)
     if target is None and (folder != Path(model) or not os.access(folder, os.W_OK)):
         raise SettingError(f"{model} is not a folder of yours to write to; name one with --output")
@@ -199,8 +201,8 @@ def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) 
     )
 
 
-def _lists(name: str) -> Collection:
-    collection = read_one(name, DEPTH)
+def _lists(name: str, columns: Columns) -> Collection:
+    collection = read_one(name, DEPTH, columns=columns)
     if not any(qrel.relevance > 0 for qrel in collection.qrels):
         raise DataError(f"{name} has no positives: a loss of nDCG@10 cannot be measured; name lists with labels")
     return collection

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
+from plackett.data.rows import NO_COLUMNS, Columns, columns_in
 from plackett.errors import DataError
 from plackett.evaluation.comparison import Comparison, compare, with_mean
 from plackett.facts import Facts
@@ -20,7 +21,7 @@ from plackett.records import HELD_OUT, Collection, LabeledList
 from plackett.retrieval.sources import first_stage, read_named
 from plackett.training.arguments import arguments_of
 from plackett.training.facts import training_facts
-from plackett.training.recipe import Recipe, read_recipe
+from plackett.training.recipe import Recipe, first_stage_of, read_recipe
 from plackett.training.sampling import Part, hold_out
 from plackett.training.train import TrainingFacts
 from plackett.training.train import train as run_training
@@ -53,7 +54,7 @@ def train(
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
     arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))  # checked before the lists are read
     parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
-    named, tests = _collections(recipe.dev, recipe.depth), _collections(recipe.test, recipe.depth)
+    named, tests = _collections(recipe.dev, recipe), _collections(recipe.test, recipe)
 
     held_out: list[LabeledList] = []
     dev = named
@@ -78,8 +79,17 @@ def train(
     return published[-1] if published else Trained(output)
 
 
-def _collections(names: Sequence[str], depth: int) -> list[Collection]:
-    return [first_stage(collection, depth) for name in names for collection in read_named(name)]
+def _collections(names: Sequence[str], recipe: Recipe) -> list[Collection]:
+    stage = first_stage_of(recipe.first_stage)
+    return [
+        first_stage(collection, recipe.depth, stage, show_progress=True)
+        for name in names
+        for collection in read_named(name, columns=_columns(name, recipe))
+    ]
+
+
+def _columns(name: str, recipe: Recipe) -> Columns:
+    return columns_in(find_file(name), recipe.columns) if recipe.columns else NO_COLUMNS
 
 
 def _part(name: str, share: float, recipe: Recipe) -> Part:
