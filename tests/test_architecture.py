@@ -9,6 +9,7 @@ import pytest
 from radon import complexity
 
 from bare import EXTRAS, python
+from plackett.checkpoints import own_files
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "plackett").rglob("*.py"))
@@ -103,3 +104,15 @@ def test_functions_stay_simple():
     blocks = [(path, block) for path in paths for block in complexity.cc_visit(path.read_text(encoding="utf-8"))]
     found = {f"{path.relative_to(ROOT)}:{block.fullname}" for path, block in blocks if block.complexity > 10}
     assert found == set()
+
+
+def test_the_names_of_a_checkpoints_own_files_are_in_one_place():
+    own = {
+        own_files.FACTS,
+        own_files.RECIPE,
+        own_files.CALIBRATION,
+        own_files.CALIBRATION_PLOT,
+        own_files.TRAINING_PLOT,
+    }
+    texts = {path.name: path.read_text(encoding="utf-8") for path in SOURCES if path.name != "own_files.py"}
+    assert not [(file, name) for file, text in texts.items() for name in own if f'"{name}"' in text]

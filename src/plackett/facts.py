@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FILE = "plackett.json"
 SCHEMA = 1  # raised when an older reader would misread the fields
 
 

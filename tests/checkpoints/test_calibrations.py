@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, InputError, SettingError
 from plackett.checkpoints.calibrations import (
-    FILE,
     METHODS,
     Isotonic,
     Platt,
@@ -24,6 +23,7 @@ from plackett.checkpoints.calibrations import (
     read_calibration,
     sigmoid,
 )
+from plackett.checkpoints.own_files import CALIBRATION
 from plackett.engines.base import FakeEngine
 from tiny import DOCUMENTS, PAIRS, QUERY
 
@@ -45,7 +45,7 @@ calibrations = st.one_of(
 def calibrated(bert, tmp_path):
     """A checkpoint that holds a calibration."""
     folder = shutil.copytree(bert, tmp_path / "m")
-    (folder / FILE).write_text(dump_calibration(Platt(0.7, -1.5)))
+    (folder / CALIBRATION).write_text(dump_calibration(Platt(0.7, -1.5)))
     return folder
 
 
@@ -72,15 +72,15 @@ def test_each_method_by_hand():
 
 @pytest.mark.parametrize("calibration", EACH, ids=method_of)
 def test_the_file_gives_the_same_to_the_bit(tmp_path, calibration):
-    (tmp_path / FILE).write_text(dump_calibration(calibration))
+    (tmp_path / CALIBRATION).write_text(dump_calibration(calibration))
     assert read_calibration(tmp_path) == calibration
-    assert json.loads((tmp_path / FILE).read_text())["version"] == 1
+    assert json.loads((tmp_path / CALIBRATION).read_text())["version"] == 1
 
 
 @given(calibrations)
 def test_any_calibration_can_be_written_and_read(tmp_path_factory, calibration):
     folder = tmp_path_factory.getbasetemp()
-    (folder / FILE).write_text(dump_calibration(calibration))
+    (folder / CALIBRATION).write_text(dump_calibration(calibration))
     assert read_calibration(folder) == calibration
 
 
@@ -117,7 +117,7 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_file_says_so_where_it_is_asked_for_and_stands_in_nobody_elses_way(calibrated, name):
     content = DAMAGED[name]
-    (calibrated / FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (calibrated / CALIBRATION).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(
         CheckpointError, match=r"calibration\.json cannot be read .*calibrate again: plackett calibrate"
     ):
@@ -126,7 +126,7 @@ def test_a_damaged_file_says_so_where_it_is_asked_for_and_stands_in_nobody_elses
 
 
 def test_a_file_of_a_newer_version(calibrated):
-    (calibrated / FILE).write_text('{"version": 2, "method": "beta", "shape": 1}')
+    (calibrated / CALIBRATION).write_text('{"version": 2, "method": "beta", "shape": 1}')
     with pytest.raises(CheckpointError, match="is of version 2, this Plackett knows 1: install a newer one"):
         CrossEncoder(calibrated, activation="calibrated", engine=FakeEngine(len))
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_without_one_says_how_to_get_it(bert, tiny):
 
 @pytest.mark.parametrize("calibration", EACH, ids=method_of)
 def test_calibrated_scores_are_those_of_the_raw_logits_and_leave_the_order(calibrated, calibration):
-    (calibrated / FILE).write_text(dump_calibration(calibration))
+    (calibrated / CALIBRATION).write_text(dump_calibration(calibration))
     encoder, raw = CrossEncoder(calibrated, activation="calibrated"), CrossEncoder(calibrated, activation="identity")
     logits = raw.predict(PAIRS)
     np.testing.assert_array_equal(encoder.score(PAIRS)[:, 0], logits)
@@ -153,7 +153,7 @@ def test_calibrated_scores_are_those_of_the_raw_logits_and_leave_the_order(calib
 
 
 def test_a_plateau_makes_ties_and_the_logits_still_decide(calibrated):
-    (calibrated / FILE).write_text(dump_calibration(Isotonic((0.0,), (0.3,))))
+    (calibrated / CALIBRATION).write_text(dump_calibration(Isotonic((0.0,), (0.3,))))
     encoder = CrossEncoder(calibrated, activation="calibrated", engine=FakeEngine(len))
     ranked = encoder.rank(QUERY, ["words", "words words words", "words words"])
     assert [item["corpus_id"] for item in ranked] == [1, 2, 0]
@@ -225,7 +225,7 @@ def test_predict_keeps_the_places_of_what_scores_less(bert):
 
 
 def test_scores_are_compared_as_the_numbers_that_are_returned(calibrated):
-    (calibrated / FILE).write_text(dump_calibration(Isotonic((0.0,), (0.9,))))
+    (calibrated / CALIBRATION).write_text(dump_calibration(Isotonic((0.0,), (0.9,))))
     encoder = CrossEncoder(calibrated, activation="calibrated", engine=FakeEngine(len))
     [item] = encoder.rank(QUERY, ["words"])
     assert item["score"] < 0.9, "float32 has no 0.9"

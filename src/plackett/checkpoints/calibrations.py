@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett.checkpoints.own_files import CALIBRATION
 from plackett.errors import CheckpointError, SettingError
 
-FILE = "calibration.json"
 VERSION = 1
 LIMIT = 1e30  # of every number in a calibration: far beyond any that was fitted, and no logit can make NaN of it
 
@@ -100,10 +100,10 @@ def parameters_of(calibration: Calibration) -> dict[str, float]:
 
 def read_calibration(folder: Path) -> Calibration:
     """The calibration of a checkpoint: SettingError where it has none, CheckpointError where it cannot be read."""
-    path = folder / FILE
+    path = folder / CALIBRATION
     again = f"plackett calibrate {folder} --data LISTS"
     if not path.is_file():
-        raise SettingError(f"{folder} has no {FILE}, so its scores are not calibrated; fit one: {again}")
+        raise SettingError(f"{folder} has no {CALIBRATION}, so its scores are not calibrated; fit one: {again}")
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
         version = values.pop("version")

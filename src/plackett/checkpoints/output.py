@@ -9,20 +9,34 @@ from pathlib import Path
 
 from plackett._files import Name, OutputFolder, output_folder
 from plackett.checkpoints.bundled import SUMS
+from plackett.checkpoints.own_files import (
+    CALIBRATION,
+    CALIBRATION_PLOT,
+    CARD,
+    CONFIG,
+    FACTS,
+    MODULES,
+    RECIPE,
+    SENTENCE_TRANSFORMERS,
+    SPECIAL_TOKENS,
+    TRAINING_PLOT,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+)
 
 # The files of a checkpoint, as Plackett, sentence-transformers and transformers write them and hubs deliver them.
-_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
+_WEIGHTS = ("model*.safetensors", WEIGHTS_INDEX, "pytorch_model*.bin", "pytorch_model.bin.index.json")
 _SETTINGS = (
-    *("config.json", "config_sentence_transformers.json", "sentence_bert_config.json", "modules.json"),
-    *("generation_config.json", "preprocessor_config.json", "processor_config.json", "recipe.json"),
+    *(CONFIG, SENTENCE_TRANSFORMERS, "sentence_bert_config.json", MODULES),
+    *("generation_config.json", "preprocessor_config.json", "processor_config.json", RECIPE),
 )
 _TOKENIZER = (
-    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.model"),
+    *("tokenizer*.json", SPECIAL_TOKENS, "added_tokens.json", "merges.txt", "*.model"),
     *("vocab.txt", "vocab.json", "vocab.bpe", "chat_template.jinja", "chat_template.json"),
 )
 _SHOWN = (
-    *("README.md", "LICENSE", "LICENSE.*", "NOTICE", "plackett.json", SUMS),
-    *("training.png", "calibration.json", "calibration.png"),
+    *(CARD, "LICENSE", "LICENSE.*", "NOTICE", FACTS, SUMS),
+    *(TRAINING_PLOT, CALIBRATION, CALIBRATION_PLOT),
 )
 _FILES = (*_WEIGHTS, *_SETTINGS, *_TOKENIZER, *_SHOWN)
 _LOADED = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.jinja", "*.py")  # copied, as other libraries may read them
@@ -32,7 +46,7 @@ _FOLDERS = {
     "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
     "openvino": ("openvino_*.xml", "openvino_*.bin"),
     "additional_chat_templates": ("*.jinja",),
-    "[0-9]_[A-Z]*": ("config.json", "model.safetensors", "pytorch_model.bin"),
+    "[0-9]_[A-Z]*": (CONFIG, WEIGHTS, "pytorch_model.bin"),
 }
 
 
@@ -91,10 +105,10 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 def _is_checkpoint(folder: Path) -> bool:
     """Whether there are Plackett's facts, or weights and a configuration that names a sequence classifier."""
-    if (folder / "plackett.json").is_file():
+    if (folder / FACTS).is_file():
         return True
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         architectures = config.get("architectures")
     except (OSError, ValueError, AttributeError, RecursionError):
         return False

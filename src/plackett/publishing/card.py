@@ -15,6 +15,7 @@ import yaml
 
 from plackett._files import whole_file
 from plackett.checkpoints.hub import is_hub_id
+from plackett.checkpoints.own_files import CARD
 from plackett.facts import Evaluation, Facts, Lists, Training, Usage
 from plackett.publishing.citations import papers
 from plackett.publishing.storage import read_facts, write_facts
@@ -61,9 +62,9 @@ def render(facts: Facts) -> str:
 def write_card(folder: Path, facts: Facts) -> Path:
     """Write the facts and their card beside the weights; the path of the card."""
     write_facts(folder, facts)
-    with whole_file(folder / "README.md") as stream:
+    with whole_file(folder / CARD) as stream:
         stream.write(render(read_facts(folder)))
-    return folder / "README.md"
+    return folder / CARD
 
 
 def cell(value: object) -> str:

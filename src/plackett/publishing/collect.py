@@ -9,9 +9,10 @@ from pathlib import Path
 
 from plackett.checkpoints.folder import find_folder, read_checkpoint
 from plackett.checkpoints.hub import commit_of, is_hub_id
+from plackett.checkpoints.own_files import CONFIG, FACTS
 from plackett.checkpoints.weights import has_weights, weights_of
 from plackett.cross_encoder import CrossEncoder
-from plackett.facts import FILE, Facts, Model, Training, Usage, shortened
+from plackett.facts import Facts, Model, Training, Usage, shortened
 from plackett.publishing.storage import read_facts
 from plackett.training.recipe import Recipe
 
@@ -42,7 +43,7 @@ def described(folder: Path) -> Facts:
         model=Model(
             name=folder.resolve().name,
             base="",
-            architecture=json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0],
+            architecture=json.loads((folder / CONFIG).read_text(encoding="utf-8"))["architectures"][0],
             parameters=weights_of(folder)[0],
             max_length=checkpoint.max_length,
             labels=checkpoint.labels,
@@ -55,7 +56,7 @@ def described(folder: Path) -> Facts:
 
 def known_facts(folder: Path) -> Facts:
     """Return the facts in a checkpoint's file, or what it tells itself if it has no such file."""
-    return read_facts(folder) if (folder / FILE).is_file() else described(folder)
+    return read_facts(folder) if (folder / FACTS).is_file() else described(folder)
 
 
 def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:

@@ -11,16 +11,16 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
 from plackett.checkpoints.calibrations import parameters_of, read_calibration
 from plackett.checkpoints.hub import check_inside, hub_error, is_hub_id
+from plackett.checkpoints.own_files import CALIBRATION_PLOT, CARD, FACTS, RECIPE, TRAINING_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, HubError, SettingError
-from plackett.facts import FILE, Facts
+from plackett.facts import Facts
 from plackett.publishing.card import render
 from plackett.publishing.storage import dump_facts, read_facts
 from plackett.training.recipe import without_paths
 
 # What a folder of weights may hold beside a checkpoint: hidden files, half of a training, pickles.
 LEFT_OUT = (".*", "checkpoint-*", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "pytorch_model*.bin", "*.lock")
-RECIPE = "recipe.json"
 TOLERANCE = 1e-3  # of a score: engines, libraries and machines differ by less, other weights by more
 
 
@@ -98,22 +98,22 @@ def check(folder: Path) -> Facts:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
         if not np.allclose(scores, facts.usage.scores, atol=TOLERANCE):
             raise CheckpointError(
-                f"{folder} does not reproduce the scores on its card: its weights changed after {FILE} was written; "
+                f"{folder} does not reproduce the scores on its card: its weights changed after {FACTS} was written; "
                 "train again, or restore the weights"
             )
     return facts
 
 
 def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
-    card, again = folder / "README.md", f"render it again: plackett card {folder}"
+    card, again = folder / CARD, f"render it again: plackett card {folder}"
     now = encoder.checkpoint
     if (facts.model.activation, facts.model.max_length) != (now.activation, now.max_length):
         raise CheckpointError(f"the card of {folder} was made for another activation or token limit; {again}")
 
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     if text != render(facts):
-        raise CheckpointError(f"{card} is not the card that {FILE} gives; {again}")
-    for picture in ("training.png", "calibration.png"):
+        raise CheckpointError(f"{card} is not the card that {FACTS} gives; {again}")
+    for picture in (TRAINING_PLOT, CALIBRATION_PLOT):
         if f"]({picture})" in text and not (folder / picture).is_file():
             raise CheckpointError(f"{card} shows {picture}, which is missing; {again}")
     _ = ModelCard.load(card).data
@@ -121,7 +121,7 @@ def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
 
 def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
     """One for each file; the card, the facts and the recipe as they are to be read in the repository."""
-    own = {"README.md": render(facts).encode(), FILE: dump_facts(facts).encode()}
+    own = {CARD: render(facts).encode(), FACTS: dump_facts(facts).encode()}
     if (folder / RECIPE).is_file():
         own[RECIPE] = _recipe(folder / RECIPE, facts.model.base)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]

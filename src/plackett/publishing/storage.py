@@ -12,17 +12,18 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from plackett._files import whole_file
+from plackett.checkpoints.own_files import FACTS
 from plackett.errors import CheckpointError
-from plackett.facts import FILE, SCHEMA, EngineFacts, Evaluation, Facts
+from plackett.facts import SCHEMA, EngineFacts, Evaluation, Facts
 
 _FACTS = TypeAdapter(Facts)
 
 
 def read_facts(folder: Path) -> Facts:
     """Return the facts of a checkpoint. Raises CheckpointError if it has none, or those of a newer Plackett."""
-    path = folder / FILE
+    path = folder / FACTS
     if not os.path.isfile(path):
-        raise CheckpointError(f"{folder} holds no {FILE}, the facts of its card; write one: plackett card {folder}")
+        raise CheckpointError(f"{folder} holds no {FACTS}, the facts of its card; write one: plackett card {folder}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
@@ -38,7 +39,7 @@ def read_facts(folder: Path) -> Facts:
 
 def write_facts(folder: Path, facts: Facts) -> None:
     """Write the facts beside the weights, whole or not at all. Equal facts give equal bytes."""
-    with whole_file(folder / FILE) as stream:
+    with whole_file(folder / FACTS) as stream:
         stream.write(dump_facts(facts))
 
 

@@ -16,6 +16,7 @@ from tokenizers import Encoding, Tokenizer
 
 from plackett._extras import require
 from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
+from plackett.checkpoints.own_files import TOKENIZER
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
 from plackett.tokenization.shortening import Shortener, Text
@@ -200,7 +201,7 @@ def _take(
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """The tokenizer of a checkpoint: `tokenizer.json`, or else what transformers makes of the older files."""
-    path = checkpoint.folder / "tokenizer.json"
+    path = checkpoint.folder / TOKENIZER
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else _converted(checkpoint.folder)
         return Tokenizer.from_str(text)

@@ -16,6 +16,7 @@ from transformers.trainer_callback import ExportableState
 from plackett._compat.transformers import callback_state
 from plackett._files import follow_umask, is_full
 from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
+from plackett.checkpoints.own_files import CONFIG, RECIPE, WEIGHTS
 from plackett.errors import CheckpointError, SettingError
 from plackett.training.recipe import ON_THE_CARD, Recipe
 
@@ -48,7 +49,7 @@ class UsableCheckpoints(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Add what the Trainer does not write."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and (folder / "config.json").is_file():
+        if state.is_world_process_zero and (folder / CONFIG).is_file():
             make_usable(folder, self._base, self._recipe)
 
 
@@ -56,7 +57,7 @@ def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
     """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
     copy_tokenizer(base.folder, folder)
     write_metadata(folder, activation="sigmoid", max_length=base.max_length)
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    (folder / RECIPE).write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
     follow_umask(folder)
 
 
@@ -91,7 +92,7 @@ def last_checkpoint(folder: Path, recipe: Recipe, model: nn.Module | None) -> Pa
 
 def _check_fits(checkpoint: Path, model: nn.Module) -> None:
     """Weights of another architecture would be loaded in part, and silently: the base may have changed in its place."""
-    path = checkpoint / "model.safetensors"
+    path = checkpoint / WEIGHTS
     if not path.is_file():
         return  # adapters, which their own loader checks
     try:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, TrainerState, TrainingArguments
 from plackett._compat.transformers import load_weights, quiet
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.checkpoints.hub import torch_files
+from plackett.checkpoints.own_files import TRAINING_PLOT
 from plackett.errors import PlackettError, ScoreError, TrainingError
 from plackett.families import family_of
 from plackett.models import cpu_attention
@@ -177,7 +178,7 @@ def _write(
     # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
     model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
     make_usable(folder, base, facts.recipe)
-    plot_training(facts.log, folder / "training.png")
+    plot_training(facts.log, folder / TRAINING_PLOT)
     try:
         publish(folder, facts)
     except ScoreError as error:

@@ -11,7 +11,8 @@ from plackett._files import whole_files
 from plackett.calibration import fitting, report
 from plackett.calibration.fitting import JudgedPairs
 from plackett.calibration.thresholds import Target
-from plackett.checkpoints.calibrations import FILE, dump_calibration
+from plackett.checkpoints.calibrations import dump_calibration
+from plackett.checkpoints.own_files import CALIBRATION, CALIBRATION_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, DataError
 from plackett.publishing.card import write_card
@@ -61,8 +62,8 @@ def calibrate(
     found = fitting.calibrate(pairs, folds=settings.folds, seed=settings.seed, targets=settings.targets)
 
     with whole_files(folder) as beside:
-        (beside / FILE).write_text(dump_calibration(found.calibration), encoding="utf-8")
-        report.plot(found, beside / report.PICTURE)
+        (beside / CALIBRATION).write_text(dump_calibration(found.calibration), encoding="utf-8")
+        report.plot(found, beside / CALIBRATION_PLOT)
         write_card(beside, replace(known, calibration=found.facts(name)))
     return found
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from plackett._files import whole_files
+from plackett.checkpoints.own_files import CARD, TRAINING_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, known_facts, usage
@@ -26,6 +27,6 @@ def card(folder: Path) -> Path:
 
     with whole_files(folder) as beside:
         if known.training:
-            plot_training(known.training.log, beside / "training.png")
+            plot_training(known.training.log, beside / TRAINING_PLOT)
         write_card(beside, known)
-    return folder / "README.md"
+    return folder / CARD

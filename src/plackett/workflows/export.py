@@ -23,6 +23,15 @@ from plackett.checkpoints.folder import (
     write_metadata,
 )
 from plackett.checkpoints.output import checkpoint_folder
+from plackett.checkpoints.own_files import (
+    CALIBRATION,
+    CALIBRATION_PLOT,
+    CONFIG,
+    FACTS,
+    MODULES,
+    SENTENCE_TRANSFORMERS,
+    TRAINING_PLOT,
+)
 from plackett.cross_encoder import CrossEncoder
 from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.engines import hardware
@@ -33,7 +42,7 @@ from plackett.engines.torch.weights import LAYOUTS, EncoderWeights, read_weights
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.evaluation import evaluate
 from plackett.evaluation.agreement import TOP, agreement
-from plackett.facts import FILE, EngineFacts, Facts
+from plackett.facts import EngineFacts, Facts
 from plackett.models.classifier import Reranker, load_model
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, usage
@@ -51,8 +60,8 @@ MOST_LOST = 0.005
 MEASURE = f"nDCG@{TOP}"
 DEPTH = 100
 
-SETTINGS_FILES = ("config.json", "config_sentence_transformers.json", "modules.json")
-SHOWN_FILES = ("calibration.json", "calibration.png", "training.png")  # that the card tells of
+SETTINGS_FILES = (CONFIG, SENTENCE_TRANSFORMERS, MODULES)
+SHOWN_FILES = (CALIBRATION, CALIBRATION_PLOT, TRAINING_PLOT)  # that the card tells of
 
 # Pairs of many lengths, in case the facts of the checkpoint hold none.
 QUERY = "how do I sort a list of words"
@@ -249,7 +258,7 @@ def _seconds(encoder: CrossEncoder) -> float:
 
 
 def _pairs(folder: Path) -> list[tuple[str, str]]:
-    shown = read_facts(folder).usage if (folder / FILE).is_file() else None
+    shown = read_facts(folder).usage if (folder / FACTS).is_file() else None
     own = [(shown.query, document) for document in shown.documents] if shown else []
     return [*own, *((QUERY, document) for document in DOCUMENTS)]
 
@@ -263,13 +272,13 @@ def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
 
 def _add_facts(folder: Path, made: EngineFacts) -> None:
     """Where the folder has a card of Plackett's, that says so; a card of somebody else is left alone."""
-    if (folder / FILE).is_file():
+    if (folder / FACTS).is_file():
         write_card(folder, add_engine(read_facts(folder), made))
 
 
 def _write_folder(output: OutputFolder, work: Path, checkpoint: Checkpoint, made: EngineFacts) -> None:
     source = checkpoint.folder
-    known = read_facts(source) if (source / FILE).is_file() else described(source)
+    known = read_facts(source) if (source / FACTS).is_file() else described(source)
     with output.work() as beside:
         shutil.copytree(work, beside, dirs_exist_ok=True)
         _copy(source, beside, SHOWN_FILES)

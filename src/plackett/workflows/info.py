@@ -13,12 +13,12 @@ from plackett._extras import is_installed
 from plackett.checkpoints import bundled
 from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
+from plackett.checkpoints.own_files import FACTS
 from plackett.checkpoints.weights import weights_of
 from plackett.engines import hardware
 from plackett.engines.hardware import usable_threads
 from plackett.engines.loading import automatic
 from plackett.errors import CheckpointError
-from plackett.facts import FILE
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
 
@@ -125,7 +125,7 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
         yield "exports", "none"
-    yield "facts", FILE if contents.facts else "none: plackett card CHECKPOINT writes them"
+    yield "facts", FACTS if contents.facts else "none: plackett card CHECKPOINT writes them"
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -161,5 +161,5 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         max_length=checkpoint.max_length,
         activation=checkpoint.activation,
         exports=tuple(Export(*key, export_files()[key][0]) for key in exports_of(checkpoint.folder)),
-        facts=(checkpoint.folder / FILE).is_file(),
+        facts=(checkpoint.folder / FACTS).is_file(),
     )
