@@ -28,10 +28,11 @@ mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; doc
 browser:
 	@scripts/install-browser
 
-check: $(INSTALLED)  ## style, types, import order
+check: $(INSTALLED)  ## style, types (of the tests too), import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 
 docs: $(INSTALLED)  ## run the code of the documentation

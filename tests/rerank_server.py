@@ -195,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def scores_of(encoder: CrossEncoder) -> Callable[[Sequence[tuple[str, str]]], Sequence[float]]:
     """The logits of an encoder, for a server that has its model."""
-    return lambda pairs: encoder.score(pairs)[:, 0]
+    return lambda pairs: encoder.score(pairs)[:, 0].tolist()
 
 
 def length_of(pairs: Sequence[tuple[str, str]]) -> list[float]:

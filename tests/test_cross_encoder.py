@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_the_company_or_the_order(bert):
 def test_anything_with_a_length_and_an_order_is_a_list(bert):
     encoder = CrossEncoder(bert)
     expected = encoder.predict(PAIRS)
-    np.testing.assert_array_equal(encoder.predict([list(pair) for pair in PAIRS]), expected)
+    np.testing.assert_array_equal(encoder.predict(list(map(list, PAIRS))), expected)
     np.testing.assert_array_equal(encoder.predict(tuple(PAIRS)), expected)
     np.testing.assert_array_equal(encoder.predict(np.array(PAIRS)), expected)
     ranked = encoder.rank(np.str_(QUERY), np.array(DOCUMENTS), return_documents=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plackett import CrossEncoder, LongDocuments
 from plackett.engines.base import FakeEngine
 from plackett.explanations import Reading, explain_readings, sentences
-from tiny import DOCUMENTS, QUERY
+from tiny import DOCUMENTS, QUERY, token_rows
 
 DOCUMENT = (
     "The parser reads options. It sorts a list of words, e.g. names! Is the path in a file? 東京。人口は多い。End"
@@ -111,7 +111,7 @@ def test_of_a_long_document_the_part_that_was_read_is_explained(bert, settings):
 
 
 def test_the_sentence_that_the_score_comes_from_stands_out(bert):
-    needle = CrossEncoder(bert).encode([("a", "dictionary")]).rows.token_ids.tolist()[3:-1]
+    needle = token_rows(CrossEncoder(bert).encode([("a", "dictionary")])).token_ids.tolist()[3:-1]
     engine = FakeEngine(lambda ids: 5.0 if str(needle)[1:-1] in str(ids.tolist()) else 1.0)
     document = LONG + "The dictionary is here. " + LONG
     [item] = CrossEncoder(bert, engine=engine, long_documents="windows").rank(QUERY, [document], explain=True)
@@ -142,7 +142,7 @@ def test_a_document_of_one_sentence_is_compared_with_nothing(bert):
     encoder = CrossEncoder(bert)
     [item] = encoder.rank(QUERY, ["one sentence"], explain=True)
     [part] = item["explanation"]
-    engine_score = encoder.score_encoded(encoder._encode([(QUERY, "")]))[0, 0]
+    engine_score = encoder.score_encoded(encoder.encode([(QUERY, "")]))[0, 0]
     assert part["contribution"] == pytest.approx(
         encoder.score([(QUERY, "one sentence")])[0, 0] - engine_score, abs=1e-5
     )

@@ -14,7 +14,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 
-from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 
 HIDDEN = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 POSITIONS = 96
@@ -78,7 +78,8 @@ def _unigrams(special: list[str], unknown: str) -> list[tuple[str, float]]:
 
 def _roberta_tokenizer() -> transformers.PreTrainedTokenizerBase:
     model = _byte_pairs(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    return transformers.RobertaTokenizer(vocab=model["vocab"], merges=[tuple(merge) for merge in model["merges"]])
+    merges = [tuple(merge) for merge in model["merges"]]
+    return transformers.RobertaTokenizer(vocab=model["vocab"], merges=merges)
 
 
 def _modernbert_tokenizer() -> transformers.PreTrainedTokenizerBase:
@@ -113,7 +114,7 @@ def _xlm_roberta_tokenizer() -> transformers.PreTrainedTokenizerBase:
 # Family -> (tokenizer, configuration class, what it is told beside the sizes).
 FAMILIES: dict[str, tuple[Callable[[], transformers.PreTrainedTokenizerBase], str, dict]] = {
     "bert": (lambda: transformers.BertTokenizer(vocab=_word_pieces()), "BertConfig", {}),
-    "electra": (lambda: transformers.ElectraTokenizer(vocab=_word_pieces()), "ElectraConfig", {"embedding_size": 24}),
+    "electra": (lambda: transformers.BertTokenizer(vocab=_word_pieces()), "ElectraConfig", {"embedding_size": 24}),
     "distilbert": (
         lambda: transformers.DistilBertTokenizer(vocab=_word_pieces()),
         "DistilBertConfig",
@@ -157,6 +158,12 @@ def build(folder: pathlib.Path, family: str, labels: int) -> pathlib.Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def token_rows(encoded: WindowedPairs) -> EncodedPairs:
+    """Its windows, of an engine that reads token ids."""
+    assert isinstance(encoded.rows, EncodedPairs)
+    return encoded.rows
 
 
 def random_batch(lengths, seed=0, vocabulary=300):

@@ -13,14 +13,14 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
-
-import ir_measures
-import numpy as np
 
 from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.data import read_collection, read_lists, read_qrels
+from plackett.evaluation import evaluate_per_query
+from plackett.evaluation.significance import significance
 from plackett.records import Collection, LabeledList
 from plackett.retrieval.reranking import rerank
 from plackett.training.recipe import make_recipe
@@ -118,24 +118,14 @@ def recipe(base: str, output: Path, loss: Mapping[str, object], steps: int, rate
     }
 
 
-def ndcg(run: Sequence[object], qrels: Sequence[object]) -> dict[str, float]:
-    """nDCG@10 of each query."""
-    measure = ir_measures.nDCG @ 10
-    return {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure], qrels, run)}
-
-
-def interval(values: Sequence[float]) -> list[float]:
-    """Bootstrap 95 % interval of the mean over queries."""
-    draws = np.random.default_rng(SEED).choice(values, (10_000, len(values))).mean(axis=1)
-    return [float(bound) for bound in np.quantile(draws, [0.025, 0.975])]
-
-
 def measure(folder: Path, over: Mapping[str, Collection]) -> dict[str, dict[str, object]]:
+    """The mean over the queries of each collection, with its bootstrap interval."""
     encoder = CrossEncoder(folder, activation="identity")
     report = {}
     for name, collection in over.items():
-        values = list(ndcg(rerank(encoder, collection, depth=100), collection.qrels).values())
-        report[name] = {"queries": len(values), "nDCG@10": float(np.mean(values)), "ci95": interval(values)}
+        reranked = rerank(encoder, collection, depth=100)
+        values = list(evaluate_per_query(reranked, collection.qrels, ["nDCG@10"])["nDCG@10"].values())
+        report[name] = {"queries": len(values), "nDCG@10": fmean(values), "ci95": list(significance(values).ci95)}
     return report
 
 

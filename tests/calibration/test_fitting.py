@@ -49,13 +49,13 @@ def arrays(pairs):
 
 
 def test_the_parameters_that_made_the_data_are_found():
-    for truth in (Temperature(2.5), Temperature(0.4)):
-        pairs = drawn(truth)
-        assert fit_temperature(pairs.logits, pairs.relevant).temperature == pytest.approx(truth.temperature, rel=0.05)
-    for truth in (Platt(0.7, -1.5), Platt(3.0, 2.0)):
-        pairs = drawn(truth)
+    for temperature in (2.5, 0.4):
+        pairs = drawn(Temperature(temperature))
+        assert fit_temperature(pairs.logits, pairs.relevant).temperature == pytest.approx(temperature, rel=0.05)
+    for slope, intercept in ((0.7, -1.5), (3.0, 2.0)):
+        pairs = drawn(Platt(slope, intercept))
         found = fit_platt(pairs.logits, pairs.relevant)
-        assert (found.slope, found.intercept) == pytest.approx((truth.slope, truth.intercept), rel=0.06)
+        assert (found.slope, found.intercept) == pytest.approx((slope, intercept), rel=0.06)
     truth = Isotonic((-4.0, -1.0, 0.0, 5.0), (0.05, 0.1, 0.6, 0.8))
     pairs = drawn(truth)
     grid = np.linspace(-5, 6, 50)

@@ -84,7 +84,7 @@ def test_any_calibration_can_be_written_and_read(tmp_path_factory, calibration):
     assert read_calibration(folder) == calibration
 
 
-DAMAGED = {
+DAMAGED: dict[str, str | bytes] = {
     "no JSON": "{",
     "a list": "[]",
     "no text": b"\xff\xfe\x00",

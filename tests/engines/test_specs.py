@@ -19,7 +19,7 @@ from tiny import PAIRS
 def added(monkeypatch):
     """An engine `fast` whose exported file is `fast/model.fast`, faster than all others and installed."""
     module = types.ModuleType("fast_engine")
-    module.load = lambda checkpoint, settings: FakeEngine(len)
+    monkeypatch.setattr(module, "load", lambda checkpoint, settings: FakeEngine(len), raising=False)
     monkeypatch.setitem(sys.modules, "fast_engine", module)
     exports = {"fp32": ("fast/model.fast",)}
     spec = EngineSpec("fast", "fast_engine", ("json",), "fast", ("fp32",), -1, exports)

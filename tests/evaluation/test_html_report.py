@@ -118,6 +118,7 @@ def shown(request, browser, html, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.browser
 def test_everything_can_be_read_in_light_and_dark_wide_and_narrow(shown):
     tab, scheme, width = shown
     contrast = tab.evaluate(CONTRAST)
@@ -131,6 +132,7 @@ def test_everything_can_be_read_in_light_and_dark_wide_and_narrow(shown):
 
 
 @pytest.mark.slow
+@pytest.mark.browser
 def test_bars_curves_and_queries_are_there(shown):
     tab, _, _ = shown
     assert tab.title().startswith("Evaluation: small <b>")

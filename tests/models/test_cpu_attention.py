@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from plackett.checkpoints.folder import read_base
 from plackett.models.classifier import new_model, padded_inputs
@@ -13,18 +14,18 @@ from plackett.tokenization.tokenizer import PairTokenizer
 PAIRS = [("a short one", "a document"), ("a longer query", "and a document of many more words than the first " * 3)]
 
 
-def _inputs(dtype=torch.float64):
+def _inputs(dtype=torch.float64) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     torch.manual_seed(0)
-    parts = [torch.randn(3, 2, 5, 4, dtype=dtype, requires_grad=True) for _ in range(3)]
+    query, key, value = (torch.randn(3, 2, 5, 4, dtype=dtype, requires_grad=True) for _ in range(3))
     mask = torch.ones(3, 1, 5, 5, dtype=torch.bool)
     mask[0, :, :, 3:] = False
-    return parts, mask
+    return (query, key, value), mask
 
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_the_same_as_torchs_own(masked):
-    parts, mask = _inputs()
-    mask = mask if masked else None
+    parts, padding = _inputs()
+    mask = padding if masked else None
     ours, _ = attend(None, *parts, mask, 0.3)
     theirs = F.scaled_dot_product_attention(*parts, mask, scale=0.3).transpose(1, 2)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -34,9 +35,9 @@ def test_the_same_as_torchs_own(masked):
 def test_gradients_are_those_of_differences(dropout):
     parts, mask = _inputs()
 
-    def attended(*parts):
+    def attended(query, key, value):
         torch.manual_seed(1)  # the same weights dropped each time
-        return attend(None, *parts, mask, dropout=dropout)[0]
+        return attend(None, query, key, value, mask, dropout=dropout)[0]
 
     assert torch.autograd.gradcheck(attended, parts)
 
@@ -49,10 +50,9 @@ def test_dropout_keeps_the_mean():
 
 
 def test_one_query_row_for_many_keys():
-    parts, mask = _inputs()
-    first = [parts[0][:, :, :1], *parts[1:]]
-    ours, _ = attend(None, *first, mask[:, :, :1])
-    torch.testing.assert_close(ours, attend(None, *parts, mask)[0][:, :1])
+    (query, key, value), mask = _inputs()
+    ours, _ = attend(None, query[:, :, :1], key, value, mask[:, :, :1])
+    torch.testing.assert_close(ours, attend(None, query, key, value, mask)[0][:, :1])
 
 
 @pytest.mark.parametrize("family", ["bert", "electra", "roberta", "xlm-roberta"])

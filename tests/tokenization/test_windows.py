@@ -21,7 +21,7 @@ from plackett.retrieval.reranking import Candidates
 from plackett.tokenization import tokenizer as tokenization
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 from plackett.tokenization.windows import AGGREGATES, POLICIES, WindowTokenizer
-from tiny import DOCUMENTS, FAMILIES, PAIRS, QUERY
+from tiny import DOCUMENTS, FAMILIES, PAIRS, QUERY, token_rows
 
 LONG = "Return the words of a list, in order. The parser reads options and their defaults from a file. " * 8
 LONG += "Naïve café — 東京 Привет 🙂 e\u0301 \u00a0 tabs\tand\nlines. " * 6
@@ -29,7 +29,8 @@ TYPED = {"bert", "electra"}  # families whose models read token types
 
 
 def rows(windows: WindowedPairs) -> list[list[int]]:
-    return [row.tolist() for row in np.split(windows.rows.token_ids, windows.rows.cu_seqlens[1:-1])]
+    found = token_rows(windows)
+    return [row.tolist() for row in np.split(found.token_ids, found.cu_seqlens[1:-1])]
 
 
 def by_hand(tokenizer, query, document, window=slice(None)):
@@ -57,7 +58,8 @@ def test_windows_are_those_assembled_by_hand(tiny, family, overlap):
 
     assert rows(encoded) == [ids for ids, _ in expected]
     assert len(expected) > 8
-    types = [row.tolist() for row in np.split(encoded.rows.type_ids, encoded.rows.cu_seqlens[1:-1])]
+    found = token_rows(encoded)
+    types = [row.tolist() for row in np.split(found.type_ids, found.cu_seqlens[1:-1])]
     assert types == [kinds if family in TYPED else [0] * len(kinds) for _, kinds in expected]
 
 
@@ -192,7 +194,7 @@ def test_the_characters_of_a_window_hold_its_tokens(tiny, family, script):
 
 def test_the_window_of_the_highest_score_is_returned(bert):
     document = "words and paths " * 60 + "dictionary " + "words and paths " * 30
-    needle = CrossEncoder(bert).encode([("a", "dictionary")]).rows.token_ids.tolist()[3:-1]
+    needle = token_rows(CrossEncoder(bert).encode([("a", "dictionary")])).token_ids.tolist()[3:-1]
     engine = FakeEngine(lambda ids: float(str(needle)[1:-1] in str(ids.tolist())))
     encoders = [
         CrossEncoder(bert, engine=engine, long_documents=LongDocuments("windows", how), activation="identity")

@@ -149,10 +149,11 @@ def test_a_finished_training_in_shards_says_where_it_is():
         ({"stage": 1}, {"cached_gradients": True, "lora": {"r": 2}}, None),
     ],
 )
-def test_what_zero_cannot_do_is_said_before_the_training(asked, settings, message):
+def test_what_zero_cannot_do_is_said_before_the_training(asked, settings, message, monkeypatch):
     recipe = recipe_with({}, **settings)
     arguments = training_arguments(recipe)
-    arguments.hf_deepspeed_config = SimpleNamespace(config={"zero_optimization": asked})  # as deepspeed would be read
+    as_read = SimpleNamespace(config={"zero_optimization": asked})  # what deepspeed's configuration becomes
+    monkeypatch.setattr(arguments, "hf_deepspeed_config", as_read)
     if message is None:
         return check_sharding(recipe, arguments)
     with pytest.raises(SettingError, match=message):

@@ -252,12 +252,13 @@ def test_development_collections_are_measured_before_during_and_after_and_tokeni
         dev=[fruit, other],
         publish=lambda folder, facts: None,
     )
-    measured = [entry for entry in facts.log if "eval_fruit_AP" in entry]
-    assert [entry["step"] for entry in measured] == [0, 2, 4, 5]
+    logged = [entry for entry in facts.log if "eval_fruit_AP" in entry]
+    assert [entry["step"] for entry in logged] == [0, 2, 4, 5]
     assert len(made) == 2
     for collection in (fruit, other):
-        after = compare(CrossEncoder(tmp_path / "model"), collection, depth=5).reranked
-        assert {m: measured[-1][f"eval_{collection.name}_{m}"] for m in after} == pytest.approx(after)
+        measures = compare(CrossEncoder(tmp_path / "model"), collection, depth=5).measures
+        after = {name: measured.reranked for name, measured in measures.items()}
+        assert {name: logged[-1][f"eval_{collection.name}_{name}"] for name in after} == pytest.approx(after)
 
 
 def test_an_unknown_measure_for_the_best_checkpoint_is_named(bert, tmp_path, fruit):

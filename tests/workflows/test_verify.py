@@ -19,7 +19,7 @@ from plackett.records import ScoredDoc
 from plackett.workflows.probes import DOCUMENTS, QUERIES, probes
 from plackett.workflows.verify import figures, open_side, report, verify
 from rerank_server import running_server
-from tiny import TEXTS
+from tiny import TEXTS, token_rows
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_what_differs_is_what_an_independent_computation_finds(bert, changed, li
 def test_the_worst_pairs_come_with_their_token_ids(bert, changed):
     done = verify(str(bert), str(changed), probes())
     pair = done.worst[0]
-    ids = tuple(CrossEncoder(bert).encode([(pair.query, pair.document)]).rows.token_ids.tolist())
+    ids = tuple(token_rows(CrossEncoder(bert).encode([(pair.query, pair.document)])).token_ids.tolist())
     assert pair.token_ids_a == pair.token_ids_b == ids
     text = report(done)
     assert f"tokens    {' '.join(map(str, ids[:16]))}" in text
