@@ -181,7 +181,6 @@ def test_predict_refuses_what_is_no_pair_of_texts(bert, pairs, message):
         ("", ["b"], "the query is empty"),
         (None, ["b"], "the query is NoneType, not text"),
         ("\udc00", ["b"], "the query holds"),
-        ("a", [], "there are no documents for the query 'a'"),
         ("a", "bcd", "documents must be a list, not str"),
         ("a", None, "documents must be a list, not NoneType"),
         ("a", (text for text in "bc"), "documents must be a list, not generator"),
@@ -192,6 +191,28 @@ def test_predict_refuses_what_is_no_pair_of_texts(bert, pairs, message):
 def test_rank_refuses_what_is_no_text(bert, query, documents, message):
     with pytest.raises(InputError, match=message):
         CrossEncoder(bert).rank(query, documents)
+
+
+def test_a_search_without_hits_is_no_mistake():
+    encoder = CrossEncoder()
+    assert encoder.rank("a", []) == []
+    assert encoder.rank("a", [], explain=True, return_windows=True) == []
+    ranked = encoder.rank_many(["a", "b"], [[], ["c"]])
+    assert [[item["corpus_id"] for item in of_query] for of_query in ranked] == [[], [0]]
+
+
+def test_a_table_is_not_taken_for_the_names_of_its_columns():
+    class Table:
+        columns = ("text", "url")
+
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    with pytest.raises(InputError, match="columns"):
+        CrossEncoder().rank("a", Table())
 
 
 @pytest.mark.parametrize("top_k", [-1, True, 2.0, "3"])

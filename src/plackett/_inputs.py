@@ -80,8 +80,6 @@ def _checked_list_of(number: int, query: str, texts: Sequence[str], several: boo
     """One query, and its documents, which are not checked yet."""
     text = _checked_text(query, f"query {number}" if several else "the query", may_be_blank=False)
     items = _checked_list(texts, f"documents of query {number}" if several else "documents")
-    if not items:
-        raise InputError(f"there are no documents for the query {text[:60]!r}")
     return text, items
 
 
@@ -119,6 +117,8 @@ def _checked_list(values: Sequence[T], what: str) -> list[T]:
     """Return the items of anything with a length and an order: a list, tuple, array or column of a table."""
     if isinstance(values, str | bytes | Mapping | Set) or not hasattr(values, "__len__"):
         raise InputError(f"{what} must be a list, not {type(values).__name__}")
+    if hasattr(values, "columns"):  # iterating over a table gives the names of its columns
+        raise InputError(f"{what} must be a list, not {type(values).__name__}; pass one of its columns")
     return list(values)
 
 

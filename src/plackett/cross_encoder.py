@@ -249,7 +249,7 @@ class CrossEncoder:
         were read or, of several windows, those of the best. `explain` adds what each sentence there contributes, for
         the first `top_k` documents, by default five.
 
-        Raises InputError for an empty query, no documents, a document that is not text, a negative `top_k`, a
+        Raises InputError for an empty query, a document that is not text, a negative `top_k`, a
         `min_score` that is not a number, a checkpoint with several labels, and a pair that `long_documents` refuses.
         """
         return self.rank_many(

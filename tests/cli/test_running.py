@@ -165,3 +165,9 @@ def test_the_entry_point_imports_little():
     code = "import sys, plackett.cli; print('numpy' in sys.modules, 'click' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "False False\n", done.stderr
+
+
+def test_a_query_that_starts_with_a_dash_gets_a_hint(run):
+    code, _, errors = run("rank", "-5", "a document")
+    assert code == 2
+    assert "-- QUERY" in errors

@@ -49,19 +49,22 @@ def rank(
     plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
     plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
     """
+    if source is not None and source.isatty():
+        say("reading documents from the terminal, one per line; end with Ctrl-D")
     texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)
     windows = long_documents == "windows"
-    ranked = encoder.rank(
-        query,
-        texts,
+    [ranked] = encoder.rank_many(
+        [query],
+        [texts],
         top_k=top_k,
         min_score=min_score,
         return_documents=True,
         return_windows=windows,
         explain=explain,
+        show_progress=True,
     )
     for item in ranked:
         click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))

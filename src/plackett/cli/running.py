@@ -55,6 +55,8 @@ def _ended(error: BaseException) -> int:
     """Say how a command failed; the exit code."""
     if isinstance(error, click.ClickException):
         error.show()
+        if isinstance(error, click.NoSuchOption):
+            say("An argument that starts with a dash goes after --, as in: plackett rank -- QUERY DOCUMENT ...")
         return error.exit_code
     full = any(is_full(cause) for cause in _causes(error))
     if any(getattr(cause, "errno", None) == errno.EPIPE for cause in _causes(error)):
