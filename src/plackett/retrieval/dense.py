@@ -14,7 +14,7 @@ CHUNK = 64  # queries whose scores are in memory at the same time
 
 
 class Dense:
-    """Ranks documents by the cosine of their embeddings with the query's. Empty documents are never returned.
+    """Ranks documents by the similarity of their embeddings to the query's. Empty documents are never returned.
 
     The corpus is embedded when the first query arrives, and kept in memory: 4 bytes per document and dimension.
     """
@@ -26,24 +26,25 @@ class Dense:
     @property
     def description(self) -> str:
         """The model and its similarity, in words."""
-        return f"bi-encoder ({self._encoder.description}, cosine)"
+        return f"bi-encoder ({self._encoder.description}, {self._encoder.similarity})"
 
     def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-        """Return the `depth` best documents of each query, best first; equal cosines keep the corpus's order."""
+        """Return the `depth` best documents of each query, best first; equal ones keep the corpus's order."""
         query_ids, doc_ids = list(queries), list(self._documents)
         if not query_ids or not doc_ids:
             return []
         run = []
         for start in range(0, len(query_ids), CHUNK):
             chunk = query_ids[start : start + CHUNK]
-            embeddings = self._encoder.embed([queries[query_id] for query_id in chunk])
-            for query_id, cosines in zip(chunk, embeddings @ self._embeddings.T, strict=True):
-                run += [ScoredDoc(query_id, doc_ids[index], float(cosines[index])) for index in _best(cosines, depth)]
+            embeddings = self._encoder.embed([queries[query_id] for query_id in chunk], role="query")
+            for query_id, scores in zip(chunk, embeddings @ self._embeddings.T, strict=True):
+                run += [ScoredDoc(query_id, doc_ids[index], float(scores[index])) for index in _best(scores, depth)]
         return run
 
     @cached_property
     def _embeddings(self) -> NDArray[np.float32]:
-        return self._encoder.embed(list(self._documents.values()), show_progress=self._show_progress)
+        texts = list(self._documents.values())
+        return self._encoder.embed(texts, role="document", show_progress=self._show_progress)
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:

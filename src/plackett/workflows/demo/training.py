@@ -109,8 +109,8 @@ def training_lists(objects: Sequence[DocumentedObject], first: int, teacher: BiE
     targets = [*objects[:first], *rng.sample(objects[first:], LISTS - first)]
     rng.shuffle(targets)
     candidates = _candidates(targets, {item.name: item.document for item in objects})
-    documents = teacher.embed([item.document for item in objects], show_progress=True)
-    queries = teacher.embed([item.query for item in targets], show_progress=True)
+    documents = teacher.embed([item.document for item in objects], role="document", show_progress=True)
+    queries = teacher.embed([item.query for item in targets], role="query", show_progress=True)
 
     lists = []
     for number, target in enumerate(targets):
