@@ -30,6 +30,12 @@ def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) 
     return any(line.startswith("pytestmark = ") and "pytest.mark.peer" in line for line in lines) or None
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a long value by its argument, which pytest numbers: an id is to be read, and typed after `-k`."""
+    long = val.bit_length() > 64 if isinstance(val, int) else isinstance(val, str | bytes) and len(val) > 80
+    return argname if long else None
+
+
 @pytest.fixture(autouse=True)
 def markers_are_set(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test of the fast ones that starts programs or uses a peer fails: it lacks the marker."""

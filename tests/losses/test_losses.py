@@ -91,7 +91,7 @@ def test_to_matrix_of_nothing_stays_attached(lengths: list[int]) -> None:
 
 
 def test_to_matrix_rejects_lengths_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match="sum to 3, but there are 2"):
+    with pytest.raises(InputError, match=r"3.*2"):
         to_matrix(torch.zeros(2), [1, 2])
 
 

@@ -48,7 +48,7 @@ def test_missing_weights_are_never_random_numbers(bert, tmp_path):
     stored = load_file(folder / "model.safetensors")
     headless = {name: weights for name, weights in stored.items() if "classifier" not in name}
     save_file(headless, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"lacks the weights classifier\.bias, classifier\.weight"):
+    with pytest.raises(CheckpointError, match=r"classifier\.bias, classifier\.weight"):
         load_model(read_checkpoint(folder))
 
 
@@ -115,7 +115,7 @@ def test_layers_and_dropout_replace_those_of_the_base(tiny, family):
 
 @pytest.mark.parametrize("layers", [0, -1, 3])
 def test_layers_that_the_base_does_not_have(tiny, layers):
-    with pytest.raises(SettingError, match=f"layers={layers} is outside 1 to 2"):
+    with pytest.raises(SettingError, match=f"layers={layers} .*1.*2"):
         new_model(read_base(tiny("bert")), layers=layers, dropout=None, seed=0)
 
 
@@ -124,7 +124,7 @@ def test_an_encoder_is_never_random_numbers(bert, tmp_path):
     stored = load_file(folder / "model.safetensors")
     headless = {name: weights for name, weights in stored.items() if "layer.1" not in name}
     save_file(headless, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"lacks the weights bert\.encoder\.layer\.1"):
+    with pytest.raises(CheckpointError, match=r"bert\.encoder\.layer\.1"):
         new_model(read_base(folder), layers=None, dropout=None, seed=0)
     assert new_model(read_base(folder), layers=1, dropout=None, seed=0)
 

@@ -154,10 +154,10 @@ def test_a_private_repository_a_branch_and_a_pull_request(hub, model, monkeypatc
         np.testing.assert_array_equal(
             CrossEncoder("org/name", revision=revision).predict(PAIRS), CrossEncoder(model).predict(PAIRS)
         )
-    with pytest.raises(HubError, match=r"has no revision 'v3'; name a branch"):
+    with pytest.raises(HubError, match="'v3'"):
         CrossEncoder("org/name", revision="v3")
     use_hub(monkeypatch, hub.url, tmp_path / "cache of another")
-    with pytest.raises(HubError, match="no model of that name that you may read; for a private one set HF_TOKEN"):
+    with pytest.raises(HubError, match="HF_TOKEN"):
         CrossEncoder("org/name")
 
 
@@ -322,7 +322,7 @@ def test_an_upload_whose_connection_drops_is_tried_again(hub, model):
 
 def test_without_a_network_nobody_is_asked(hub, model, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         publish(model, "org/name")
     assert publish(model, "org/name", dry_run=True).files
     assert hub.requests == []
@@ -378,7 +378,7 @@ def test_an_engine_fetches_what_it_runs_and_no_more(hub, both, bert):
         with pytest.raises(CheckpointError, match="damaged"):
             CrossEncoder(both, engine=options[0], precision=options[1])
         assert fetched(hub) == files
-    with pytest.raises(SettingError, match=r"unknown engine .onyx"):
+    with pytest.raises(SettingError, match="onyx"):
         CrossEncoder(both, engine="onyx")
     assert hub.requests == []
 
@@ -391,9 +391,7 @@ def test_without_torch_the_automatic_engine_fetches_its_graph(hub, both, monkeyp
 
 def test_a_graph_that_no_repository_has(hub, bert):
     hub.add("org/weights", content_of(bert))
-    with pytest.raises(
-        CheckpointError, match=r"no onnx/model_int8\.onnx; make it: .* --precision int8 --output FOLDER"
-    ):
+    with pytest.raises(CheckpointError, match=r"onnx/model_int8\.onnx.* --precision int8"):
         CrossEncoder("org/weights", engine="onnx", precision="int8")
 
 
@@ -422,7 +420,7 @@ def test_a_download_whose_connection_drops_goes_on_where_it_stopped(hub, bert, m
 def test_a_download_that_ends_early_and_for_good_leaves_no_half_checkpoint(hub, bert):
     hub.add("org/name", content_of(bert))
     hub.faults.append(Fault("GET /objects/", drop=0, times=99))
-    with pytest.raises(HubError, match="org/name could not be fetched"):
+    with pytest.raises(HubError, match="org/name"):
         CrossEncoder("org/name")
     hub.faults.clear()
     np.testing.assert_array_equal(CrossEncoder("org/name").predict(PAIRS), CrossEncoder(bert).predict(PAIRS))
@@ -450,7 +448,7 @@ def test_refused_downloads_are_one_clear_error_without_the_token(hub, bert, faul
 )
 def test_refused_data_is_one_clear_error_without_the_token(hub, read):
     hub.faults.append(Fault("datasets/org/name", 400, body='{"error": "you sent AUTHORIZATION"}', times=99))
-    with pytest.raises(HubError, match=r"org/name.*could not be fetched") as caught:
+    with pytest.raises(HubError, match="org/name") as caught:
         read()
     assert TOKEN not in str(caught.value)
 
@@ -484,7 +482,7 @@ def test_a_commit_in_the_cache_is_read_without_a_request(hub, bert, monkeypatch)
     hub.requests.clear()
     np.testing.assert_array_equal(CrossEncoder("org/name", revision=commit).predict(PAIRS), first)
     assert hub.requests == []
-    with pytest.raises(HubError, match="not in the hub's cache at revision 'main'"):
+    with pytest.raises(HubError, match="'main'"):
         CrossEncoder("org/name", revision="main")
 
 
@@ -534,7 +532,7 @@ def test_pickles_are_refused_unless_the_user_says_otherwise(bert, tmp_path):
     weights = {name: torch.from_numpy(weight) for name, weight in load_file(folder / "model.safetensors").items()}
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"a pickle, which may run code of its own.*allow_pickle=True"):
+    with pytest.raises(CheckpointError, match="allow_pickle=True"):
         CrossEncoder(folder)
     np.testing.assert_array_equal(
         CrossEncoder(folder, allow_pickle=True).predict(PAIRS), CrossEncoder(bert).predict(PAIRS)

