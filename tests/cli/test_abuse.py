@@ -262,7 +262,9 @@ def test_a_disk_that_is_full(place, name):
 @pytest.mark.process
 @pytest.mark.parametrize("name", CASES)
 def test_no_home_warnings_as_errors_and_optimised_code_change_nothing(place, name):
-    done = process(arguments(name), python=["-W", "error"], HOME=None, PYTHONOPTIMIZE="2")
+    done = process(
+        arguments(name), python=["-W", "error"], HOME=None, PYTHONOPTIMIZE="1"
+    )  # transformers needs docstrings
     assert done.returncode == 0, done.stderr
 
 
@@ -277,7 +279,7 @@ def test_a_run_that_is_stopped_at_a_random_moment_can_be_run_again(place, name):
     expected = everything(place / "whole") or (place / "whole").read_bytes()
     before = set(everything())
 
-    moments = random.Random()
+    moments = random.Random(name)
     for how in (signal.SIGKILL, signal.SIGINT):
         with subprocess.Popen([*PLACKETT, *arguments(name)], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as stopped:
             time.sleep(moments.uniform(0.1, 1) * seconds)

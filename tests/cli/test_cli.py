@@ -3,14 +3,18 @@
 import gzip
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plackett import CrossEncoder
+from plackett.cli import rank
 from plackett.cli.group import commands
 from plackett.training.recipe import read_recipe
 
@@ -216,3 +220,10 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name
 def test_the_module_runs_as_a_command():
     result = subprocess.run([sys.executable, "-m", "plackett", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("plackett, version ")
+
+
+@given(st.text("ab \n\t\u2003", max_size=60))
+def test_a_text_is_shown_in_one_line(text):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rank, "PIECES", re.compile(r"\S.{0,7}\S*", re.DOTALL))
+        assert rank._one_line(text) == " ".join(text.split())
