@@ -171,3 +171,12 @@ def test_a_query_that_starts_with_a_dash_gets_a_hint(run):
     code, _, errors = run("rank", "-5", "a document")
     assert code == 2
     assert "-- QUERY" in errors
+
+
+@pytest.mark.process
+def test_a_model_for_torch_without_docstrings_is_one_line(bert):
+    command = [sys.executable, "-OO", "-m", "plackett", "rank", "apple", "apple pie", "--model", str(bert)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-OO" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
