@@ -11,9 +11,12 @@ EXTRAS = {
     "jaxtyping",
     "jinja2",
     "pyarrow",
+    "prometheus_client",
     "pydantic",
+    "starlette",
     "torch",
     "transformers",
+    "uvicorn",
     "yaml",
 }
 

@@ -101,6 +101,7 @@ FACES = {
         "with_bm25",
         "with_first_stage",
     ],
+    "plackett.serving": ["Settings", "serve"],
     "plackett.tokenization": ["EncodedPairs", "LongDocuments", "PairTokenizer"],
 }
 

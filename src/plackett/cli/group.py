@@ -14,6 +14,7 @@ from plackett.cli.publish import publish
 from plackett.cli.rank import rank
 from plackett.cli.rerank import rerank
 from plackett.cli.running import debug_option
+from plackett.cli.serve import serve_command
 from plackett.cli.train import train
 from plackett.cli.verify import verify
 
@@ -24,7 +25,21 @@ def commands() -> None:
     """Train, evaluate, publish and use listwise cross-encoder rerankers."""
 
 
-for command in (train, evaluate, rerank, card, publish, export, mine, calibrate, verify, rank, info, demo):
+for command in (
+    train,
+    evaluate,
+    rerank,
+    card,
+    publish,
+    export,
+    mine,
+    calibrate,
+    verify,
+    rank,
+    serve_command,
+    info,
+    demo,
+):
     command.params.append(debug_option())
     commands.add_command(command)
 commands.params.append(debug_option())

@@ -1,0 +1,13 @@
+"""A server of rerankers that the clients of TEI, Cohere, Jina, vLLM, Infinity and others can talk to."""
+
+from typing import TYPE_CHECKING
+
+from plackett._extras import lazily
+
+if TYPE_CHECKING:
+    from plackett.serving.lifecycle import serve
+    from plackett.serving.settings import Settings
+
+__all__ = ["Settings", "serve"]
+
+__getattr__ = lazily(__name__, {"Settings": "settings", "serve": "lifecycle"}, extra="serve")

@@ -1,0 +1,100 @@
+"""Around every request: its id, the key, metrics, and a line of JSON in the log, without texts."""
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plackett.serving.dispatch import PREFIXES
+from plackett.serving.limits import check_key
+from plackett.serving.refusal import Refusal
+from plackett.serving.replies import NOTES, on_error
+from plackett.serving.service import CLIENT_LEFT, Service
+
+LOGGER = logging.getLogger("plackett.serving.access")
+OPEN = {  # with GET and HEAD
+    f"{prefix}{path}"
+    for prefix in ("", *(f"/{prefix}" for prefix in PREFIXES))
+    for path in ("/", "/health", "/ready", "/ping")
+}
+ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+class Access:
+    """The outermost application."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+        self._key = service.settings.key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get("x-request-id", "")
+        scope["plackett.id"] = id_ = given if ID.fullmatch(given) else uuid.uuid4().hex
+        notes = scope[NOTES] = {}
+        began, status = time.perf_counter(), CLIENT_LEFT
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        try:
+            await self._guarded(request, receive, tell)
+        finally:
+            self._note(request, status, time.perf_counter() - began, notes)
+
+    async def _guarded(self, request: Request, receive: Receive, send: Send) -> None:
+        is_open = request.method in ("GET", "HEAD") and request.scope["path"] in OPEN
+        try:
+            if not is_open:
+                check_key(request.headers.get("authorization", ""), self._key)
+        except Refusal as error:
+            response = await on_error(request, error)
+            await response(request.scope, receive, send)
+            return
+        await self._app(request.scope, receive, send)
+
+    def _note(self, request: Request, status: int, seconds: float, notes: dict[str, object]) -> None:
+        metrics, path = self._service.metrics, str(notes.pop("route", "other"))
+        metrics.count("te_request_count", path)
+        metrics.observe("te_request_duration", seconds)
+        if status == CLIENT_LEFT:
+            metrics.count("plackett_left", path)
+        elif status < 300:
+            metrics.count("te_request_success", path)
+        else:
+            metrics.count("te_request_failure", str(status))
+        if self._service.settings.access_log:
+            line = {
+                "time": round(time.time(), 3),
+                "id": request.scope["plackett.id"],
+                "method": request.method,
+                "path": quote(request.scope["path"][:200]),
+                "status": status,
+                "milliseconds": round(1000 * seconds, 1),
+                **notes,
+            }
+            LOGGER.info(json.dumps(line))
+
+
+def log_to_stderr() -> None:
+    """Write the lines of the log as they are."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False

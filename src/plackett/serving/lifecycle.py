@@ -1,0 +1,149 @@
+"""The life of a server: listen, load and warm up, serve, load again on SIGHUP, and drain on SIGTERM or Ctrl-C."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from plackett.errors import PlackettError, SettingError
+from plackett.serving.access import log_to_stderr
+from plackett.serving.app import build_app
+from plackett.serving.models import Models, load_models
+from plackett.serving.protocol import protocol
+from plackett.serving.refusal import Refusal
+from plackett.serving.service import Service
+from plackett.serving.settings import Settings
+
+LOGGER = logging.getLogger("plackett.serving")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends with exit code 0 after a signal."""
+
+    def __init__(self, config: uvicorn.Config, life: "Life") -> None:
+        super().__init__(config)
+        self._life = life
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals in the event loop; they are not raised again at the end."""
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], object]] = {
+            signal.SIGTERM: lambda: self.handle_exit(signal.SIGTERM, None),
+            signal.SIGINT: lambda: self.handle_exit(signal.SIGINT, None),
+            signal.SIGHUP: self._life.reload_later,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain."""
+        self._life.service.draining = True
+        super().handle_exit(sig, frame)
+
+
+class Life:
+    """Loads models beside the event loop, and swaps them at once."""
+
+    def __init__(self, service: Service, load: Callable[[Settings], Models] = load_models) -> None:
+        self.service = service
+        self.failure: PlackettError | None = None
+        self._load = load
+        self._loading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, stop: Callable[[], None]) -> None:
+        """Load the models for the first time; `stop` ends the server if that fails."""
+        try:
+            self.service.loaded = await asyncio.to_thread(self._load, self.service.settings)
+        except PlackettError as error:
+            self.failure = error
+            stop()
+        except Exception as error:
+            self.failure = PlackettError(f"the models could not be loaded: {error!r}")
+            stop()
+
+    async def reload(self) -> None:
+        """Load the models again. Refusal, status 500, if that fails: then the old ones stay."""
+        async with self._loading:
+            try:
+                self.service.loaded = await asyncio.to_thread(self._load, self.service.settings)
+            except Exception as error:
+                self.service.metrics.count("plackett_reloads", "failed")
+                LOGGER.exception("the models could not be loaded again; the old ones stay")
+                raise Refusal(500, "the models could not be loaded; the old ones stay") from error
+        self.service.metrics.count("plackett_reloads", "done")
+
+    def reload_later(self) -> None:
+        """Load the models again in the background."""
+        self.run_later(self._reload_quietly())
+
+    def run_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in the background."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload_quietly(self) -> None:
+        with contextlib.suppress(Refusal):
+            await self.reload()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises what loading the models raised, and SettingError for an address in use."""
+    if settings.access_log:
+        log_to_stderr()
+    asyncio.run(_serve(settings, _listen(settings)))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    service = Service(settings)
+    life = Life(service)
+    config = uvicorn.Config(
+        build_app(service, life.reload),
+        http=protocol(settings),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.drain_timeout,
+        backlog=2048,
+    )
+    server = Server(config, life)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    service.batcher.start()
+    life.run_later(life.start(stop))
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"plackett: serving {', '.join(settings.checkpoints)} at http://{shown}:{port}\n")
+    await server.serve(sockets=[listener])
+    service.batcher.close()
+    if life.failure is not None:
+        raise life.failure
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error

@@ -1,0 +1,66 @@
+"""What a request may look like: its key, its headers and its body. All are checked before anything is computed."""
+
+import hmac
+
+from starlette.requests import Request
+
+from plackett.dialects import RerankRequest
+from plackett.serving.refusal import Refusal
+from plackett.serving.settings import Settings
+
+
+def check_key(authorization: str, key: str) -> None:
+    """Raise Refusal, status 401, unless the header holds the key. Without a key, any client is accepted."""
+    if not key:
+        return
+    scheme, _, given = authorization.strip().partition(" ")
+    found = given.strip() if scheme.lower() == "bearer" else authorization.strip()
+    if not hmac.compare_digest(found.encode("utf-8", "surrogatepass"), key.encode()):
+        raise Refusal(
+            401,
+            "the key is missing or wrong: send Authorization: Bearer KEY",
+            headers={"WWW-Authenticate": 'Bearer realm="plackett"'},
+        )
+
+
+def check_headers(request: Request, settings: Settings) -> None:
+    """Raise Refusal for a body that is not JSON, is compressed, or is announced as too large."""
+    kind, _, parameters = request.headers.get("content-type", "application/json").lower().partition(";")
+    if kind.strip() != "application/json" and not kind.strip().endswith("+json"):
+        raise Refusal(415, "the body must be of type application/json")
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if charset and charset not in ("utf-8", "utf8", "us-ascii"):
+        raise Refusal(415, "the body must be in UTF-8")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal(415, "compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
+
+    length = request.headers.get("content-length")
+    if length is not None and "transfer-encoding" in request.headers:
+        raise Refusal(400, "a request has either a length or chunks", headers={"Connection": "close"})
+    if length is not None and length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
+        raise _too_large(settings)
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """Read a body, counted on the way: Refusal, status 413, as soon as it is too large."""
+    check_headers(request, settings)
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > settings.max_body_bytes:
+            raise _too_large(settings)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def check_size(request: RerankRequest, settings: Settings) -> None:
+    """Raise Refusal, status 422, for too many documents or characters."""
+    if len(request.documents) > settings.max_documents:
+        raise Refusal(422, f"the request has more than {settings.max_documents} documents", field="documents")
+    texts = sum(map(len, request.queries)) + sum(len(document.text) for document in request.documents)
+    if texts > settings.max_characters:
+        raise Refusal(422, f"the texts have more than {settings.max_characters} characters", field="documents")
+
+
+def _too_large(settings: Settings) -> Refusal:
+    return Refusal(413, f"the body is larger than {settings.max_body_bytes} bytes")

@@ -1,0 +1,125 @@
+"""The models of a server: how each tokenises, scores and scales, and which one a request means."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED
+from plackett.checkpoints.calibrations import Calibration, read_calibration
+from plackett.cross_encoder import CrossEncoder
+from plackett.dialects import RerankRequest
+from plackett.errors import PlackettError, RequestError, SettingError
+from plackett.serving.refusal import Refusal
+from plackett.serving.settings import Settings
+from plackett.serving.texts import TextReader
+from plackett.tokenization.batches import EncodedPairs, WindowedPairs
+
+WARM_UP = ("what do cats eat", "Cats eat meat: mice, birds and fish. " * 40)
+
+
+class ServedModel:
+    """A checkpoint that is loaded and ready. Requests in progress keep theirs if the server loads another one."""
+
+    def __init__(self, name: str, encoder: CrossEncoder, activation: str) -> None:
+        if not encoder.model.ranks:
+            raise SettingError(f"{name} has {encoder.model.labels} labels; a server needs one score for each pair")
+        self.name = name
+        self.checkpoint = encoder.checkpoint
+        self.reader = TextReader(self.checkpoint)
+        self._encoder = encoder
+        self._calibration = _calibration(encoder)
+        self._default = activation
+        self.activation(None)
+
+    def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedPairs:
+        """Tokenise some pairs of a request; `indices` are those that errors name."""
+        return self.reader.encode(request, pairs, indices)
+
+    def score(self, rows: EncodedPairs) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs,)."""
+        return self._encoder.score_encoded(WindowedPairs.whole(rows))[:, 0]
+
+    def activation(self, name: str | None) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        """The function from logits to scores. RequestError for a name that is not known."""
+        name = name or self._default
+        if name == CALIBRATED:
+            if self._calibration is None:
+                raise RequestError(f"the model {self.name} has no calibration", field="activation")
+            return self._calibration
+        if name not in FUNCTIONS:
+            raise RequestError(f"activation must be one of {', '.join([*FUNCTIONS, CALIBRATED])}", field="activation")
+        return FUNCTIONS[name]
+
+    def warm_up(self) -> None:
+        """Score a few pairs, so that the first request does not wait for what is prepared on first use."""
+        request = RerankRequest.of(WARM_UP[0], WARM_UP[1:])
+        self.score(self.encode(request, request.pairs * 8, range(8)))
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models by name; the first is the default."""
+
+    by_name: Mapping[str, ServedModel]
+
+    @property
+    def default(self) -> ServedModel:
+        """The model of requests that name none."""
+        return next(iter(self.by_name.values()))
+
+    def find(self, name: str | None, *, strict: bool = True) -> ServedModel:
+        """The model that a request means. A single model serves all names.
+
+        Of several, an unknown name is refused with status 404 or, unless `strict`, stands for the default.
+        """
+        if name is None or len(self.by_name) == 1:
+            return self.default
+        if name not in self.by_name and strict:
+            raise Refusal(404, f"there is no such model; models: {', '.join(self.by_name)}", field="model")
+        return self.by_name.get(name, self.default)
+
+
+def load_models(settings: Settings) -> Models:
+    """Load and warm up every model. Raises as CrossEncoder does."""
+    found = {name: _load(name, checkpoint, settings) for name, checkpoint in settings.checkpoints.items()}
+    for model in found.values():
+        model.warm_up()
+    return Models(found)
+
+
+def _load(name: str, checkpoint: str | None, settings: Settings) -> ServedModel:
+    encoder = CrossEncoder(
+        checkpoint,
+        engine=settings.engine,
+        precision=settings.precision or None,
+        threads=settings.threads or None,
+        max_length=settings.max_length or None,
+    )
+    try:
+        return ServedModel(name, encoder, settings.activation)
+    except RequestError as error:
+        raise SettingError(f"activation={settings.activation!r}: {error}") from error
+
+
+def _calibration(encoder: CrossEncoder) -> Calibration | None:
+    if encoder.model.calibration is not None:
+        return encoder.model.calibration
+    try:
+        return read_calibration(encoder.checkpoint.folder)
+    except PlackettError:  # none, or damaged: nobody has asked for it yet
+        return None
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    small = np.exp(-np.abs(logits))
+    scores: NDArray[np.float64] = np.where(logits >= 0, 1, small) / (1 + small)
+    return scores
+
+
+FUNCTIONS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "sigmoid": _sigmoid,
+    "identity": lambda logits: logits,
+    "tanh": ACTIVATIONS["tanh"][1],  # type: ignore[dict-item]
+}

@@ -1,0 +1,125 @@
+"""The endpoints beside scoring: health, models, tokens, metrics and reloading."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from plackett.dialects.requests import texts
+from plackett.errors import RequestError
+from plackett.serving.limits import read_body
+from plackett.serving.metrics import CONTENT_TYPE
+from plackett.serving.refusal import Refusal
+from plackett.serving.replies import json_response
+from plackett.serving.reranking import LABEL
+from plackett.serving.service import Service
+from plackett.serving.strict_json import read_json
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Pages:
+    """Endpoints of one server. `reload` loads the models again."""
+
+    def __init__(self, service: Service, reload: Callable[[], Awaitable[None]]) -> None:
+        self._service = service
+        self._reload = reload
+
+    def endpoints(self, prefix: str) -> Iterator[tuple[tuple[str, str], Endpoint]]:
+        """Yield endpoints by method and path. A prefix has those that its clients look for."""
+        for path in ("/", "/health", "/ping"):
+            yield ("GET", path), self.health
+        yield ("GET", "/ready"), self.ready
+        yield ("GET", "/v1/models"), self.models
+        yield ("GET", "/models"), self.infinity_models
+        yield ("GET", "/info"), self.info
+        yield ("POST", "/tokenize"), self.tokenize
+        if not prefix:
+            yield ("GET", "/metrics"), self.metrics
+            yield ("POST", "/admin/reload"), self.reload
+
+    async def health(self, _request: Request) -> Response:
+        """Say that the process is alive."""
+        return json_response({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        """Say whether the models are loaded and warm."""
+        if self._service.is_ready:
+            return json_response({"status": "ready"})
+        status = "draining" if self._service.draining else "loading"
+        return json_response({"status": status}, 503, {"Retry-After": "1"})
+
+    async def models(self, _request: Request) -> Response:
+        """List the models as OpenAI does."""
+        return json_response({"object": "list", "data": [self._model(name) for name in self._service.models.by_name]})
+
+    async def infinity_models(self, _request: Request) -> Response:
+        """List the models as Infinity does: its client requires every one of these values."""
+        batcher = self._service.batcher
+        stats = {
+            "queue_fraction": min(1.0, batcher.queued / self._service.settings.queue_tokens),
+            "queue_absolute": batcher.waiting,
+            "results_pending": batcher.waiting,
+            "batch_size": self._service.settings.max_documents,
+        }
+        extra = {"owned_by": "infinity", "backend": "plackett", "stats": stats, "capabilities": ["rerank"]}
+        models = [{**self._model(name), **extra} for name in self._service.models.by_name]
+        return json_response({"object": "list", "data": models})
+
+    async def info(self, _request: Request) -> Response:
+        """Describe the server as TEI does."""
+        settings, model = self._service.settings, self._service.models.default
+        labels = {"id2label": {"0": LABEL}, "label2id": {LABEL: 0}}
+        return json_response(
+            {
+                "model_id": model.name,
+                "model_sha": None,
+                "model_dtype": settings.precision or "float32",
+                "model_type": {"reranker": labels},
+                "max_concurrent_requests": settings.queue_tokens // model.reader.max_length or 1,
+                "max_input_length": model.reader.max_length,
+                "max_batch_tokens": settings.batch_tokens,
+                "max_batch_requests": None,
+                "max_client_batch_size": settings.max_documents,
+                "auto_truncate": True,
+                "tokenization_workers": 1,
+                "version": version("plackett"),
+                "sha": None,
+                "docker_label": None,
+            }
+        )
+
+    async def tokenize(self, request: Request) -> Response:
+        """Return tokens: TEI's reply to `inputs`, vLLM's to `prompt`."""
+        body = read_json(await read_body(request, self._service.settings), self._service.settings.max_nesting)
+        given = body if isinstance(body, dict) else {}
+        name = "prompt" if given.get("prompt") is not None else "inputs"
+        if given.get(name) is None:
+            raise RequestError("inputs is missing", field="inputs")
+        found = texts(name, given[name])
+        if sum(map(len, found)) > self._service.settings.max_characters // 10:
+            raise Refusal(422, "the texts are too long", field=name)
+        reader = self._service.models.default.reader
+        special = given.get("add_special_tokens") is not False
+        tokens = await asyncio.to_thread(reader.tokens, found, special=special)
+        if name == "inputs":
+            return json_response([[asdict(token) for token in row] for row in tokens])
+        ids = [token.id for row in tokens for token in row]
+        return json_response({"tokens": ids, "count": len(ids), "max_model_len": reader.max_length})
+
+    async def metrics(self, _request: Request) -> Response:
+        """Return the metrics in Prometheus' format."""
+        return Response(self._service.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def reload(self, _request: Request) -> Response:
+        """Load the models again. Requests in progress keep the old ones."""
+        if not self._service.settings.key:
+            raise Refusal(403, "reloading needs a server with a key; start it with --api-key, or send it SIGHUP")
+        await self._reload()
+        return json_response({"models": list(self._service.models.by_name)})
+
+    def _model(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": self._service.started, "owned_by": "plackett"}

@@ -1,0 +1,131 @@
+"""uvicorn's protocol with timers: for half-sent heads and bodies, and for replies that nobody reads.
+
+uvicorn times idle connections only after a reply. It also takes a client that closed its sending side for one that
+left. Here such a client gets its reply: interim responses tell it from one that is gone, whose system refuses them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from plackett.dialects import DIALECTS, Problem
+from plackett.serving.settings import Settings
+from plackett.serving.strict_json import write_json
+
+PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PROBES, BETWEEN = 3, 0.2  # the first one provokes the refusal, a later one meets it
+LINGER = 1.0  # seconds in which the rest of a refused request is read, or its reset could overtake the reply
+REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+
+
+class TimedProtocol(H11Protocol):
+    """One connection."""
+
+    settings = Settings()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for the head of a request."""
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed = ""
+        self._writing: asyncio.TimerHandle | None = None
+        self._refused = False
+        self._time("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        self._time("")
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read data, unless the request was refused."""
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request."""
+        super().on_response_complete()
+        if not self._refused:
+            self._watch()
+
+    def pause_writing(self) -> None:
+        """Limit the time for a client to read its reply."""
+        super().pause_writing()
+        if self._writing is None:
+            self._writing = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        super().resume_writing()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection for the reply if the client only closed its sending side."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body or self.conn.their_http_version != b"1.1":
+            return False
+        cycle.keep_alive = False
+        self._probe(PROBES)
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, or has too large a head."""
+        too_large = len(self.conn.trailing_data[0]) > self.settings.max_header_bytes
+        self._refuse(431 if too_large else 400, "the head of the request is too large" if too_large else msg)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is h11.SEND_BODY:
+            self._time("body")
+        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._time("head")
+        else:
+            self._time("")
+
+    def _time(self, what: str) -> None:
+        """Start the timer of a part of a request, unless it runs: more data of the same part gives no more time."""
+        if what == self._timed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        seconds = self.settings.header_timeout if what == "head" else self.settings.body_timeout
+        self._timer = self.loop.call_later(seconds, self._expire) if what else None
+        self._timed = what
+
+    def _expire(self) -> None:
+        cycle = self.cycle
+        sent_nothing = self._timed == "head" and not self.conn.trailing_data[0]
+        if sent_nothing or (self._timed == "body" and cycle is not None and cycle.response_started):
+            self.transport.close()
+            return
+        if self._timed == "body" and cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._refuse(408, "the request was not sent in time")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Send an error, read on for a while, and close."""
+        body = write_json(DIALECTS["cohere"].error(Problem(status, message)))
+        head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        self._refused = True
+        self._time("")
+        self.transport.resume_reading()
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.loop.call_later(LINGER, self.transport.close)
+
+    def _probe(self, times: int) -> None:
+        cycle = self.cycle
+        if times and not cycle.response_started and not self.transport.is_closing():
+            self.transport.write(PROBE)
+            self.loop.call_later(BETWEEN, self._probe, times - 1)
+
+
+def protocol(settings: Settings) -> Callable[..., Any]:
+    """The protocol with the limits of a server."""
+    return type("Protocol", (TimedProtocol,), {"settings": settings})

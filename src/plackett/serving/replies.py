@@ -1,0 +1,58 @@
+"""Responses: JSON bodies, and errors in the dialect of their request."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from plackett.dialects import DIALECTS, Problem
+from plackett.errors import RequestError
+from plackett.serving.refusal import Refusal
+from plackett.serving.service import CLIENT_LEFT
+from plackett.serving.strict_json import write_json
+
+DIALECT, NOTES = "plackett.dialect", "plackett.notes"  # keys of the scope: the dialect's name, fields of the log
+TEI_PATHS = ("/", "/predict", "/invocations", "/tokenize")
+STRANGE = re.compile(r"[^\w.-]", re.ASCII)
+SHOWN = 500  # characters of a warning header
+
+
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Build a response of JSON."""
+    return Response(write_json(value), status, dict(headers or {}), media_type="application/json")
+
+
+def warning_header(ignored: Sequence[str]) -> dict[str, str]:
+    """Name the fields of a request that have no effect, as far as a header can carry their names."""
+    if not ignored:
+        return {}
+    names = ", ".join(STRANGE.sub("?", name[:40]) for name in ignored)
+    return {"Warning": f'299 plackett "ignored fields: {names[:SHOWN]}"'}
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Build the response to an error in the dialect of its request."""
+    status, message, field, headers = _parts(error)
+    name = request.scope.get(DIALECT) or ("tei" if request.scope["path"] in TEI_PATHS else "cohere")
+    problem = Problem(status, message, field, request.scope.get("plackett.id", ""))
+    return json_response(DIALECTS[name].error(problem), status, headers)
+
+
+def _parts(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:
+    if isinstance(error, Refusal):
+        return error.status, str(error), error.field, error.headers
+    if isinstance(error, RequestError):
+        return error.status, str(error), error.field, {}
+    if isinstance(error, HTTPException):
+        return error.status_code, str(error.detail), "", error.headers or {}
+    if isinstance(error, ClientDisconnect):
+        return CLIENT_LEFT, "the client left", "", {}
+    return 500, "the server made a mistake", "", {}
+
+
+def now() -> int:
+    """Unix seconds."""
+    return int(time.time())

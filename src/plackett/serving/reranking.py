@@ -1,0 +1,133 @@
+"""The endpoints that score texts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from plackett.dialects import Answer, Dialect, Document, RerankRequest
+from plackett.dialects.base import RAW
+from plackett.errors import RequestError
+from plackett.serving.dispatch import choose
+from plackett.serving.limits import check_size, read_body
+from plackett.serving.refusal import Refusal
+from plackett.serving.replies import DIALECT, NOTES, json_response, warning_header
+from plackett.serving.service import Service
+from plackett.serving.strict_json import read_json
+
+TIMEOUT, PRIORITY = "x-request-timeout", "x-priority"
+PRIORITIES = {"high": 0, "normal": 0, "low": 1}
+NAMELESS = ("tei", "sentence_similarity")  # dialects without names of models
+LABEL = "LABEL_0"
+
+
+async def rerank(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
+    """Score a request in one of the dialects."""
+    return await _rerank(service, dialects, request, await _body(service, dialects, request))
+
+
+async def rerank_or_predict(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
+    """Score a request, which may be one of TEI's `/predict`."""
+    body = await _body(service, dialects, request)
+    if isinstance(body, dict) and isinstance(body.get("inputs"), str | list):
+        return await _predict(service, request, body)
+    return await _rerank(service, dialects, request, body)
+
+
+async def predict(service: Service, request: Request) -> Response:
+    """Score pairs as TEI's `/predict` does."""
+    body = await _body(service, (), request)
+    return await _predict(service, request, body)
+
+
+async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> object:
+    content = await read_body(request, service.settings)
+    if b'"texts"' in content and any(dialect.name == "tei" for dialect in dialects):
+        request.scope[DIALECT] = "tei"  # of the error, if the rest cannot be read
+    return read_json(content, service.settings.max_nesting)
+
+
+async def _rerank(service: Service, dialects: Sequence[Dialect], request: Request, body: object) -> Response:
+    dialect = choose(dialects, body)
+    request.scope[DIALECT] = dialect.name
+    parsed = dialect.parse(body)
+    answer = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
+    return json_response(dialect.reply(parsed, answer), headers=warning_header(parsed.ignored))
+
+
+async def _answer(service: Service, request: Request, parsed: RerankRequest, *, strict: bool) -> Answer:
+    check_size(parsed, service.settings)
+    model = service.models.find(request.path_params.get("model") or parsed.model, strict=strict)
+    seconds = _seconds(request, service.settings.request_timeout)
+    prioritised = _with_priority(request, parsed)
+    answer = await service.answer(prioritised, model, _gone(request), seconds)
+    request.scope[NOTES].update(model=model.name, documents=len(parsed.documents), tokens=answer.tokens)
+    return answer
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _seconds(request: Request, most: float) -> float:
+    text = request.headers.get(TIMEOUT)
+    if text is None:
+        return most
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise Refusal(400, "X-Request-Timeout must be a number of seconds")
+    return min(seconds, most)
+
+
+def _with_priority(request: Request, parsed: RerankRequest) -> RerankRequest:
+    """Take the priority of the header, unless the body has one."""
+    text = request.headers.get(PRIORITY, "").strip().lower()
+    if not text or parsed.priority is not None:
+        return parsed
+    if text not in PRIORITIES and not (text.isdecimal() and len(text) < 10):
+        raise Refusal(400, "X-Priority must be normal, low, or a number from 0, the most urgent")
+    return replace(parsed, priority=PRIORITIES[text] if text in PRIORITIES else int(text))
+
+
+# TEI's /predict: one pair, or a list of pairs.
+
+
+async def _predict(service: Service, request: Request, body: object) -> Response:
+    request.scope[DIALECT] = "tei"
+    if not isinstance(body, dict):
+        raise RequestError("the body must be a JSON object")
+    inputs = body.get("inputs")
+    is_one = isinstance(inputs, list) and len(inputs) == 2 and all(isinstance(item, str) for item in inputs)
+    pairs = [inputs] if is_one else inputs
+    if not isinstance(pairs, list):
+        raise RequestError("inputs must be a pair of texts or a list of pairs", field="inputs")
+    if not pairs:
+        raise RequestError("inputs is empty", field="inputs", status=400)
+    texts = [_pair(index, pair) for index, pair in enumerate(pairs)]
+    parsed = RerankRequest(
+        tuple(query for query, _ in texts),
+        tuple(Document(document) for _, document in texts),
+        activation=RAW if body.get("raw_scores") else None,
+        truncate=body.get("truncate") is not False,
+    )
+    answer = await _answer(service, request, parsed, strict=False)
+    items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
+    return json_response(items[0] if is_one else items)
+
+
+def _pair(index: int, pair: object) -> tuple[str, str]:
+    name = f"inputs[{index}]"
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(item, str) for item in pair):
+        raise RequestError(f"{name} must be a pair of texts: a query and a document", field=name)
+    try:
+        "".join(pair).encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{name} holds characters that JSON cannot carry", field=name) from None
+    return pair[0], pair[1]

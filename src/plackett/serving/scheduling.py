@@ -1,0 +1,182 @@
+"""The order of work: which pairs are tokenised next, and which are scored together. No threads, no clock.
+
+Requests with the least tokens left come first, so a short one waits for the batch in progress and no longer. Every
+`AGEING`th batch is for the request that waits longest, whatever its size and priority, so none is starved.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.tokenization.batches import EncodedPairs
+
+AGEING = 8
+CHUNK = 64  # pairs that are tokenised at a time
+
+
+class Scorer(Protocol):
+    """Scores tokenised pairs. Requests share a batch if their scorer is the same object."""
+
+    def score(self, rows: EncodedPairs, /) -> NDArray[np.float32]:
+        """Raw logits, float32 (pairs,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Pairs of one request, in the order of `rows`; `pairs` are their indices in it."""
+
+    job: "Job"
+    pairs: NDArray[np.int64]
+    rows: EncodedPairs
+
+
+class Job:
+    """The work of one request.
+
+    `encode(start, stop)` tokenises some of its pairs; `estimates` are the tokens per pair until then. `finished` is
+    called once, with the error if there is one. `logits` and `tokens` hold the results.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        encode: Callable[[int, int], EncodedPairs],
+        estimates: NDArray[np.int64],
+        finished: Callable[[Exception | None], None],
+        priority: int = 0,
+    ) -> None:
+        self.scorer = scorer
+        self.encode = encode
+        self.finished = finished
+        self.priority = priority
+        self.logits = np.full(len(estimates), np.nan, np.float32)
+        self.tokens = 0
+        self.number = 0
+        self.left = int(estimates.sum())
+        self._estimates = estimates
+        self._encoded = 0
+        self._unscored = len(estimates)
+        self._ready: list[tuple[NDArray[np.int64], EncodedPairs]] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has pairs to score."""
+        return bool(self._ready)
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether all pairs are tokenised."""
+        return self._encoded >= len(self._estimates)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether all pairs are scored."""
+        return self._unscored == 0
+
+    def chunk(self) -> tuple[int, int]:
+        """The pairs to tokenise next: the first, and the one behind the last."""
+        return self._encoded, min(self._encoded + CHUNK, len(self._estimates))
+
+    def add(self, start: int, rows: EncodedPairs) -> None:
+        """Add tokenised pairs, longest first, so that pairs scored together are of similar length."""
+        stop = start + len(rows)
+        order = np.argsort(-rows.lengths, kind="stable")
+        self._ready.append((start + order, rows.select(order)))
+        self._encoded = stop
+        tokens = int(rows.lengths.sum())
+        self.tokens += tokens
+        self.left += tokens - int(self._estimates[start:stop].sum())
+
+    def take(self, room: int, *, at_least_one: bool) -> Piece | None:
+        """Remove pairs of at most `room` tokens from the front."""
+        pairs, rows = self._ready[0]
+        count = int(np.searchsorted(rows.cu_seqlens[1:], room, side="right"))
+        count = max(count, 1) if at_least_one else count
+        if not count:
+            return None
+        rest = np.arange(count, len(rows))
+        self._ready[:1] = [(pairs[count:], rows.select(rest))] if len(rest) else []
+        return Piece(self, pairs[:count], rows.select(np.arange(count)))
+
+    def record(self, piece: Piece, logits: NDArray[np.float32]) -> None:
+        """Store the scores of a piece."""
+        self.logits[piece.pairs] = logits
+        self.left -= int(piece.rows.lengths.sum())
+        self._unscored -= len(piece.pairs)
+
+
+class Queue:
+    """The requests that are not finished yet."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._numbers = itertools.count(1)
+        self._batches = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: Job) -> bool:
+        return job.number in self._jobs
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are still to be scored."""
+        return sum(job.left for job in self._jobs.values())
+
+    def add(self, job: Job) -> None:
+        """Add a request."""
+        job.number = next(self._numbers)
+        self._jobs[job.number] = job
+
+    def remove(self, job: Job) -> bool:
+        """Remove a request, with all of its work. Whether it was there."""
+        return self._jobs.pop(job.number, None) is not None
+
+    def all(self) -> list[Job]:
+        """The requests, oldest first."""
+        return list(self._jobs.values())
+
+    def next_to_encode(self) -> Job | None:
+        """The request to tokenise a chunk of."""
+        return min((job for job in self._jobs.values() if not job.is_encoded), key=_urgency, default=None)
+
+    def take(self, budget: int) -> list[Piece]:
+        """Take the next batch, of about `budget` tokens and of one scorer. It may be empty."""
+        ready = [job for job in self._jobs.values() if job.is_ready]
+        if not ready:
+            return []
+        self._batches += 1
+        order = sorted(ready, key=_urgency)
+        if self._batches % AGEING == 0:
+            order.sort(key=lambda job: job is not ready[0])  # the oldest, then the others as before
+        pieces: list[Piece] = []
+        for job in order:
+            if job.scorer is order[0].scorer:
+                budget -= self._take_from(job, budget, pieces)
+        return pieces
+
+    @staticmethod
+    def _take_from(job: Job, room: int, pieces: list[Piece]) -> int:
+        taken = 0
+        while job.is_ready and taken < room:
+            piece = job.take(room - taken, at_least_one=not pieces)
+            if piece is None:
+                break
+            pieces.append(piece)
+            taken += int(piece.rows.lengths.sum())
+        return taken
+
+
+def joined(pieces: Sequence[Piece]) -> EncodedPairs:
+    """The pairs of all pieces."""
+    return EncodedPairs.joined([piece.rows for piece in pieces]) if len(pieces) > 1 else pieces[0].rows
+
+
+def _urgency(job: Job) -> tuple[int, int, int]:
+    return job.priority, job.left, job.number

@@ -1,0 +1,170 @@
+"""Scores one request: admission, the queue, deadlines, clients that leave, and the results in input order."""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett._inputs import is_blank
+from plackett.dialects import Answer, RerankRequest
+from plackett.errors import RequestError
+from plackett.serving.admission import Admission
+from plackett.serving.batcher import Batcher, Observer
+from plackett.serving.metrics import Metrics
+from plackett.serving.models import Models, ServedModel
+from plackett.serving.refusal import Refusal
+from plackett.serving.scheduling import Job
+from plackett.serving.settings import Settings
+
+LOGGER = logging.getLogger("plackett.serving")
+BLANK = -12.0
+"""The logit of blank documents, or less: they are below all others of their request."""
+
+CLIENT_LEFT = 499
+
+
+class Service:
+    """The state of a server: its models, once they are loaded, the queue, and the metrics."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.batcher = Batcher(settings.batch_tokens, Observer(self._tokenised, self._scored))
+        self.admission = Admission(settings.queue_tokens, settings.low_priority_share)
+        self.loaded: Models | None = None
+        self.started = int(time.time())
+        self.draining = False
+        self.metrics.gauge("te_queue_size", lambda: self.batcher.waiting)
+        self.metrics.gauge("plackett_queue_tokens", lambda: self.batcher.queued)
+        self.metrics.gauge("plackett_tokens_per_second", lambda: self.batcher.rate)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether models are loaded and warm. Load does not change that."""
+        return self.loaded is not None and not self.draining
+
+    @property
+    def models(self) -> Models:
+        """The models. Refusal, status 503, until they are loaded."""
+        if self.loaded is None:
+            raise Refusal(503, "the model is being loaded", headers={"Retry-After": "1"})
+        return self.loaded
+
+    async def answer(
+        self, request: RerankRequest, model: ServedModel, gone: Coroutine[Any, Any, None], seconds: float
+    ) -> Answer:
+        """Score a request within `seconds`, unless `gone` returns before: then its work is dropped.
+
+        Raises Refusal and RequestError.
+        """
+        try:
+            activation = model.activation(request.activation)
+            model.reader.check(request)
+            pairs = request.pairs
+            if any(is_blank(query) for query in request.queries):
+                raise RequestError("the query is empty", field="query")
+            scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
+        except BaseException:
+            gone.close()
+            raise
+        job = await self._run(request, model, [pairs[index] for index in scored], scored, gone, seconds)
+        logits = _with_blanks(len(pairs), scored, job.logits)
+        return Answer(
+            logits=logits,
+            scores=logits if request.raw else activation(logits.astype(np.float64)),
+            model=model.name,
+            tokens=job.tokens,
+            id=str(uuid.uuid4()),
+            created=int(time.time()),
+        )
+
+    async def _run(
+        self,
+        request: RerankRequest,
+        model: ServedModel,
+        pairs: Sequence[tuple[str, str]],
+        indices: Sequence[int],
+        gone: Coroutine[Any, Any, None],
+        seconds: float,
+    ) -> Job:
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[None] = loop.create_future()
+
+        def finished(error: Exception | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_resolve, result, error)
+
+        def encode(start: int, stop: int) -> Any:
+            return model.encode(request, pairs[start:stop], indices[start:stop])
+
+        priority = max(0, request.priority or 0)
+        job = Job(model, encode, model.reader.estimates(pairs), finished, priority)
+        left = asyncio.ensure_future(gone)
+        try:
+            self._admit(job.left, priority)
+            if pairs:
+                began = time.perf_counter()
+                self.batcher.add(job)
+                await _first(result, left, seconds)
+                self.metrics.observe("te_request_queue_duration", time.perf_counter() - began)
+                self.metrics.observe("te_request_input_length", job.tokens)
+        finally:
+            self.batcher.cancel(job)
+            left.cancel()
+        return job
+
+    def _admit(self, tokens: int, priority: int) -> None:
+        try:
+            self.admission.check(tokens, self.batcher.queued, self.batcher.rate, priority)
+        except Refusal:
+            self.metrics.count("plackett_refused", "low" if priority else "normal")
+            raise
+
+    def _tokenised(self, seconds: float) -> None:
+        self.metrics.observe("te_request_tokenization_duration", seconds)
+
+    def _scored(self, tokens: int, pairs: int, seconds: float) -> None:
+        self.metrics.observe("te_request_inference_duration", seconds)
+        self.metrics.observe("te_batch_next_tokens", tokens)
+        self.metrics.observe("te_batch_next_size", pairs)
+        self.metrics.observe("plackett_batch_fill", tokens / self.settings.batch_tokens)
+
+
+async def _first(result: "asyncio.Future[None]", left: "asyncio.Future[None]", seconds: float) -> None:
+    """Wait for the result. Refusal if the client leaves or the time is over before."""
+    await asyncio.wait({result, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if result.done():
+        error = result.exception()
+        if error is None:
+            return
+        if isinstance(error, RequestError):
+            raise error
+        LOGGER.error("a request could not be scored", exc_info=error)
+        raise Refusal(500, "the model could not score the request") from error
+    if left.done():
+        raise Refusal(CLIENT_LEFT, "the client left")
+    raise Refusal(504, f"the request was not finished within {seconds:g} s")
+
+
+def _resolve(result: "asyncio.Future[None]", error: Exception | None) -> None:
+    if result.done():
+        return
+    if error is None:
+        result.set_result(None)
+    else:
+        result.set_exception(error)
+        result.exception()  # read here, because the client may have left
+
+
+def _with_blanks(count: int, scored: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logits of all documents, (count,); blank ones are below the rest."""
+    lowest = np.float32(min(BLANK, float(logits.min(initial=0)) - 1))
+    found = np.full(count, lowest, np.float32)
+    found[list(scored)] = logits
+    return found

@@ -1,0 +1,181 @@
+"""The settings of a server: from flags, `PLACKETT_*` variables and a TOML file, in this order of precedence."""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from plackett.errors import SettingError
+
+PREFIX = "PLACKETT_"
+EMBEDDED = "plackett-default"
+SECRETS = ("api_key",)
+
+
+def _setting(default: Any, help: str, kind: type = str, least: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "kind": kind, "least": least})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a server can be told. Times are in seconds."""
+
+    models: tuple[str, ...] = _setting(
+        (), "A model as NAME=CHECKPOINT or CHECKPOINT; repeat for several. The first is the default.", tuple
+    )
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 listens on all.")
+    port: int = _setting(8000, "Port to listen on; 0 picks a free one.", int, 0)
+
+    engine: str = _setting("auto", "Engine that computes the scores.")
+    precision: str = _setting("", "fp32, bf16 or int8.")
+    threads: int = _setting(0, "Processor threads; 0 uses all that the process may.", int, 0)
+    max_length: int = _setting(0, "Tokens per pair; 0 keeps the checkpoint's limit.", int, 0)
+    activation: str = _setting("sigmoid", "Scores unless a request chooses others: sigmoid, identity or calibrated.")
+
+    batch_tokens: int = _setting(4096, "Tokens to score at a time.", int, 1)
+    queue_tokens: int = _setting(400_000, "Tokens that may wait; beyond that a request gets status 429.", int, 1)
+    low_priority_share: float = _setting(0.5, "Part of the queue that requests of low priority may fill.", float, 0)
+    request_timeout: float = _setting(60.0, "Time for a request; a client may ask for less.", float, 0.001)
+
+    max_body_bytes: int = _setting(16_000_000, "Largest body of a request.", int, 1)
+    max_documents: int = _setting(10_000, "Most documents in a request.", int, 1)
+    max_characters: int = _setting(10_000_000, "Most characters in the texts of a request.", int, 1)
+    max_nesting: int = _setting(32, "Deepest nesting of JSON.", int, 1)
+    max_header_bytes: int = _setting(32_768, "Largest head of a request.", int, 1024)
+    header_timeout: float = _setting(10.0, "Time to send the head of a request.", float, 0.001)
+    body_timeout: float = _setting(30.0, "Time to send the body of a request, and to take its reply.", float, 0.001)
+    keep_alive: int = _setting(30, "Time that an idle connection is kept.", int, 1)
+    drain_timeout: int = _setting(30, "Time for accepted requests after SIGTERM.", int, 0)
+
+    api_key: str = _setting("", "Key that clients must send as a bearer token.")
+    api_key_file: str = _setting("", "File that holds the key.")
+    cors_origins: tuple[str, ...] = _setting((), "Origin whose web pages may send requests; repeat for several.", tuple)
+    access_log: bool = _setting(True, "Whether to log each request as a line of JSON.", bool)
+
+    @property
+    def checkpoints(self) -> dict[str, str | None]:
+        """The checkpoint of each model by name; None is the embedded one."""
+        if not self.models:
+            return {EMBEDDED: None}
+        pairs = [_named(model) for model in self.models]
+        found: dict[str, str | None] = dict(pairs)
+        if len(found) < len(pairs):
+            raise SettingError("two models have the same name; name them with NAME=CHECKPOINT")
+        return found
+
+    @property
+    def key(self) -> str:
+        """The key, from the file if one is named."""
+        if not self.api_key_file:
+            return self.api_key
+        try:
+            return Path(self.api_key_file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise SettingError(f"the key file {self.api_key_file} cannot be read: {error}") from error
+
+    def check(self) -> None:
+        """Raise SettingError for settings that do not fit together."""
+        key = self.key
+        if not (key.isascii() and key.isprintable()) or (self.api_key_file and not key):
+            raise SettingError("the API key must be printable ASCII, and not empty")
+        if self.port > 65535:
+            raise SettingError(f"port={self.port} is not a port; choose one up to 65535")
+        if self.low_priority_share > 1:
+            raise SettingError(f"low_priority_share={self.low_priority_share} is not a share from 0 to 1")
+        _ = self.checkpoints
+
+    def render(self) -> str:
+        """Render the settings as a TOML file, without secrets."""
+        shown = {item.name: getattr(self, item.name) for item in fields(self)}
+        hidden = {name: "***" for name in SECRETS if shown[name]}
+        return "\n".join(f"{name} = {json.dumps(value)}" for name, value in {**shown, **hidden}.items())
+
+
+OPTIONS = {item.name: item for item in fields(Settings)}
+
+
+def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: str | Path | None = None) -> Settings:
+    """Combine the three sources and check the result. Flags that are None or empty lists were not given."""
+    found: dict[str, Any] = {}
+    variables = {name: environment.get(PREFIX + name.upper()) for name in OPTIONS}
+    for source, values in (
+        (str(file), _read_file(file)),
+        ("the environment", {name: value for name, value in variables.items() if value is not None}),
+        ("the command line", {name: value for name, value in flags.items() if value not in (None, ())}),
+    ):
+        found |= {name: _read(source, name, value) for name, value in values.items()}
+    settings = Settings(**found)
+    settings.check()
+    return settings
+
+
+def _read_file(file: str | Path | None) -> dict[str, object]:
+    if not file:
+        return {}
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"the configuration {file} cannot be read: {error}") from error
+
+
+def _read(source: str, name: str, value: object) -> object:
+    if name not in OPTIONS:
+        raise SettingError(f"{source}: {SettingError.unknown('setting', name, OPTIONS)}")
+    rules = OPTIONS[name].metadata
+    kind, least = rules["kind"], rules["least"]
+    try:
+        found = READERS[kind](value)
+    except (TypeError, ValueError):
+        raise SettingError(f"{source}: {name}={value!r} is not {NOUNS[kind]}") from None
+    if least is not None and found < least:
+        raise SettingError(f"{source}: {name}={value!r} is less than {least}")
+    return found
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value.strip()
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool | float):
+        raise TypeError
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):  # type: ignore[arg-type]
+        raise TypeError
+    return number
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word not in FLAGS:
+        raise ValueError
+    return FLAGS[word]
+
+
+FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+READERS: Mapping[type, Any] = {str: _text, tuple: _texts, int: _whole, float: _number, bool: _flag}
+NOUNS = {str: "a text", tuple: "a list of texts", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _named(model: str) -> tuple[str, str]:
+    name, separator, checkpoint = model.partition("=")
+    if separator and name and checkpoint and "/" not in name:
+        return name, checkpoint
+    return Path(model).name or model, model

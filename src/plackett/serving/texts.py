@@ -1,0 +1,121 @@
+"""Reads texts for one checkpoint: shortens them as a request asks, tokenises pairs, and estimates their tokens."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.dialects import RerankRequest
+from plackett.errors import RequestError
+from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer
+
+CHARACTERS = 4  # per token, in the estimate
+CUT = 32  # characters per token that are tokenised at most, to find where a text is cut
+SLACK = 256  # tokens
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a text, and the characters that it stands for."""
+
+    id: int
+    text: str
+    special: bool
+    start: int
+    stop: int
+
+
+class TextReader:
+    """The tokenizer of a checkpoint. Threads may share it."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.max_length = checkpoint.max_length
+        self._checkpoint = checkpoint
+        self._tokenizer = read_tokenizer(checkpoint)
+        self._special = self._tokenizer.num_special_tokens_to_add(True)
+        self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
+
+    def check(self, request: RerankRequest) -> None:
+        """Raise RequestError for token limits that do not fit the model."""
+        if request.max_tokens is not None and not self._special < request.max_tokens <= self.max_length:
+            raise RequestError(
+                f"a limit on tokens per pair must be above {self._special} and at most {self.max_length}",
+                field="truncate_prompt_tokens",
+                status=400,
+            )
+
+    def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+        """Guess the tokens of each pair by its characters, (pairs,)."""
+        characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
+        return np.minimum(characters // CHARACTERS + self._special, self.max_length)
+
+    def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedPairs:
+        """Tokenise some pairs of a request; `indices` are those that errors name.
+
+        RequestError for a pair beyond the limit in a request that refuses to be truncated.
+        """
+        side = request.truncation_side or self._checkpoint.truncation_side
+        limit = request.max_tokens or self.max_length
+        with self._lock:
+            texts = self._shortened(request, pairs, side, limit)
+            tokenizer = PairTokenizer(
+                self._tokenizer, limit, token_types=self._checkpoint.token_types, truncation_side=side
+            )
+            rows = tokenizer.encode(texts)
+            if not request.truncate:
+                self._refuse_long(texts, rows, limit, indices)
+        return rows
+
+    def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
+        """Tokenise single texts."""
+        with self._lock:
+            self._tokenizer.no_padding()
+            self._tokenizer.no_truncation()
+            return [_tokens(item) for item in self._tokenizer.encode_batch(list(texts), add_special_tokens=special)]
+
+    def _shortened(
+        self, request: RerankRequest, pairs: Sequence[tuple[str, str]], side: str, limit: int
+    ) -> list[tuple[str, str]]:
+        """Cut queries, each once, and documents.
+
+        A query far beyond the limit is cut even if nobody asks, because it is tokenised again for each document.
+        """
+        prompt = self._checkpoint.prompt
+        queries = {query: prompt + query for query, _ in pairs}
+        if request.max_tokens_per_query is not None:
+            queries = {query: self._cut(text, request.max_tokens_per_query, side) for query, text in queries.items()}
+        else:
+            queries = {query: self._cut(text, limit + SLACK, side) for query, text in queries.items()}
+        most = request.max_tokens_per_doc
+        documents = [document if most is None else self._cut(document, most, side) for _, document in pairs]
+        return [(queries[query], document) for (query, _), document in zip(pairs, documents, strict=True)]
+
+    def _cut(self, text: str, tokens: int, side: str) -> str:
+        if len(text.encode()) <= tokens:  # no tokenizer makes several tokens of a byte
+            return text
+        most = (tokens + SLACK) * CUT
+        near = text[-most:] if side == "left" else text[:most]
+        offsets = self._tokenizer.encode(near, add_special_tokens=False).offsets
+        if len(offsets) <= tokens:
+            return near
+        return near[offsets[-tokens][0] :] if side == "left" else near[: offsets[tokens - 1][1]]
+
+    def _refuse_long(
+        self, texts: Sequence[tuple[str, str]], rows: EncodedPairs, limit: int, indices: Sequence[int]
+    ) -> None:
+        most = (limit + SLACK) * CUT
+        for row in map(int, np.flatnonzero(rows.lengths >= limit)):
+            query, document = texts[row]
+            if len(self._tokenizer.encode(query[:most], document[:most])) > limit:
+                name = f"document {indices[row]}"
+                raise RequestError(f"{name} and its query have more than {limit} tokens", field="truncate")
+
+
+def _tokens(encoding: Encoding) -> list[Token]:
+    rows = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
+    return [Token(id, text, bool(special), *offsets) for id, text, special, offsets in rows]
