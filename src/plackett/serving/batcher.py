@@ -17,12 +17,16 @@ FIRST_RATE = 10_000.0  # tokens per second, until the first batch is measured
 WEIGHT = 0.2  # of the latest batch in the measured rate
 
 
+def _ignore(*_measured: float) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Observer:
     """What to call after a chunk was tokenised, with seconds, and after a batch, with tokens, pairs and seconds."""
 
-    tokenised: Callable[[float], None] = lambda _seconds: None
-    scored: Callable[[int, int, float], None] = lambda _tokens, _pairs, _seconds: None
+    tokenised: Callable[[float], None] = _ignore
+    scored: Callable[[int, int, float], None] = _ignore
 
 
 class Batcher:

@@ -2,11 +2,15 @@
 
 import hmac
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from plackett.dialects import RerankRequest
 from plackett.serving.refusal import Refusal
 from plackett.serving.settings import Settings
+
+JSON = "application/json"
+CHARSETS = ("", "utf-8", "utf8", "us-ascii")
 
 
 def check_key(authorization: str, key: str) -> None:
@@ -23,27 +27,30 @@ def check_key(authorization: str, key: str) -> None:
         )
 
 
-def check_headers(request: Request, settings: Settings) -> None:
+def check_headers(headers: Headers, settings: Settings) -> None:
     """Raise Refusal for a body that is not JSON, is compressed, or is announced as too large."""
-    kind, _, parameters = request.headers.get("content-type", "application/json").lower().partition(";")
-    if kind.strip() != "application/json" and not kind.strip().endswith("+json"):
-        raise Refusal(415, "the body must be of type application/json")
-    charset = parameters.partition("charset=")[2].strip(' "')
-    if charset and charset not in ("utf-8", "utf8", "us-ascii"):
-        raise Refusal(415, "the body must be in UTF-8")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    _check_type(headers.get("content-type", JSON))
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
-
-    length = request.headers.get("content-length")
-    if length is not None and "transfer-encoding" in request.headers:
+    length = headers.get("content-length", "")
+    if length and "transfer-encoding" in headers:
         raise Refusal(400, "a request has either a length or chunks", headers={"Connection": "close"})
-    if length is not None and length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
+    if length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
         raise _too_large(settings)
+
+
+def _check_type(content_type: str) -> None:
+    kind, _, parameters = content_type.lower().partition(";")
+    if kind.strip() != JSON and not kind.strip().endswith("+json"):
+        raise Refusal(415, f"the body must be of type {JSON}")
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if charset not in CHARSETS:
+        raise Refusal(415, "the body must be in UTF-8")
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
     """Read a body, counted on the way: Refusal, status 413, as soon as it is too large."""
-    check_headers(request, settings)
+    check_headers(request.headers, settings)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

@@ -5,8 +5,6 @@ left. Here such a client gets its reply: interim responses tell it from one that
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -43,9 +41,13 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read data, unless the request was refused."""
-        if not self._refused:
-            super().data_received(data)
-            self._watch()
+        if self._refused:
+            return
+        if self._is_too_large(data):
+            self._refuse(431, "the head of the request is too large")
+            return
+        super().data_received(data)
+        self._watch()
 
     def on_response_complete(self) -> None:
         """Go on to the next request."""
@@ -76,9 +78,15 @@ class TimedProtocol(H11Protocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, or has too large a head."""
-        too_large = len(self.conn.trailing_data[0]) > self.settings.max_header_bytes
-        self._refuse(431 if too_large else 400, "the head of the request is too large" if too_large else msg)
+        """Refuse what is not HTTP."""
+        self._refuse(400, msg)
+
+    def _is_too_large(self, data: bytes) -> bool:
+        """Whether a head is larger than the limit. h11 limits only those that arrive in several parts."""
+        if self.conn.their_state is not h11.IDLE:
+            return False
+        head = self.conn.trailing_data[0] + data
+        return len(head.partition(b"\r\n\r\n")[0]) > self.settings.max_header_bytes
 
     def _watch(self) -> None:
         if self.conn.their_state is h11.SEND_BODY:
@@ -126,6 +134,6 @@ class TimedProtocol(H11Protocol):
             self.loop.call_later(BETWEEN, self._probe, times - 1)
 
 
-def protocol(settings: Settings) -> Callable[..., Any]:
+def protocol(settings: Settings) -> type[asyncio.Protocol]:
     """The protocol with the limits of a server."""
     return type("Protocol", (TimedProtocol,), {"settings": settings})

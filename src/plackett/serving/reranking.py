@@ -103,14 +103,7 @@ async def _predict(service: Service, request: Request, body: object) -> Response
     request.scope[DIALECT] = "tei"
     if not isinstance(body, dict):
         raise RequestError("the body must be a JSON object")
-    inputs = body.get("inputs")
-    is_one = isinstance(inputs, list) and len(inputs) == 2 and all(isinstance(item, str) for item in inputs)
-    pairs = [inputs] if is_one else inputs
-    if not isinstance(pairs, list):
-        raise RequestError("inputs must be a pair of texts or a list of pairs", field="inputs")
-    if not pairs:
-        raise RequestError("inputs is empty", field="inputs", status=400)
-    texts = [_pair(index, pair) for index, pair in enumerate(pairs)]
+    is_one, texts = _pairs(body.get("inputs"))
     parsed = RerankRequest(
         tuple(query for query, _ in texts),
         tuple(Document(document) for _, document in texts),
@@ -120,6 +113,16 @@ async def _predict(service: Service, request: Request, body: object) -> Response
     answer = await _answer(service, request, parsed, strict=False)
     items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
     return json_response(items[0] if is_one else items)
+
+
+def _pairs(inputs: object) -> tuple[bool, list[tuple[str, str]]]:
+    """Read one pair or a list of pairs. Whether it is one."""
+    if not isinstance(inputs, list):
+        raise RequestError("inputs must be a pair of texts or a list of pairs", field="inputs")
+    if not inputs:
+        raise RequestError("inputs is empty", field="inputs", status=400)
+    is_one = all(isinstance(item, str) for item in inputs)
+    return is_one, [_pair(index, pair) for index, pair in enumerate([inputs] if is_one else inputs)]
 
 
 def _pair(index: int, pair: object) -> tuple[str, str]:

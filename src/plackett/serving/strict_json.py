@@ -72,7 +72,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_nesting(value: object, most: int) -> None:
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [child for item in level for child in _children(item)]
         if not level:
             return

@@ -1,0 +1,439 @@
+import asyncio
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tokenizers
+
+from plackett.dialects import DIALECTS, RerankRequest
+from plackett.engines.remote.probe import RAW
+from plackett.serving.dispatch import PREFIXES
+from plackett.serving.scheduling import Job
+from serving_app import encoder, models, serving
+from tiny import DOCUMENTS, QUERY
+
+SHARED = ("id", "message", "detail", "error")
+
+
+@pytest.fixture(scope="module")
+def client(bert):
+    with serving(bert) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def expected(bert):
+    """Logits of the library itself."""
+    return encoder(bert).score([(QUERY, document) for document in DOCUMENTS])[:, 0].astype(np.float64)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def by_index(items, name):
+    return [item[name] for item in sorted(items, key=lambda item: item["index"])]
+
+
+# Bodies that clients sent, and what each of them reads.
+CALLS = {
+    "tei": ("/rerank", {"query": QUERY, "texts": DOCUMENTS}, lambda r: by_index(r, "score")),
+    "tei of LiteLLM": (
+        "/rerank",
+        {"query": QUERY, "texts": DOCUMENTS, "return_text": True, "raw_scores": False, "truncation_direction": "Right"},
+        lambda r: by_index(r, "score"),
+    ),
+    "cohere v1": (
+        "/v1/rerank",
+        {"model": "rerank-v3.5", "query": QUERY, "documents": DOCUMENTS},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "cohere v2 of LangChain": (
+        "/v2/rerank",
+        {"model": "m", "query": QUERY, "documents": DOCUMENTS, "max_tokens_per_doc": None},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "jina of Haystack": (
+        "/v1/rerank",
+        {"model": "jina", "query": QUERY, "documents": DOCUMENTS, "top_n": None},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "xinference": (
+        "/v1/rerank",
+        {"model": "m", "query": QUERY, "documents": DOCUMENTS, "return_len": None, "kwargs": "{}"},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "voyage": (
+        "/v1/rerank",
+        {"query": QUERY, "documents": DOCUMENTS, "model": "rerank-2", "top_k": 8, "truncation": True},
+        lambda r: by_index(r["data"], "relevance_score"),
+    ),
+    "mixedbread": (
+        "/v1/reranking",
+        {"query": QUERY, "input": DOCUMENTS, "model": "m", "top_k": 8, "return_input": False},
+        lambda r: by_index(r["data"], "score"),
+    ),
+    "infinity": (
+        "/infinity/rerank",
+        {"model": "m", "query": QUERY, "documents": DOCUMENTS, "raw_scores": False, "return_documents": True},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "vllm score": ("/score", {"text_1": QUERY, "text_2": DOCUMENTS}, lambda r: by_index(r["data"], "score")),
+    "llama.cpp": (
+        "/reranking",
+        {"query": QUERY, "documents": DOCUMENTS},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+    "sentence similarity": ("/", {"inputs": {"source_sentence": QUERY, "sentences": DOCUMENTS}}, lambda r: r),
+    "tei predict": (
+        "/predict",
+        {"inputs": [[QUERY, document] for document in DOCUMENTS]},
+        lambda r: [item[0]["score"] for item in r],
+    ),
+    "tei at the root": ("/", {"query": QUERY, "texts": DOCUMENTS}, lambda r: by_index(r, "score")),
+    "vllm at /invocations": (
+        "/invocations",
+        {"query": QUERY, "documents": DOCUMENTS},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_client_gets_the_scores_of_the_library(client, expected, name):
+    path, body, read = CALLS[name]
+    reply = client.post(path, body)
+    assert reply.status_code == 200, reply.text
+    np.testing.assert_allclose(read(reply.json()), sigmoid(expected), rtol=1e-12)
+
+
+@pytest.mark.parametrize("path", ["/v1/ranking", "/v1/retrieval/nvidia/some-model/reranking"])
+def test_nim_gets_logits(client, expected, path):
+    body = {"query": {"text": QUERY}, "passages": [{"text": text} for text in DOCUMENTS]}
+    reply = client.post(path, body).json()
+    np.testing.assert_array_equal(np.float32(by_index(reply["rankings"], "logit")), np.float32(expected))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_each_dialect_reads_what_the_server_replies(client, expected, name):
+    """The remote engine's side of each dialect, which is tested against real servers."""
+    dialect = DIALECTS[name]
+    prefix = next(prefix for prefix, names in PREFIXES.items() if name in names)
+    request = replace(RerankRequest.of(QUERY, DOCUMENTS), activation="identity")
+    reply = client.post(f"/{prefix}{dialect.paths[0]}", {**dialect.question(request), **RAW})
+    scores = dialect.scores(reply.json(), len(DOCUMENTS))
+    if name != "sentence_similarity":
+        scores = scores.astype(np.float32)
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_documents_are_best_first_and_cut(client, expected):
+    items = client.post("/v2/rerank", {"query": QUERY, "documents": DOCUMENTS, "top_n": 3}).json()["results"]
+    assert [item["index"] for item in items] == np.argsort(-expected, kind="stable")[:3].tolist()
+    assert all("document" not in item for item in items)
+
+
+def test_only_a_prefix_tells_infinity_from_vllm(client):
+    body = {"query": QUERY, "documents": ["a"], "return_documents": True, "model": "m", "top_n": 1}
+    assert client.post("/infinity/rerank", body).json()["results"][0]["document"] == "a"
+    for path in ("/rerank", "/vllm/rerank"):
+        assert client.post(path, body).json()["results"][0]["document"] == {"text": "a"}
+
+
+def test_blank_documents_are_below_all_others(client):
+    reply = client.post("/rerank", {"query": QUERY, "texts": ["", "a", " \n", "b"], "raw_scores": True}).json()
+    assert [item["index"] for item in reply][2:] == [0, 2]
+    assert reply[2]["score"] == reply[3]["score"] < reply[1]["score"]
+    reply = client.post("/rerank", {"query": QUERY, "texts": ["", " "]}).json()
+    assert [item["index"] for item in reply] == [0, 1]
+
+
+def test_fields_without_effect_are_named_in_a_header(client):
+    body = {"query": QUERY, "documents": ["a"], "overlap_tokens": 80, "x\r\ny: z": 1, "ключ": 2}
+    assert client.post("/rerank", body).headers["warning"].count("overlap_tokens") == 1
+    assert "\n" not in client.post("/rerank", body).headers["warning"]
+    assert "warning" not in client.post("/rerank", {"query": QUERY, "documents": ["a"]}).headers
+
+
+@pytest.mark.parametrize(("side", "kept"), [("right", slice(0, 3)), ("left", slice(-3, None))])
+def test_documents_are_shortened_to_tokens(client, bert, side, kept):
+    document = "a parser for command line options " * 40
+    tokenizer = tokenizers.Tokenizer.from_file(str(bert / "tokenizer.json"))
+    spans = tokenizer.encode(document, add_special_tokens=False).offsets[kept]
+    [wanted] = encoder(bert).score([(QUERY, document[spans[0][0] : spans[-1][1]])])[:, 0]
+    body = {"query": QUERY, "texts": [document], "max_tokens_per_doc": 3, "truncation_side": side, "raw_scores": True}
+    assert np.float32(client.post("/rerank", body).json()[0]["score"]) == wanted
+
+
+def test_a_pair_that_is_too_long_is_named_if_it_may_not_be_cut(client):
+    reply = client.post("/rerank", {"query": QUERY, "texts": ["", "a", DOCUMENTS[5]], "truncate": False})
+    assert reply.status_code == 422
+    assert "document 2" in reply.json()["error"]
+
+
+def test_an_endless_query_is_read_as_far_as_the_model_does(client, bert):
+    query = "sort words " * 20_000
+    reply = client.post("/rerank", {"query": query, "texts": ["a list"], "raw_scores": True}).json()
+    assert np.float32(reply[0]["score"]) == encoder(bert).score([(query, "a list")])[0, 0]
+
+
+REFUSED = {
+    "no JSON": ("/rerank", b"{", {}, 400),
+    "NaN": ("/rerank", b'{"query": "q", "documents": ["a"], "x": NaN}', {}, 400),
+    "twice": ("/rerank", b'{"query": "q", "query": "r", "documents": ["a"]}', {}, 400),
+    "a list": ("/rerank", b"[]", {}, 422),
+    "no query": ("/rerank", b'{"documents": ["a"]}', {}, 422),
+    "blank query": ("/rerank", b'{"query": " ", "documents": ["a"]}', {}, 422),
+    "empty list": ("/rerank", b'{"query": "q", "documents": []}', {}, 400),
+    "too many": ("/rerank", json.dumps({"query": "q", "documents": ["a"] * 101}).encode(), {}, 422),
+    "too long": ("/rerank", json.dumps({"query": "q", "documents": ["a" * 100_001]}).encode(), {}, 422),
+    "too large": ("/rerank", b'"' + b"a" * 400_000 + b'"', {}, 413),
+    "a form": ("/rerank", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    "compressed": ("/rerank", b"{}", {"Content-Encoding": "gzip"}, 415),
+    "other charset": ("/rerank", b"{}", {"Content-Type": "application/json; charset=latin-1"}, 415),
+    "half character": ("/rerank", b'{"query": "q", "documents": ["a", "\\ud83d"]}', {}, 422),
+    "unknown activation": ("/rerank", b'{"query": "q", "documents": ["a"], "activation": "x"}', {}, 422),
+    "no calibration": ("/rerank", b'{"query": "q", "documents": ["a"], "activation": "calibrated"}', {}, 422),
+    "limit beyond the model": ("/score", b'{"text_1":"q","text_2":"a","truncate_prompt_tokens":9999}', {}, 400),
+    "bad timeout": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Request-Timeout": "soon"}, 400),
+    "bad priority": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Priority": "soon"}, 400),
+    "pair of one": ("/predict", b'{"inputs": [["a"]]}', {}, 422),
+    "unknown path": ("/nowhere", b"{}", {}, 404),
+}
+
+
+@pytest.fixture(scope="module")
+def strict(bert):
+    with serving(bert, max_documents=100, max_characters=100_000, max_body_bytes=300_000) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_request_that_cannot_be_served_gets_a_short_error(strict, name):
+    path, body, headers, status = REFUSED[name]
+    reply = strict.send("POST", path, content=body, headers={"Content-Type": "application/json", **headers})
+    assert reply.status_code == status, reply.text
+    assert len(reply.content) < 1000
+    if path == "/predict":
+        assert set(reply.json()) == {"error", "error_type"}
+    else:
+        assert set(reply.json()) == set(SHARED)
+        assert reply.json()["id"] == reply.headers["x-request-id"]
+
+
+def test_a_body_in_chunks_is_counted_while_it_is_read(strict):
+    sent = []
+
+    async def chunks():
+        for _ in range(1000):
+            sent.append(1)
+            yield b"a" * 10_000
+
+    assert strict.send("POST", "/rerank", content=chunks()).status_code == 413
+
+
+def test_errors_of_tei_have_its_shape(client):
+    for body in (b'{"texts": []}', b'{"texts": ["a"], NaN}', b'{"texts": ["a"]}'):
+        assert set(client.send("POST", "/rerank", content=body).json()) == {"error", "error_type"}
+
+
+def test_other_methods_are_refused_with_those_allowed(client):
+    reply = client.get("/rerank")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    assert client.send("HEAD", "/health").status_code == 200
+    assert set(client.send("DELETE", "/").headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def test_a_key_is_required_on_everything_but_health(bert):
+    with serving(bert, api_key="sesame") as client:
+        for path in ("/health", "/ready", "/ping", "/", "/infinity/health"):
+            assert client.get(path).status_code == 200
+        for path in ("/info", "/v1/models", "/metrics", "/openapi.json", "/nowhere"):
+            assert client.get(path).status_code == 401
+        reply = client.post("/rerank", {"query": "q", "documents": ["a"]}, headers={"Authorization": "Bearer other"})
+        assert reply.status_code == 401
+        assert reply.headers["www-authenticate"].startswith("Bearer")
+        for value in ("Bearer sesame", "bearer  sesame", "sesame"):
+            assert client.get("/info", headers={"Authorization": value}).status_code == 200
+
+
+def test_without_a_key_any_is_accepted(client):
+    assert client.get("/info", headers={"Authorization": "Bearer anything"}).status_code == 200
+
+
+def test_the_key_is_checked_before_the_body_is_read(bert):
+    async def body():
+        raise AssertionError("read")
+        yield b""
+
+    async def call(client):
+        messages = []
+
+        async def send(message):
+            messages.append(message)
+
+        async def receive():
+            raise AssertionError("read")
+
+        scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": [], "query_string": b""}
+        await client._app(scope, receive, send)
+        return messages[0]["status"]
+
+    with serving(bert, api_key="sesame") as client:
+        assert client.run(call(client)) == 401
+
+
+def test_models_are_found_by_name(bert):
+    with serving(bert, "one", "two") as client:
+        body = {"query": "q", "documents": ["a"]}
+        assert client.post("/rerank", body).json()["model"] == "one"
+        assert client.post("/rerank", {**body, "model": "two"}).json()["model"] == "two"
+        reply = client.post("/rerank", {**body, "model": "three"})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (404, "model")
+        assert client.post("/rerank", {"query": "q", "texts": ["a"], "model": "three"}).status_code == 200
+        assert [item["id"] for item in client.get("/v1/models").json()["data"]] == ["one", "two"]
+        [item, _] = client.get("/models").json()["data"]
+        assert item["owned_by"] == "infinity"
+        assert {"stats", "backend"} <= item.keys()
+
+
+def test_before_the_models_are_loaded(bert):
+    with serving(bert) as client:
+        client.service.loaded = None
+        assert client.get("/health").status_code == 200
+        for reply in (client.get("/ready"), client.post("/rerank", {"query": "q", "documents": ["a"]})):
+            assert reply.status_code == 503
+            assert int(reply.headers["retry-after"]) >= 1
+
+
+def test_a_full_queue_does_not_change_readiness(bert):
+    with serving(bert, queue_tokens=1) as client:
+        batcher = client.service.batcher
+        batcher.close()  # nothing is scored any more
+        batcher.add(Job(object(), None, np.array([1000]), lambda error: None))
+        assert client.get("/ready").status_code == 200
+        reply = client.post("/rerank", {"query": "q", "documents": ["a"]})
+        assert reply.status_code == 429
+        assert int(reply.headers["retry-after"]) >= 1
+        assert 'plackett_refused{priority="normal"} 1.0' in client.get("/metrics").text
+
+
+def test_a_deadline_frees_the_work(bert):
+    with serving(bert) as client:
+        client.service.batcher.close()
+        headers = {"X-Request-Timeout": "0.01"}
+        assert client.post("/rerank", {"query": "q", "documents": ["a"]}, headers=headers).status_code == 504
+        assert client.service.batcher.queued == client.service.batcher.waiting == 0
+
+
+def test_an_error_of_the_engine_fails_its_request_only(bert):
+    def broken(token_ids):
+        if len(token_ids) > 40:
+            raise MemoryError
+        return 1.0
+
+    with serving(bert, function=broken) as client:
+        reply = client.post("/rerank", {"query": "q", "documents": ["words " * 80]})
+        assert reply.status_code == 500
+        assert client.post("/rerank", {"query": "q", "documents": ["a"]}).status_code == 200
+
+
+def test_nan_of_the_engine_is_an_error(bert):
+    with serving(bert, function=lambda token_ids: np.nan) as client:
+        assert client.post("/rerank", {"query": "q", "documents": ["a"]}).status_code == 500
+
+
+def test_models_are_loaded_again_behind_the_key(bert):
+    swapped = []
+
+    def load(settings):
+        swapped.append(settings)
+        return models(bert, "new")
+
+    key = {"Authorization": "Bearer sesame"}
+    with serving(bert, api_key="sesame", load=load) as client:
+        assert client.post("/admin/reload", headers=key).json() == {"models": ["new"]}
+        assert client.post("/admin/reload").status_code == 401
+    with serving(bert, load=load) as client:
+        assert client.post("/admin/reload").status_code == 403
+    assert len(swapped) == 1
+
+
+def test_a_failed_reload_keeps_the_models(bert):
+    def load(settings):
+        raise OSError("gone")
+
+    with serving(bert, api_key="sesame", load=load) as client:
+        key = {"Authorization": "Bearer sesame"}
+        reply = client.post("/admin/reload", headers=key)
+        assert reply.status_code == 500
+        assert "gone" not in reply.text
+        assert client.post("/rerank", {"query": "q", "documents": ["a"]}, headers=key).status_code == 200
+
+
+def test_a_request_in_progress_keeps_its_model_over_a_reload(bert):
+    async def both(client):
+        request = asyncio.create_task(client._send("POST", "/rerank", json={"query": "q", "documents": ["a"] * 200}))
+        await asyncio.sleep(0)
+        await client.life.reload()
+        return await request
+
+    with serving(bert, load=lambda settings: models(bert, "new")) as client:
+        assert client.run(both(client)).status_code == 200
+        assert client.post("/rerank", {"query": "q", "documents": ["a"]}).json()["model"] == "new"
+
+
+def test_the_log_has_no_texts(bert, caplog):
+    logger = logging.getLogger("plackett.serving.access")
+    logger.propagate = True
+    with serving(bert) as client, caplog.at_level(logging.INFO, logger=logger.name):
+        client.post("/rerank", {"query": "geheim", "documents": ["secret"]}, headers={"X-Request-Id": "mine-1"})
+    line = json.loads(caplog.records[-1].message)
+    assert (line["id"], line["path"], line["status"], line["documents"]) == ("mine-1", "/rerank", 200, 1)
+    assert "geheim" not in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_metrics_have_the_names_of_tei(client):
+    client.post("/rerank", {"query": "q", "texts": ["a"]})
+    names = {line.split("{")[0].split(" ")[0] for line in client.get("/metrics").text.splitlines()}
+    assert {
+        "te_request_count",
+        "te_request_success",
+        "te_request_duration_bucket",
+        "te_queue_size",
+        "te_batch_next_size_sum",
+        "plackett_queue_tokens",
+        "plackett_batch_fill_count",
+    } <= names
+
+
+def test_info_is_that_of_tei(client, bert):
+    info = client.get("/info").json()
+    assert "reranker" in info["model_type"]
+    assert (info["max_input_length"], info["max_client_batch_size"]) == (96, 10_000)
+
+
+def test_tokens(client):
+    [[first, *_, last]] = client.post("/tokenize", {"inputs": "sort a list"}).json()
+    assert first["special"]
+    assert last["special"]
+    ids = client.post("/tokenize", {"prompt": "sort a list", "add_special_tokens": False}).json()
+    assert ids["count"] == len(ids["tokens"]) > 0
+
+
+def test_the_document_describes_every_path(client):
+    described = client.get("/openapi.json").json()
+    assert described["openapi"].startswith("3.")
+    assert {path for dialect in DIALECTS.values() for path in dialect.paths} <= described["paths"].keys()
+    names = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+
+
+def test_other_origins_are_refused_unless_named(bert):
+    for origins in ((), ("http://page",)):
+        with serving(bert, cors_origins=origins) as client:
+            reply = client.get("/health", headers={"Origin": "http://page"})
+            assert ("access-control-allow-origin" in reply.headers) is bool(origins)

@@ -1,0 +1,123 @@
+import threading
+
+import numpy as np
+import pytest
+
+from plackett.serving.batcher import WEIGHT, Batcher, Observer
+from plackett.serving.scheduling import Job
+from plackett.tokenization.batches import EncodedPairs
+
+
+def rows(values, length=4):
+    ids = np.repeat(np.asarray(values, np.int64), length)
+    return EncodedPairs(ids, np.zeros_like(ids), np.arange(len(values) + 1) * length)
+
+
+class Scorer:
+    """Returns the token ids; fails for those in `bad`. `gate` holds batches up."""
+
+    def __init__(self, bad=(), error=RuntimeError):
+        self.bad, self.error = set(bad), error
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.batches = []
+
+    def score(self, batch):
+        self.entered.release()
+        self.gate.wait(30)
+        values = batch.token_ids[batch.cu_seqlens[:-1]]
+        self.batches.append(values.tolist())
+        if self.bad & set(values.tolist()):
+            raise self.error
+        return values.astype(np.float32)
+
+
+class Request:
+    def __init__(self, scorer, values, encode=None):
+        self.done, self.error = threading.Event(), None
+        self.job = Job(scorer, encode or (lambda a, b: rows(values[a:b])), np.full(len(values), 4), self._finish)
+
+    def _finish(self, error):
+        self.error = error
+        self.done.set()
+
+    def result(self):
+        assert self.done.wait(30)
+        return self.job.logits.tolist() if self.error is None else self.error
+
+
+@pytest.fixture
+def batcher():
+    made = Batcher(64)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_results_come_back_in_input_order(batcher):
+    requests = [Request(scorer, list(range(n, 200 + n))) for n, scorer in enumerate([Scorer()] * 5)]
+    for request in requests:
+        batcher.add(request.job)
+    assert [request.result() for request in requests] == [list(map(float, range(n, 200 + n))) for n in range(5)]
+    assert batcher.waiting == batcher.queued == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_an_error_fails_the_request_at_fault_only(batcher, error):
+    scorer = Scorer(bad=[13], error=error)
+    scorer.gate.clear()
+    first = Request(scorer, [1])
+    batcher.add(first.job)
+    assert scorer.entered.acquire(timeout=30)  # what follows shares the next batch
+    good, bad, other = Request(scorer, [2, 3]), Request(scorer, [13]), Request(scorer, [4])
+    for request in (good, bad, other):
+        batcher.add(request.job)
+    while not all(request.job.is_ready for request in (good, bad, other)):
+        threading.Event().wait(0.001)
+    scorer.gate.set()
+    assert isinstance(bad.result(), error)
+    assert (first.result(), good.result(), other.result()) == ([1.0], [2.0, 3.0], [4.0])
+    after = Request(scorer, [5])
+    batcher.add(after.job)
+    assert after.result() == [5.0]
+
+
+def test_a_text_that_cannot_be_tokenised_fails_its_request_only(batcher):
+    def broken(start, stop):
+        raise ValueError("broken")
+
+    bad, good = Request(Scorer(), [1], broken), Request(Scorer(), [2])
+    batcher.add(bad.job)
+    batcher.add(good.job)
+    assert isinstance(bad.result(), ValueError)
+    assert good.result() == [2.0]
+
+
+def test_what_a_client_left_is_not_scored(batcher):
+    scorer = Scorer()
+    scorer.gate.clear()
+    heavy = Request(scorer, list(range(1000)))
+    batcher.add(heavy.job)
+    assert scorer.entered.acquire(timeout=30)
+    batcher.cancel(heavy.job)
+    assert batcher.queued == 0
+    scorer.gate.set()
+    after = Request(scorer, [7])
+    batcher.add(after.job)
+    assert after.result() == [7.0]
+    assert sum(map(len, scorer.batches)) == 16 + 1  # one batch was under way
+    assert not heavy.done.is_set()
+
+
+def test_the_rate_is_measured_by_its_own_clock():
+    times = iter([0.0, 0.0, 10.0, 12.0])  # of the two threads: a chunk takes no time, a batch two seconds
+    seen = []
+    batcher = Batcher(64, Observer(scored=lambda *values: seen.append(values)), clock=lambda: next(times))
+    request = Request(Scorer(), [1, 2, 3])
+    batcher._queue.add(request.job)
+    before = batcher.rate
+    batcher._tokenise_chunk(request.job)
+    batcher._score_batch(batcher._queue.take(64))
+    assert seen == [(12, 3, 2.0)]
+    assert batcher.rate == before + WEIGHT * (6 - before)

@@ -1,0 +1,280 @@
+"""A server as a process of its own, on loopback, over raw sockets: what only the transport shows."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import numpy as np
+import pytest
+
+import plackett
+from bare import BLOCKER
+
+pytestmark = pytest.mark.process
+
+QUERY = "what do cats eat"
+BODY = {"query": QUERY, "documents": ["steel prices", "cats eat mice", "a train"]}
+HEAVY = {"query": QUERY, "documents": [f"cats eat {number} mice " * 60 for number in range(400)]}
+RUN = "import runpy, sys; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
+# No torch, but what the server needs.
+BARE = BLOCKER
+for needed in ("prometheus_client", "starlette", "uvicorn"):
+    BARE = BARE.replace(f"'{needed}'", "'nothing'")
+
+
+class Server:
+    def __init__(self, process, port, log):
+        self.process, self.port, self.log = process, port, log
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def request(self, method, path, body=None, **headers):
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Content-Type": "application/json", **headers})
+            reply = connection.getresponse()
+            text = reply.read().decode()
+        return reply.status, json.loads(text) if reply.headers["content-type"] == "application/json" else text
+
+    def metric(self, name):
+        lines = self.request("GET", "/metrics")[1].splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+    def wait_until(self, holds):
+        """Poll: how long something takes is not the question."""
+        for _ in range(1200):
+            if holds():
+                return
+            time.sleep(0.05)
+        raise AssertionError("it never happened")
+
+
+@contextmanager
+def started(tmp_path, *options):
+    log = (tmp_path / "log").open("w+")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PLACKETT_")}
+    command = [sys.executable, "-c", BARE + RUN, "serve", "--port", "0", "--threads", "1", *options]
+    process = subprocess.Popen(command, stderr=log, env=environment)
+    try:
+        server = Server(process, 0, log)
+        server.wait_until(lambda: _port(server) or process.poll() is not None)
+        assert process.poll() is None, _text(log)
+        server.port = _port(server)
+        server.wait_until(lambda: server.request("GET", "/ready")[0] == 200)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+def _text(log):
+    log.flush()
+    with open(log.name) as again:
+        return again.read()
+
+
+def _port(server):
+    found = re.search(r"at http://127\.0\.0\.1:(\d+)", _text(server.log))
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    limits = ("--header-timeout", "1", "--body-timeout", "2", "--max-body-bytes", "4000000")
+    with started(tmp_path_factory.mktemp("server"), *limits) as made:
+        yield made
+
+
+def received(connection):
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def head(length, path="/rerank"):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n".encode()
+
+
+def test_the_scores_are_those_of_the_library_without_torch(server):
+    status, reply = server.request("POST", "/v1/rerank", BODY)
+    logits = plackett.CrossEncoder().score([(QUERY, text) for text in BODY["documents"]])[:, 0].astype(np.float64)
+    scores = [item["relevance_score"] for item in sorted(reply["results"], key=lambda item: item["index"])]
+    assert status == 200
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+
+
+def test_the_remote_engine_reads_it(server):
+    pairs = [(QUERY, text) for text in BODY["documents"]]
+    remote = plackett.CrossEncoder(f"http://127.0.0.1:{server.port}")
+    np.testing.assert_allclose(remote.score(pairs), plackett.CrossEncoder().score(pairs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sent", [b"POST /rerank HTT", head(10), head(10) + b'\r\n{"q'])
+def test_half_a_request_is_closed(server, sent):
+    with server.connect() as connection:
+        connection.sendall(sent)
+        assert b" 408 " in received(connection).split(b"\r\n")[0]
+
+
+def test_a_connection_that_sends_nothing_is_closed(server):
+    with server.connect() as connection:
+        assert received(connection) == b""
+
+
+def test_bytes_one_by_one_give_no_more_time(server):
+    with server.connect() as connection:
+        connection.sendall(b"POST /rerank HTTP/1.1\r\n")
+        stop = threading.Event()
+
+        def drip():
+            try:
+                while not stop.wait(0.1):
+                    connection.sendall(b"X-A: b\r\n")
+            except OSError:
+                pass
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            assert b" 408 " in received(connection)
+        finally:
+            stop.set()
+            dripping.join()
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b""])
+def test_a_head_that_is_too_large_is_refused(server, end):
+    with server.connect() as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 100_000 + end)
+        assert b" 431 " in received(connection).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_is_not_http_is_refused(server, sent):
+    with server.connect() as connection:
+        connection.sendall(sent)
+        assert b" 400 " in received(connection).split(b"\r\n")[0]
+
+
+def test_a_length_beside_chunks_is_refused(server):
+    with server.connect() as connection:
+        connection.sendall(head(5) + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        reply = received(connection)
+        assert b" 400 " in reply.split(b"\r\n")[0]
+
+
+def test_a_body_that_is_too_large_is_refused_whether_announced_or_not(server):
+    size = 6_000_000
+    chunked = b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for start, body in (
+        (head(size) + b"\r\n", b"a" * size),
+        (chunked, b"".join(b"10000\r\n" + b"a" * 65536 + b"\r\n" for _ in range(90)) + b"0\r\n\r\n"),
+    ):
+        with server.connect() as connection:
+            connection.sendall(start + body)
+            assert b" 413 " in connection.recv(65536).split(b"\r\n")[0]
+
+
+def test_a_client_that_waits_for_permission_gets_a_refusal_instead(server):
+    with server.connect() as connection:
+        connection.sendall(head(6_000_000) + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_closed_its_sending_side_gets_its_reply(server):
+    body = json.dumps(HEAVY | {"documents": HEAVY["documents"][:40]}).encode()
+    with server.connect() as connection:
+        connection.sendall(head(len(body)) + b"\r\n" + body)
+        connection.shutdown(socket.SHUT_WR)
+        reply = received(connection)
+    assert b"HTTP/1.1 200 OK" in reply
+    assert len(json.loads(reply.rpartition(b"\r\n\r\n")[2])["results"]) == 40
+
+
+def test_work_of_clients_that_left_is_dropped(server):
+    body = json.dumps(HEAVY).encode()
+    left = server.metric("plackett_left")
+    for _ in range(3):  # which the queue has room for
+        with server.connect() as connection:
+            connection.sendall(head(len(body)) + b"\r\n" + body)
+    server.wait_until(lambda: server.metric("plackett_left") == left + 3)
+    assert server.metric("plackett_queue_tokens") == 0
+    assert server.request("POST", "/rerank", BODY)[0] == 200
+
+
+def test_requests_at_once_get_their_own_scores(server):
+    expected = {
+        word: server.request("POST", "/rerank", {"query": word, "texts": ["cats", "mice"]}) for word in "abcdef"
+    }
+    found = {word: [] for word in expected}
+
+    def ask(word):
+        for _ in range(4):
+            found[word].append(server.request("POST", "/rerank", {"query": word, "texts": ["cats", "mice"]}))
+
+    threads = [threading.Thread(target=ask, args=(word,)) for word in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for word, replies in found.items():
+        scores = [[item["score"] for item in reply[1]] for reply in replies]
+        np.testing.assert_allclose(scores, [[item["score"] for item in expected[word][1]]] * 4, rtol=1e-5)
+
+
+def test_sigterm_finishes_what_was_accepted_and_exits_with_0(tmp_path):
+    with started(tmp_path) as server:
+        replies = []
+        asking = threading.Thread(target=lambda: replies.append(server.request("POST", "/rerank", HEAVY)))
+        asking.start()
+        server.wait_until(lambda: server.metric("te_queue_size") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert server.process.wait(60) == 0
+        [(status, reply)] = replies
+        assert (status, len(reply["results"])) == (200, 400)
+
+
+def test_draining_ends_at_its_limit(tmp_path):
+    with started(tmp_path, "--drain-timeout", "0") as server:
+        body = json.dumps(HEAVY).encode()
+        with server.connect() as connection:
+            connection.sendall(head(len(body)) + b"\r\n" + body)
+            server.wait_until(lambda: server.metric("te_queue_size") == 1)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(60) == 0
+
+
+def test_sighup_loads_again_while_requests_are_served(tmp_path):
+    with started(tmp_path) as server:
+        server.process.send_signal(signal.SIGHUP)
+        while not server.metric("plackett_reloads"):
+            assert server.request("POST", "/rerank", BODY)[0] == 200
+        assert server.request("POST", "/rerank", BODY)[0] == 200
+
+
+def test_a_model_that_is_not_there_ends_the_server_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "plackett", "serve", "--port", "0", "--model", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "none" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_in_use_is_one_line(server):
+    command = [sys.executable, "-m", "plackett", "serve", "--port", str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert str(server.port) in done.stderr
+    assert len(done.stderr.splitlines()) == 1

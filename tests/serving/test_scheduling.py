@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plackett.serving.scheduling import AGEING, CHUNK, Job, Queue, joined
+from plackett.tokenization.batches import EncodedPairs
+
+SCORER = object()
+
+
+def rows(lengths, mark=0):
+    return EncodedPairs(
+        np.full(sum(lengths), mark), np.zeros(sum(lengths), np.int64), np.concatenate([[0], np.cumsum(lengths)])
+    )
+
+
+def job(lengths, *, mark=0, priority=0, scorer=SCORER, encode=True):
+    made = Job(scorer, None, np.array(lengths), lambda error: None, priority)
+    if encode:
+        made.add(0, rows(lengths, mark))
+    return made
+
+
+def queue(*jobs):
+    made = Queue()
+    for item in jobs:
+        made.add(item)
+    return made
+
+
+def finish(queue, pieces):
+    """Record a batch as the scoring thread does."""
+    for piece in pieces:
+        piece.job.record(piece, np.zeros(len(piece.pairs), np.float32))
+        if piece.job.is_scored:
+            queue.remove(piece.job)
+
+
+@given(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=1, max_size=6), st.integers(1, 100))
+def test_every_pair_is_scored_once_in_batches_within_the_budget(requests, budget):
+    jobs = [job(lengths, mark=number) for number, lengths in enumerate(requests)]
+    waiting = queue(*jobs)
+    seen = {item.number: [] for item in jobs}
+    while pieces := waiting.take(budget):
+        batch = joined(pieces)
+        assert batch.lengths.sum() <= budget or len(batch) == 1
+        for piece in pieces:
+            seen[piece.job.number] += piece.pairs.tolist()
+            assert piece.rows.lengths.tolist() == [requests[piece.rows.token_ids[0]][pair] for pair in piece.pairs]
+        finish(waiting, pieces)
+    assert [sorted(pairs) for pairs in seen.values()] == [list(range(len(lengths))) for lengths in requests]
+    assert len(waiting) == waiting.tokens == 0
+
+
+def test_a_short_request_is_in_the_next_batch_beside_heavy_ones():
+    waiting = queue(*(job([100] * 50) for _ in range(3)))
+    finish(waiting, waiting.take(1000))
+    short = job([10, 10])
+    waiting.add(short)
+    pieces = waiting.take(1000)
+    assert pieces[0].job is short
+    assert len(pieces[0].pairs) == 2
+    assert len(pieces) > 1  # and the rest of the batch is not wasted
+
+
+def test_an_endless_stream_of_short_requests_does_not_starve_a_long_one():
+    heavy = job([100] * 20)
+    waiting = queue(heavy)
+    for _ in range(20 * AGEING):
+        for _ in range(3):
+            waiting.add(job([50]))
+        finish(waiting, waiting.take(100))
+    assert heavy.is_scored
+
+
+def test_low_priority_waits_but_is_not_starved():
+    low, normal = job([10], priority=5), job([100] * 3)
+    waiting = queue(low, normal)
+    assert waiting.take(100)[0].job is normal
+    for _ in range(AGEING):
+        waiting.add(job([100]))
+        finish(waiting, waiting.take(100))
+    assert low.is_scored
+
+
+def test_models_do_not_share_a_batch():
+    first, second = job([10]), job([10], scorer=object())
+    waiting = queue(first, second)
+    assert [piece.job for piece in waiting.take(100)] == [first]
+    assert [piece.job for piece in waiting.take(100)] == [second]
+
+
+def test_a_request_that_left_frees_its_work():
+    heavy, short = job([100] * 50), job([100] * 60)
+    waiting = queue(heavy, short)
+    finish(waiting, waiting.take(200))
+    waiting.remove(heavy)
+    assert waiting.tokens == 6000
+    assert {piece.job for piece in waiting.take(200)} == {short}
+
+
+def test_a_chunk_of_the_request_with_the_least_left_is_tokenised_next():
+    heavy, short = job([100] * 200, encode=False), job([100] * 2, encode=False)
+    waiting = queue(heavy, short)
+    assert waiting.next_to_encode() is short
+    assert short.chunk() == (0, 2)
+    short.add(0, rows([7, 8]))
+    assert short.left == 15
+    assert waiting.next_to_encode() is heavy
+    heavy.add(0, rows([90] * CHUNK))
+    assert heavy.chunk() == (CHUNK, 2 * CHUNK)
+    assert heavy.left == 90 * CHUNK + 100 * (200 - CHUNK)
+
+
+@pytest.mark.parametrize("budget", [1, 5])
+def test_a_pair_beyond_the_budget_stands_alone(budget):
+    waiting = queue(job([50, 40, 30]))
+    assert [len(joined(waiting.take(budget))) for _ in range(3)] == [1, 1, 1]
