@@ -54,22 +54,37 @@ def debug_option() -> click.Option:
 def _ended(error: BaseException) -> int:
     """Say how a command failed; the exit code."""
     if isinstance(error, click.ClickException):
-        error.show()
-        if isinstance(error, click.NoSuchOption):
-            say("An argument that starts with a dash goes after --, as in: plackett rank -- QUERY DOCUMENT ...")
-        return error.exit_code
-    full = any(is_full(cause) for cause in _causes(error))
+        return _misused(error)
+
     if any(getattr(cause, "errno", None) == errno.EPIPE for cause in _causes(error)):
         _discard_output()
         return CLOSED_PIPE
+
     if _is_debug():
         traceback.print_exception(error)
+
     if isinstance(error, KeyboardInterrupt):
         say(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
         return INTERRUPTED
+
+    return _failed(error)
+
+
+def _misused(error: click.ClickException) -> int:
+    """Say what is wrong with the command line; the exit code."""
+    error.show()
+    if isinstance(error, click.NoSuchOption):
+        say("An argument that starts with a dash goes after --, as in: plackett rank -- QUERY DOCUMENT ...")
+    return error.exit_code
+
+
+def _failed(error: BaseException) -> int:
+    """Say in one line why the work failed; the exit code."""
+    full = any(is_full(cause) for cause in _causes(error))
     if isinstance(error, PlackettError):
         say(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
         return FAILED if full else MISTAKE
+
     if full:
         _discard_output()
         say(f"plackett: the output could not be written: {_one_line(error)}")
