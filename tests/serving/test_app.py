@@ -157,6 +157,11 @@ def test_fields_without_effect_are_named_in_a_header(client):
     assert "warning" not in client.post("/rerank", {"query": QUERY, "documents": ["a"]}).headers
 
 
+def test_what_encoders_do_not_read_is_named(client):
+    body = {"query": QUERY, "documents": ["a"], "instruction": "i", "relevant_spans": {"mode": "enabled"}}
+    assert "instruction, relevant_spans" in client.post("/v2/rerank", body).headers["warning"]
+
+
 @pytest.mark.parametrize(("side", "kept"), [("right", slice(0, 3)), ("left", slice(-3, None))])
 def test_documents_are_shortened_to_tokens(client, bert, side, kept):
     document = "a parser for command line options " * 40
@@ -232,6 +237,30 @@ def test_a_body_in_chunks_is_counted_while_it_is_read(strict):
             yield b"a" * 10_000
 
     assert strict.send("POST", "/rerank", content=chunks()).status_code == 413
+
+
+def test_bodies_in_memory_are_bounded(bert):
+    async def both(client):
+        arrived, go = asyncio.Event(), asyncio.Event()
+
+        async def slow():
+            yield b'{"query": "q", '
+            arrived.set()
+            await go.wait()
+            yield b'"documents": ["a"]}'
+
+        first = asyncio.create_task(client._send("POST", "/rerank", content=slow()))
+        await arrived.wait()
+        await asyncio.sleep(0)
+        second = await client._send("POST", "/rerank", json={"query": "q", "documents": ["a"]})
+        go.set()
+        return await first, second
+
+    with serving(bert, max_buffered_bytes=30) as client:
+        first, second = client.run(both(client))
+        assert (first.status_code, second.status_code) == (200, 429)
+        assert int(second.headers["retry-after"]) >= 1
+        assert client.service.buffer.held == 0
 
 
 def test_errors_of_tei_have_its_shape(client):

@@ -234,16 +234,17 @@ def test_requests_at_once_get_their_own_scores(server):
 
 
 def test_sigterm_finishes_what_was_accepted_and_exits_with_0(tmp_path):
-    with started(tmp_path) as server:
+    with started(tmp_path, "--drain-timeout", "200", "--request-timeout", "200") as server:
         replies = []
-        asking = threading.Thread(target=lambda: replies.append(server.request("POST", "/rerank", HEAVY)))
+        body = HEAVY | {"documents": HEAVY["documents"][:100]}
+        asking = threading.Thread(target=lambda: replies.append(server.request("POST", "/rerank", body)))
         asking.start()
         server.wait_until(lambda: server.metric("te_queue_size") == 1)
         server.process.send_signal(signal.SIGTERM)
         asking.join()
         assert server.process.wait(60) == 0
         [(status, reply)] = replies
-        assert (status, len(reply["results"])) == (200, 400)
+        assert (status, len(reply["results"])) == (200, 100)
 
 
 def test_draining_ends_at_its_limit(tmp_path):
@@ -254,6 +255,9 @@ def test_draining_ends_at_its_limit(tmp_path):
             server.wait_until(lambda: server.metric("te_queue_size") == 1)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(60) == 0
+            reply = received(connection)
+        assert reply.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in reply
 
 
 def test_sighup_loads_again_while_requests_are_served(tmp_path):

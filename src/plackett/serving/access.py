@@ -1,5 +1,6 @@
 """Around every request: its id, the key, metrics, and a line of JSON in the log, without texts."""
 
+import asyncio
 import json
 import logging
 import re
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plackett.serving.dispatch import PREFIXES
-from plackett.serving.limits import check_key
+from plackett.serving.limits import check_key, release
 from plackett.serving.refusal import Refusal
 from plackett.serving.replies import NOTES, on_error
 from plackett.serving.service import CLIENT_LEFT, Service
@@ -23,6 +24,7 @@ OPEN = {  # with GET and HEAD
     for prefix in ("", *(f"/{prefix}" for prefix in PREFIXES))
     for path in ("/", "/health", "/ready", "/ping")
 }
+STARTED = "plackett.started"  # key of the scope: whether the response is under way
 ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -49,12 +51,14 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                scope[STARTED] = True
                 message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
             await send(message)
 
         try:
             await self._guarded(request, receive, tell)
         finally:
+            release(scope, self._service.buffer)
             self._note(request, status, time.perf_counter() - began, notes)
 
     async def _guarded(self, request: Request, receive: Receive, send: Send) -> None:
@@ -62,11 +66,19 @@ class Access:
         try:
             if not is_open:
                 check_key(request.headers.get("authorization", ""), self._key)
+            await self._app(request.scope, receive, send)
         except Refusal as error:
-            response = await on_error(request, error)
-            await response(request.scope, receive, send)
-            return
-        await self._app(request.scope, receive, send)
+            await self._refuse(request, error, receive, send)
+        except asyncio.CancelledError:  # at the end of draining
+            if request.scope.get(STARTED):
+                raise
+            error = Refusal(503, "the server is shutting down", headers={"Retry-After": "1"})
+            await self._refuse(request, error, receive, send)
+
+    @staticmethod
+    async def _refuse(request: Request, error: Refusal, receive: Receive, send: Send) -> None:
+        response = await on_error(request, error)
+        await response(request.scope, receive, send)
 
     def _note(self, request: Request, status: int, seconds: float, notes: dict[str, object]) -> None:
         metrics, path = self._service.metrics, str(notes.pop("route", "other"))

@@ -104,13 +104,12 @@ class Batcher:
         began = self._clock()
         try:
             rows = job.encode(start, stop)
+            with self._changed:
+                job.add(start, rows)
+                self._changed.notify_all()
         except Exception as error:  # of this request only
             self._finish(job, error)
-            return
         self._observer.tokenised(self._clock() - began)
-        with self._changed:
-            job.add(start, rows)
-            self._changed.notify_all()
 
     def _score(self) -> None:
         while pieces := self._next(lambda: self._queue.take(self.batch_tokens)):
@@ -118,11 +117,16 @@ class Batcher:
 
     def _score_batch(self, pieces: Sequence[Piece]) -> None:
         began = self._clock()
+        for piece in pieces:
+            piece.job.begun = piece.job.begun or began
         try:
             self._score_together(pieces)
-        except Exception:
-            LOGGER.warning("a batch of %d requests failed; scoring each alone", len(pieces), exc_info=True)
-            self._score_apart(pieces)
+        except Exception as error:
+            if len(pieces) == 1:
+                self._finish(pieces[0].job, error)
+            else:
+                LOGGER.warning("a batch of %d parts failed; scoring each alone", len(pieces), exc_info=True)
+                self._score_apart(pieces)
         self._measure(pieces, self._clock() - began)
 
     def _score_together(self, pieces: Sequence[Piece]) -> None:

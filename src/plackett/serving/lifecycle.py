@@ -53,6 +53,12 @@ class Server(uvicorn.Server):
         self._life.service.draining = True
         super().handle_exit(sig, frame)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain. Requests that are cancelled at the limit get their error."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=1)
+
 
 class Life:
     """Loads models beside the event loop, and swaps them at once."""

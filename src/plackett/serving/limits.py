@@ -1,15 +1,18 @@
 """What a request may look like: its key, its headers and its body. All are checked before anything is computed."""
 
 import hmac
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
 from plackett.dialects import RerankRequest
 from plackett.serving.refusal import Refusal
 from plackett.serving.settings import Settings
 
 JSON = "application/json"
+HELD = "plackett.held"  # key of the scope: bytes in the buffer
 CHARSETS = ("", "utf-8", "utf8", "us-ascii")
 
 
@@ -48,16 +51,40 @@ def _check_type(content_type: str) -> None:
         raise Refusal(415, "the body must be in UTF-8")
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
-    """Read a body, counted on the way: Refusal, status 413, as soon as it is too large."""
+@dataclass
+class Buffer:
+    """The bytes of all bodies that are in memory, at most `most`, or one body of any size."""
+
+    most: int
+    held: int = 0
+
+    def add(self, size: int, own: int) -> None:
+        """Add to a body, which has `own` bytes so far. Refusal, status 429, if there is no room."""
+        if self.held + size > self.most and self.held > own:
+            raise Refusal(429, "the server holds too many requests; try again later", headers={"Retry-After": "1"})
+        self.held += size
+
+
+async def read_body(request: Request, settings: Settings, buffer: Buffer) -> bytes:
+    """Read a body, counted on the way: Refusal, status 413, as soon as it is too large.
+
+    Its bytes stay in the buffer until `release`.
+    """
     check_headers(request.headers, settings)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > settings.max_body_bytes:
             raise _too_large(settings)
+        buffer.add(len(part), size - len(part))
+        request.scope[HELD] = size
         parts.append(part)
     return b"".join(parts)
+
+
+def release(scope: Scope, buffer: Buffer) -> None:
+    """Remove the bytes of a request that is finished."""
+    buffer.held -= scope.pop(HELD, 0)
 
 
 def check_size(request: RerankRequest, settings: Settings) -> None:

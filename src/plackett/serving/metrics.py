@@ -21,7 +21,7 @@ COUNTS = {  # name -> (help, label)
 }
 HISTOGRAMS = {
     "te_request_duration": ("Seconds from the head of a request to its answer", SECONDS),
-    "te_request_queue_duration": ("Seconds that a request waited and was scored", SECONDS),
+    "te_request_queue_duration": ("Seconds until the first pairs of a request were scored", SECONDS),
     "te_request_tokenization_duration": ("Seconds to tokenise a chunk of pairs", SECONDS),
     "te_request_inference_duration": ("Seconds to score a batch", SECONDS),
     "te_request_input_length": ("Tokens of a request", SIZES),
@@ -32,6 +32,7 @@ HISTOGRAMS = {
 GAUGES = {
     "te_queue_size": "Requests that are not finished",
     "plackett_queue_tokens": "Tokens that are still to be scored",
+    "plackett_buffered_bytes": "Bytes of the bodies in memory",
     "plackett_tokens_per_second": "Measured speed of the engine",
 }
 

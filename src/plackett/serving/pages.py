@@ -94,7 +94,9 @@ class Pages:
 
     async def tokenize(self, request: Request) -> Response:
         """Return tokens: TEI's reply to `inputs`, vLLM's to `prompt`."""
-        body = read_json(await read_body(request, self._service.settings), self._service.settings.max_nesting)
+        body = read_json(
+            await read_body(request, self._service.settings, self._service.buffer), self._service.settings.max_nesting
+        )
         given = body if isinstance(body, dict) else {}
         name = "prompt" if given.get("prompt") is not None else "inputs"
         if given.get(name) is None:

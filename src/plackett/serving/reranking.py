@@ -21,6 +21,7 @@ TIMEOUT, PRIORITY = "x-request-timeout", "x-priority"
 PRIORITIES = {"high": 0, "normal": 0, "low": 1}
 NAMELESS = ("tei", "sentence_similarity")  # dialects without names of models
 LABEL = "LABEL_0"
+UNUSED = ("instruction", "relevant_spans")
 
 
 async def rerank(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
@@ -43,7 +44,7 @@ async def predict(service: Service, request: Request) -> Response:
 
 
 async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> object:
-    content = await read_body(request, service.settings)
+    content = await read_body(request, service.settings, service.buffer)
     if b'"texts"' in content and any(dialect.name == "tei" for dialect in dialects):
         request.scope[DIALECT] = "tei"  # of the error, if the rest cannot be read
     return read_json(content, service.settings.max_nesting)
@@ -54,7 +55,12 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
     request.scope[DIALECT] = dialect.name
     parsed = dialect.parse(body)
     answer = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
-    return json_response(dialect.reply(parsed, answer), headers=warning_header(parsed.ignored))
+    return json_response(dialect.reply(parsed, answer), headers=warning_header(_ignored(parsed)))
+
+
+def _ignored(parsed: RerankRequest) -> list[str]:
+    """The fields that have no effect, among them those that no encoder reads."""
+    return [*parsed.ignored, *(name for name in UNUSED if getattr(parsed, name) is not None)]
 
 
 async def _answer(service: Service, request: Request, parsed: RerankRequest, *, strict: bool) -> Answer:

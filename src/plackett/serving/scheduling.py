@@ -56,6 +56,7 @@ class Job:
         self.priority = priority
         self.logits = np.full(len(estimates), np.nan, np.float32)
         self.tokens = 0
+        self.begun = 0.0  # when its first pairs were scored
         self.number = 0
         self.left = int(estimates.sum())
         self._estimates = estimates

@@ -16,6 +16,7 @@ from plackett.dialects import Answer, RerankRequest
 from plackett.errors import RequestError
 from plackett.serving.admission import Admission
 from plackett.serving.batcher import Batcher, Observer
+from plackett.serving.limits import Buffer
 from plackett.serving.metrics import Metrics
 from plackett.serving.models import Models, ServedModel
 from plackett.serving.refusal import Refusal
@@ -37,11 +38,13 @@ class Service:
         self.metrics = Metrics()
         self.batcher = Batcher(settings.batch_tokens, Observer(self._tokenised, self._scored))
         self.admission = Admission(settings.queue_tokens, settings.low_priority_share)
+        self.buffer = Buffer(settings.max_buffered_bytes)
         self.loaded: Models | None = None
         self.started = int(time.time())
         self.draining = False
         self.metrics.gauge("te_queue_size", lambda: self.batcher.waiting)
         self.metrics.gauge("plackett_queue_tokens", lambda: self.batcher.queued)
+        self.metrics.gauge("plackett_buffered_bytes", lambda: self.buffer.held)
         self.metrics.gauge("plackett_tokens_per_second", lambda: self.batcher.rate)
 
     @property
@@ -112,7 +115,7 @@ class Service:
                 began = time.perf_counter()
                 self.batcher.add(job)
                 await _first(result, left, seconds)
-                self.metrics.observe("te_request_queue_duration", time.perf_counter() - began)
+                self.metrics.observe("te_request_queue_duration", max(0.0, job.begun - began))
                 self.metrics.observe("te_request_input_length", job.tokens)
         finally:
             self.batcher.cancel(job)

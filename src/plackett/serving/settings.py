@@ -41,6 +41,7 @@ class Settings:
     request_timeout: float = _setting(60.0, "Time for a request; a client may ask for less.", float, 0.001)
 
     max_body_bytes: int = _setting(16_000_000, "Largest body of a request.", int, 1)
+    max_buffered_bytes: int = _setting(256_000_000, "Bodies to hold at a time; beyond that, status 429.", int, 1)
     max_documents: int = _setting(10_000, "Most documents in a request.", int, 1)
     max_characters: int = _setting(10_000_000, "Most characters in the texts of a request.", int, 1)
     max_nesting: int = _setting(32, "Deepest nesting of JSON.", int, 1)
