@@ -72,8 +72,8 @@ class Access:
         except asyncio.CancelledError:  # at the end of draining
             if request.scope.get(STARTED):
                 raise
-            error = Refusal(503, "the server is shutting down", headers={"Retry-After": "1"})
-            await self._refuse(request, error, receive, send)
+            end = Refusal(503, "the server is shutting down", headers={"Retry-After": "1"})
+            await self._refuse(request, end, receive, send)
 
     @staticmethod
     async def _refuse(request: Request, error: Refusal, receive: Receive, send: Send) -> None:

@@ -14,6 +14,7 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "infinity": ("infinity",),
     "vllm": ("vllm_score", "vllm"),
     "llama_cpp": ("llama_cpp",),
+    "llama.cpp": ("llama_cpp",),
     "voyage": ("voyage",),
     "mixedbread": ("mixedbread",),
     "nim": ("nim",),

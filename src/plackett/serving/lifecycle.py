@@ -22,6 +22,7 @@ from plackett.serving.service import Service
 from plackett.serving.settings import Settings
 
 LOGGER = logging.getLogger("plackett.serving")
+ARRIVED = 0.1  # seconds to read what clients had sent before the end
 
 
 class Server(uvicorn.Server):
@@ -54,7 +55,10 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain. Requests that are cancelled at the limit get their error."""
+        """Drain. Requests that have arrived are read first; those that are cancelled at the limit get their error."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ARRIVED)
         await super().shutdown(sockets)
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=1)
