@@ -28,7 +28,7 @@ def save(folder: Path, *, layers: int) -> Path:
     model.config.num_hidden_layers = layers
     model.save_pretrained(folder)
     copy_tokenizer(base.folder, folder)
-    write_metadata(folder, activation="identity", max_length=MAX_LENGTH)
+    write_metadata(folder, activation="identity", inputs=base.inputs)
     return folder
 
 

@@ -18,7 +18,7 @@ from benchmarks import _checkpoints as checkpoints
 from benchmarks._common import write_result
 from benchmarks.speed.run import workload
 from plackett import CrossEncoder
-from plackett.checkpoints.folder import copy_tokenizer, find_folder, write_metadata
+from plackett.checkpoints.folder import copy_tokenizer, find_folder, read_base, write_metadata
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
 SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (12, 384))  # layers and width
@@ -39,8 +39,10 @@ def save(folder: Path, layers: int, hidden: int) -> Path:
         num_labels=1,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
-    copy_tokenizer(find_folder(checkpoints.ENCODER, revision=None, local_files_only=True), folder)
-    write_metadata(folder, activation="identity", max_length=checkpoints.MAX_LENGTH)
+    encoder = find_folder(checkpoints.ENCODER, revision=None, local_files_only=True)
+    copy_tokenizer(encoder, folder)
+    inputs = read_base(encoder, max_length=checkpoints.MAX_LENGTH).inputs
+    write_metadata(folder, activation="identity", inputs=inputs)
     failed = checkpoints.export(folder, "onnx", "int8", checkpoints.one_list(folder))
     if failed:
         raise RuntimeError(failed)

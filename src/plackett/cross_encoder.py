@@ -338,7 +338,7 @@ class CrossEncoder:
             activation = self.checkpoint.activation
             if activation == CALIBRATED:
                 activation = read_checkpoint(beside, allow_pickle=True).activation
-            write_metadata(beside, activation=activation, max_length=self.checkpoint.max_length)
+            write_metadata(beside, activation=activation, inputs=self.checkpoint.inputs)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> WindowedPairs:
         """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does."""

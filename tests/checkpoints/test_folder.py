@@ -5,12 +5,14 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from peers import sentence_transformers
 from plackett import CheckpointError, CrossEncoder, SettingError
@@ -124,7 +126,7 @@ def test_a_saved_folder_reads_the_same_everywhere(tiny, tmp_path, family, activa
 def test_metadata_stands_in_both_places_and_the_stale_one_goes(folder):
     as_before_4(folder, "tanh")
     as_4_to_5_3(folder, "tanh")
-    write_metadata(folder, activation="identity", max_length=40)
+    write_metadata(folder, activation="identity", inputs=replace(read_checkpoint(folder).inputs, max_length=40))
     config = json.loads((folder / "config.json").read_text())
     assert config["sentence_transformers"] == {"activation_fn": TORCH_CLASS["identity"], "version": "4.1.0"}
     assert "sbert_ce_default_activation_function" not in config
@@ -148,7 +150,7 @@ def test_a_tokenizer_class_that_transformers_4_does_not_know_is_renamed(tiny, tm
 
 def test_metadata_keeps_prompts_that_are_there(folder):
     change(folder / "config_sentence_transformers.json", prompts={"web": "Search: "}, default_prompt_name=None)
-    write_metadata(folder, activation="identity", max_length=40)
+    write_metadata(folder, activation="identity", inputs=replace(read_checkpoint(folder).inputs, max_length=40))
     assert json.loads((folder / "config_sentence_transformers.json").read_text())["prompts"] == {"web": "Search: "}
 
 
@@ -223,16 +225,15 @@ def test_shards_that_are_missing(folder, parts):
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("config.json", {"architectures": ["BertModel"]}, "no classification head .*BertModel"),
-        ("config.json", {"architectures": None}, "no classification head .*none"),
-        ("config.json", {"pad_token_id": "zero"}, "does not fit"),
+        ("config.json", {"architectures": ["BertForCausalLM"]}, "no classification head .*BertForCausalLM"),
+        ("config.json", {"pad_token_id": "zero"}, "pad_token_id"),
         ("config.json", {"model_type": "no-such-model"}, "cannot be loaded"),
         ("config.json", {"hidden_size": "wide"}, "cannot be loaded"),
         ("config.json", {"hidden_size": 16}, "do not fit"),
         ("config.json", {"num_hidden_layers": 3}, "lacks the weights"),
         ("config.json", {"sentence_transformers": {"activation_fn": "os.system"}}, "the activation os.system"),
         ("config.json", {"sentence_transformers": {"activation_fn": "mine.Sigmoid"}}, "the activation mine.Sigmoid"),
-        ("tokenizer_config.json", {"model_max_length": "long"}, "does not fit"),
+        ("tokenizer_config.json", {"model_max_length": "long"}, "token limit"),
         ("tokenizer_config.json", {"model_max_length": 2}, "leaves no room|too small"),
         ("tokenizer_config.json", {"truncation_side": "middle"}, "truncation_side is 'middle'"),
     ],
@@ -321,3 +322,113 @@ except CheckpointError as error:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     (folder / closed).chmod(0o700)
     assert f"{folder / closed} cannot be read: permission denied" in done.stdout
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("architectures", [None, [], ["BertModel"]])
+def test_a_head_that_the_configuration_does_not_name_has_one_label(folder, architectures):
+    change(folder / "config.json", architectures=architectures, id2label={"0": "a", "1": "b"})
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+
+
+def test_an_encoder_without_a_head_is_no_reranker(folder):
+    change(folder / "config.json", architectures=["BertModel"])
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: weight for name, weight in weights.items() if "classifier" not in name}, folder / "model.safetensors"
+    )
+    with pytest.raises(CheckpointError, match=r"no classification head .*BertModel"):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "word"), [("_orig_mod.", "torch.compile"), ("module.", "DataParallel"), ("base_model.model.", "peft")]
+)
+def test_weights_that_a_wrapper_renamed_are_called_so(folder, prefix, word):
+    weights = load_file(folder / "model.safetensors")
+    save_file({prefix + name: weight for name, weight in weights.items()}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=word):
+        CrossEncoder(folder)
+
+
+def test_a_lora_adapter_is_called_so(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["BertForSequenceClassification"]}))
+    with pytest.raises(CheckpointError, match=r"LoRA adapter of org/base.*merge"):
+        CrossEncoder(tmp_path)
+
+
+def test_softmax_of_one_label_is_refused(folder):
+    with pytest.raises(SettingError, match="softmax"):
+        CrossEncoder(folder, activation="softmax")
+
+
+@pytest.mark.peer
+def test_the_old_key_of_the_token_limit_is_read(folder):
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("model_max_length")
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "max_len": 24}))
+    assert read_checkpoint(folder).max_length == 24
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings(folder):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["brandnew"] = len(vocabulary)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(CheckpointError, match=r"embeddings .*vocab_size"):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "word"),
+    [
+        ("tokenizer_config.json", {"chat_template": "{{ messages }}"}, "chat template"),
+        ("tokenizer_config.json", {"split_special_tokens": True}, "split_special_tokens"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["a.B", "a.C"]}}, "auto_map"),
+        ("tokenizer_config.json", {"extra_special_tokens": ["[NEW]"]}, r"\[NEW\]"),
+        ("tokenizer_config.json", {"do_lower_case": False}, "do_lower_case"),
+        ("config.json", {"auto_map": {"AutoModelForSequenceClassification": "m.Own"}}, "auto_map"),
+        ("config.json", {"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
+        ("processor_config.json", {"processor_class": "ImagesProcessor"}, "processor_class"),
+        ("preprocessor_config.json", {"image_processor_type": "Images"}, "image_processor_type"),
+    ],
+)
+def test_what_others_follow_and_plackett_does_not_stops_the_loading(folder, file, values, word):
+    change(folder / file, **values)
+    with pytest.raises(CheckpointError, match=word):
+        CrossEncoder(folder)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "chat_template.json", "additional_chat_templates/x.jinja"])
+def test_a_chat_template_stops_the_loading(folder, name):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{{ messages }}")
+    with pytest.raises(CheckpointError, match="chat template"):
+        CrossEncoder(folder)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"transformer_task": "feature-extraction"},
+        {"processing_kwargs": {"text": {"max_length": 16}}},
+        {"do_lower_case": True},
+        {"of_a_later_release": 1},
+    ],
+)
+def test_settings_of_the_first_module_stop_the_loading(folder, values):
+    reference(folder).save_pretrained(str(folder))
+    change(folder / "sentence_bert_config.json", **values)
+    with pytest.raises(CheckpointError, match=next(iter(values))):
+        CrossEncoder(folder)
+
+
+@pytest.mark.peer
+def test_the_token_limit_of_the_first_module_is_followed(folder):
+    reference(folder).save_pretrained(str(folder))
+    change(folder / "sentence_bert_config.json", max_seq_length=20)
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
+    assert read_checkpoint(folder).max_length == 20

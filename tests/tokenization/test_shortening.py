@@ -48,7 +48,7 @@ def tokenizer_of(folder, side="right"):
     return PairTokenizer(
         WindowTokenizer(checkpoint, LongDocuments())._tokenizer._tokenizer,
         24,
-        token_types=checkpoint.token_types,
+        token_types=checkpoint.inputs.token_types,
         truncation_side=side,
     )
 

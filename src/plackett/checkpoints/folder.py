@@ -15,9 +15,11 @@ from plackett.checkpoints.calibrations import Calibration, read_calibration
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.heads import HEADS, Head, head_of
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
-from plackett.checkpoints.jsons import parsed, read_json, read_optional, write_json
+from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
+from plackett.checkpoints.jsons import read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
-from plackett.checkpoints.weights import check_weights
+from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain
+from plackett.checkpoints.weights import check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
 from plackett.families import family_of
 
@@ -34,20 +36,22 @@ MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 class Checkpoint:
     """A folder and what its files say: how to run its model, and what the model is (`model`).
 
-    `labels` is the number of raw outputs per pair, of which `head` makes logits; `max_length` is in tokens per pair.
+    `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads.
     """
 
     folder: Path
     model_type: str
     labels: int
-    max_length: int
-    activation: str
-    prompt: str
-    truncation_side: str
-    pad_id: int
-    token_types: bool
+    inputs: Inputs
+    activation: str = "sigmoid"
+    prompt: str = ""
     calibration: Calibration | None = None
     head: Head = HEADS[0]
+
+    @property
+    def max_length(self) -> int:
+        """Token limit per pair."""
+        return self.inputs.max_length
 
     @property
     def model(self) -> Model:
@@ -112,14 +116,18 @@ def read_checkpoint(
     safetensors as well. A calibration is read where it is asked for, so that a damaged one stands in nobody's way.
     """
     config = _config(folder)
-    _check_modules(folder)
+    check_settings(folder, config)
     if activation is not None and activation not in (known := [*ACTIVATIONS, CALIBRATED]):
         raise SettingError.unknown("activation", activation, known)
     head, labels = _head(folder, config)
     if activation == CALIBRATED and head.to_logit is None:
         raise SettingError(f"calibrated scores need one label, and {folder} has {labels}")
+    if activation == "softmax" and labels == 1:
+        raise SettingError(f"softmax needs several labels, and {folder} has one: every score would be 1; use sigmoid")
     saved = _saved_by_sentence_transformers(folder)
-    checkpoint = _checkpoint(folder, config, labels, max_length, allow_pickle)
+    limit = first_module(folder).get("max_seq_length")
+    check_weights(folder, allow_pickle=allow_pickle)
+    checkpoint = _checkpoint(folder, config, labels, read_inputs(folder, config, max_length, limit=limit))
     return replace(
         checkpoint,
         head=head,
@@ -131,7 +139,10 @@ def read_checkpoint(
 
 def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
     """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
-    return _checkpoint(folder, _config(folder), 1, max_length, allow_pickle)
+    config = _config(folder)
+    check_whole(folder)
+    check_weights(folder, allow_pickle=allow_pickle)
+    return _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -141,20 +152,56 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def write_metadata(folder: Path, *, activation: str, max_length: int) -> None:
-    """Write the activation to both living places, and the token limit, so that every reader of `folder` agrees."""
+def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
+    """Write how the model scores, so that every reader of `folder` agrees.
+
+    The activation goes to both of its living places. Whatever releases of transformers take from their tokenizer
+    classes is spelled out, as those differ.
+    """
     dotted = ACTIVATIONS[activation][0]
     config = read_json(folder / "config.json")
     config.pop("sbert_ce_default_activation_function", None)
-    config["sentence_transformers"] = {**config.get("sentence_transformers", {}), "activation_fn": dotted}
-    write_json(folder / "config.json", config)
+    nested = config.get("sentence_transformers")
+    config["sentence_transformers"] = {**(nested if isinstance(nested, dict) else {}), "activation_fn": dotted}
     path = folder / "config_sentence_transformers.json"
     defaults = {"__version__": {"plackett": version("plackett")}, "prompts": {}, "default_prompt_name": None}
     write_json(path, defaults | read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
+    _write_limit(folder, inputs)
+    _write_padding(folder, config, inputs)
+    write_json(folder / "config.json", config)
+
+
+def _write_limit(folder: Path, inputs: Inputs) -> None:
+    """Write the token limit and the names of the inputs; drop chat templates, as the model reads plain texts."""
     path = folder / "tokenizer_config.json"
-    tokenizer_config = read_optional(path) | {"model_max_length": max_length}
+    names = ["input_ids", *["token_type_ids"] * inputs.token_types, "attention_mask"]
+    written = {"model_max_length": inputs.max_length, "model_input_names": names}
+    tokenizer_config = read_optional(path) | written
+    for key in ("chat_template", "max_len"):
+        tokenizer_config.pop(key, None)
     if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
         tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
+    write_json(path, tokenizer_config)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    for path in (folder / name for name in FIRST_MODULE):
+        module = read_optional(path)
+        if module.get("max_seq_length") is not None:
+            write_json(path, module | {"max_seq_length": inputs.max_length})
+
+
+def _write_padding(folder: Path, config: dict[str, Any], inputs: Inputs) -> None:
+    """Write the padding id where the configuration lacks one, and the side on which padding does no harm."""
+    path = folder / "tokenizer_config.json"
+    tokenizer_config = read_optional(path)
+    if inputs.padding != "none":
+        tokenizer_config["padding_side"] = inputs.padding
+    nested = config.get("text_config")
+    text = nested if isinstance(nested, dict) else config
+    default = family_of(str(config.get("model_type"))).pad_id
+    if inputs.pad_id != NEVER and text.get("pad_token_id", default) is None:
+        text["pad_token_id"] = inputs.pad_id
+        if token_name(folder, tokenizer_config, "pad_token") is None:
+            tokenizer_config["pad_token"] = token_name(folder, tokenizer_config, "eos_token")
     write_json(path, tokenizer_config)
 
 
@@ -173,88 +220,28 @@ def _check_readable(folder: Path) -> None:
         raise CheckpointError(f"{unreadable[0]} cannot be read: permission denied; ask its owner for read access")
 
 
-def _checkpoint(
-    folder: Path, config: dict[str, Any], labels: int, max_length: int | None, allow_pickle: bool
-) -> Checkpoint:
-    check_weights(folder, allow_pickle=allow_pickle)
-    tokenizer_config = read_optional(folder / "tokenizer_config.json")
-    try:
-        return Checkpoint(
-            folder=folder,
-            model_type=str(config.get("model_type", "")),
-            labels=labels,
-            max_length=_max_length(folder, config, tokenizer_config, max_length),
-            activation="sigmoid",
-            prompt="",
-            truncation_side=_truncation_side(folder, tokenizer_config),
-            pad_id=int(config.get("pad_token_id") or 0),
-            token_types=_token_types(config, tokenizer_config),
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, SettingError):
-            raise
-        raise CheckpointError(f"a configuration in {folder} holds a value that does not fit: {error}") from error
-
-
-def _check_modules(folder: Path) -> None:
-    """sentence-transformers may chain modules (pooling, dense heads); a plain classifier is a chain of one."""
-    path = folder / "modules.json"
-    modules = parsed(path) if path.is_file() else []
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        raise CheckpointError(f"{path} does not hold a JSON list of objects")
-    if len(modules) > 1:
-        names = ", ".join(str(module.get("type", "?")).rpartition(".")[2] for module in modules)
-        raise CheckpointError(f"{folder} chains the modules {names}; Plackett reads plain sequence classifiers")
+def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Inputs) -> Checkpoint:
+    return Checkpoint(folder=folder, model_type=str(config.get("model_type", "")), labels=labels, inputs=inputs)
 
 
 def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
     found = head_of(config)
-    if found is None:
-        architectures = ", ".join(map(str, config.get("architectures") or [])) or "none"
-        raise CheckpointError(
-            f"{folder} has no classification head (architectures: {architectures}); "
-            f"train one: plackett train RECIPE --set base={folder}"
-        )
-    return found
-
-
-def _max_length(folder: Path, config: dict[str, Any], tokenizer_config: dict[str, Any], wanted: int | None) -> int:
-    """The wanted limit, else the tokenizer's, within what the position embeddings allow."""
-    embedded = int(config.get("max_position_embeddings") or 0)
-    positions = embedded if embedded > 0 else 10**9  # 0 and -1 stand for relative positions, which have no limit
-    if family_of(str(config.get("model_type"))).positions_behind_padding:
-        positions -= int(config.get("pad_token_id") or 0) + 1
-    if wanted is not None:
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= positions:
-            raise SettingError(
-                f"max_length={wanted!r} is not a whole number from 1 to {positions}, the positions of {folder}"
-            )
-        return wanted
-    return int(min(tokenizer_config.get("model_max_length") or positions, positions))
-
-
-def _truncation_side(folder: Path, tokenizer_config: dict[str, Any]) -> str:
-    side = tokenizer_config.get("truncation_side", "right")
-    if side not in {"left", "right"}:
-        raise CheckpointError(f"{folder / 'tokenizer_config.json'}: truncation_side is {side!r}, not left or right")
-    return str(side)
+    if found is not None:
+        return found
+    architectures = [str(name) for name in config.get("architectures") or []]
+    if not any(name.endswith("ForCausalLM") for name in architectures) and has_head(folder):
+        return HEADS[0], 1  # as sentence-transformers reads a head that the configuration does not name
+    raise CheckpointError(
+        f"{folder} has no classification head (architectures: {', '.join(architectures) or 'none'}); "
+        f"train one: plackett train RECIPE --set base={folder}"
+    )
 
 
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
     """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
-    saved = read_optional(folder / "config_sentence_transformers.json")
-    counts = (folder / "modules.json").is_file() and saved.get("model_type") == "CrossEncoder"
-    return saved if counts else {}
+    return read_optional(folder / "config_sentence_transformers.json") if is_chain(folder) else {}
 
 
 def _prompt(saved: dict[str, Any]) -> str:
     name, prompts = saved.get("default_prompt_name"), saved.get("prompts")
     return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""
-
-
-def _token_types(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> bool:
-    family = family_of(str(config.get("model_type")))
-    if not family.token_types or int(config.get("type_vocab_size") or 0) < 2:
-        return False
-    names = tokenizer_config.get("model_input_names")
-    return names is None or "token_type_ids" in names

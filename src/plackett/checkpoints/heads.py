@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett.checkpoints.jsons import whole
+from plackett.errors import CheckpointError
+
 ToLogit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -48,10 +51,26 @@ HEADS = [
 
 def head_of(config: Mapping[str, Any]) -> tuple[Head, int] | None:
     """Return the head that a configuration describes and its number of raw outputs, or None for no known head."""
-    names = config.get("id2label")
-    outputs = len(names) if isinstance(names, dict) else int(config.get("num_labels", 2))
-    architectures = [str(name) for name in config.get("architectures") or []]
+    outputs = outputs_of(config)
+    architectures = architectures_of(config)
     for head in HEADS:
         if any(name.endswith(head.architecture) for name in architectures) and head.fits(config, outputs):
             return head, outputs
     return None
+
+
+def outputs_of(config: Mapping[str, Any]) -> int:
+    """Return the number of raw outputs, which transformers counts by their names where it knows those."""
+    names = config.get("id2label")
+    if isinstance(names, dict):
+        return len(names)
+    outputs = whole(config, "num_labels", 2)
+    if outputs is None or outputs < 1:
+        raise CheckpointError(f"a configuration has num_labels = {outputs!r}, which is no number of labels")
+    return outputs
+
+
+def architectures_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the classes that a configuration is for, possibly none."""
+    names = config.get("architectures")
+    return [str(name) for name in names] if isinstance(names, list) else []

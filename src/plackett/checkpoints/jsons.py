@@ -1,6 +1,7 @@
 """The JSON files of a checkpoint: read with errors that name the file, written the same way each time."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,11 @@ def read_optional(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object, its keys sorted."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def whole(config: Mapping[str, Any], key: str, default: int | None = None) -> int | None:
+    """Return the whole number at a key; None where it is null."""
+    value = config.get(key, default)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise CheckpointError(f"a configuration has {key} = {str(value)[:40]!r}, which is not a whole number")
+    return value

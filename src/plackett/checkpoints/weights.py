@@ -15,6 +15,17 @@ INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
+_HEADS = {"classifier", "score", "classification_head", "logits_proj"}
+
+# Prefix -> whose weights have it, and what to save in its place.
+_WRAPPERS = {
+    "_orig_mod.": ("a model that torch.compile wraps", "model._orig_mod"),
+    "module.": ("a model that DataParallel or DistributedDataParallel wraps", "model.module"),
+    "base_model.model.": ("a model that peft wraps", "model.merge_and_unload()"),
+    "_fsdp_wrapped_module.": ("a model that FSDP wraps", "model.module"),
+}
+
+
 def has_weights(folder: Path) -> bool:
     """Whether there are safetensors, whole or not."""
     return any(folder.glob("model*.safetensors*"))
@@ -40,8 +51,40 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
     if has_weights(folder):
         for path in _parts(folder):
             _check_part(path)
+        _check_names(folder)
     elif not exports_of(folder):
         _check_pickles(folder, allow_pickle)
+
+
+def has_head(folder: Path) -> bool:
+    """Whether the safetensors hold a classification head, by the names that transformers gives those."""
+    return any(name.partition(".")[0] in _HEADS for name in _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    """Names of all weights."""
+    names: list[str] = []
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            names += tensors.keys()
+    return names
+
+
+def _check_names(folder: Path) -> None:
+    """Raise CheckpointError for weights that a wrapper renamed."""
+    names = _names(folder)
+    for prefix, (what, mend) in _WRAPPERS.items():
+        if names and all(name.startswith(prefix) for name in names):
+            raise CheckpointError(
+                f"the weights in {folder} are those of {what}: their names begin with {prefix!r}. Save {mend} instead, "
+                "or rename them"
+            )
+    lora = next((name for name in names if ".lora_A." in name or ".lora_B." in name), None)
+    if lora:
+        raise CheckpointError(
+            f"the weights in {folder} hold unmerged LoRA adapters, {lora} among them; merge them with peft "
+            "(model.merge_and_unload()) and save the model again"
+        )
 
 
 def check_torch_weights(folder: Path) -> None:

@@ -32,7 +32,8 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> t
 
 def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:
     """The inputs that a graph asks for, int64 (pairs, longest), the longest rounded up to a multiple of `step`."""
-    token_ids, type_ids, mask = batch.padded(checkpoint.pad_id, step)
+    of_model = checkpoint.inputs
+    token_ids, type_ids, mask = batch.padded(max(of_model.pad_id, 0), step, left=of_model.padding == "left")
     given = {"input_ids": token_ids, "token_type_ids": type_ids, "attention_mask": mask}
     return {name: given[name] for name in inputs}
 

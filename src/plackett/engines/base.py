@@ -1,8 +1,9 @@
 """What an engine is: one method that scores a batch, its settings, and a fake one for tests."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.model import Model
-from plackett.errors import SettingError
+from plackett.errors import CheckpointError, PlackettError, SettingError
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 from plackett.tokenization.windows import LongDocuments, Refuse, WindowTokenizer
 
@@ -80,6 +81,21 @@ class Parts:
         """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
         tokenizer = WindowTokenizer(checkpoint, long_documents)
         return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
+
+
+@contextlib.contextmanager
+def computing(checkpoint: Checkpoint, engine: str) -> Iterator[None]:
+    """Raise CheckpointError for what a library raises while a model computes."""
+    try:
+        yield
+    except PlackettError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(
+            f"the engine {engine} cannot score with {checkpoint.folder} ({reason}); its configuration, weights and "
+            "tokenizer may not fit together"
+        ) from error
 
 
 def check_process(loaded_in: int, engine: str) -> None:

@@ -21,7 +21,10 @@ def load_model(checkpoint: Checkpoint) -> Reranker:
     Raises CheckpointError for weights that are missing or of another shape; none are replaced by random numbers.
     """
     check_torch_weights(checkpoint.folder)
-    model, missing, wrong = _loaded(checkpoint)
+    config = _config(checkpoint)
+    if config.num_labels != checkpoint.labels:
+        config.num_labels = checkpoint.labels
+    model, missing, wrong = _loaded(checkpoint, config)
     _check_loaded(checkpoint, missing, wrong, "reranker")
     return model
 
@@ -42,9 +45,11 @@ def new_model(base: Checkpoint, *, layers: int | None, dropout: float | None, se
 
 def padded_inputs(batch: EncodedPairs, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """Arguments of the module's forward pass: int64 tensors (pairs, tokens)."""
-    token_ids, type_ids, mask = map(torch.from_numpy, batch.padded(checkpoint.pad_id))
+    of_model = checkpoint.inputs
+    padded = batch.padded(max(of_model.pad_id, 0), left=of_model.padding == "left")
+    token_ids, type_ids, mask = map(torch.from_numpy, padded)
     inputs = {"input_ids": token_ids, "attention_mask": mask}
-    return inputs | {"token_type_ids": type_ids} if checkpoint.token_types else inputs
+    return inputs | {"token_type_ids": type_ids} if of_model.token_types else inputs
 
 
 _Shapes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -65,8 +70,19 @@ def _loaded(checkpoint: Checkpoint, config: Any = None) -> tuple[Reranker, set[s
             )
         except Exception as error:  # whatever transformers meets in a configuration that does not fit together
             raise _cannot_be_loaded(checkpoint, error) from error
+    _settle(model, checkpoint)
     wrong = {name: (tuple(saved), tuple(own)) for name, saved, own in report["mismatched_keys"]}
     return model, set(report["missing_keys"]) - wrong.keys(), wrong
+
+
+def _settle(model: Reranker, checkpoint: Checkpoint) -> None:
+    """Set what a score needs: no cache of past tokens, and a padding id, without which decoders refuse batches."""
+    config: Any = model.config
+    text = config.get_text_config()
+    for part in (config, text):
+        part.use_cache = False
+    if getattr(text, "pad_token_id", None) is None:
+        text.pad_token_id = checkpoint.inputs.pad_id
 
 
 def _of_encoder(name: str) -> bool:

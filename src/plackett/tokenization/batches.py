@@ -79,14 +79,18 @@ class EncodedPairs:
         tokens = ragged_positions(self.cu_seqlens[pairs], lengths)
         return EncodedPairs(self.token_ids[tokens], self.type_ids[tokens], cu_seqlens)
 
-    def padded(self, pad_id: int, step: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def padded(
+        self, pad_id: int, step: int = 1, *, left: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0.
 
-        The longest is rounded up to a multiple of `step`.
+        The longest is rounded up to a multiple of `step`. Padding is on the right unless `left`.
         """
         lengths = self.lengths
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest + -longest % step) < lengths[:, None]
+        if left:
+            mask = mask[:, ::-1]
         token_ids = np.full(mask.shape, pad_id, np.int64)
         type_ids = np.zeros(mask.shape, np.int64)
         token_ids[mask] = self.token_ids
@@ -128,6 +132,11 @@ class WindowedPairs:
     def best(self, logits: NDArray[np.float32], pair: int) -> int:
         """Which of its windows gives a pair its highest logit; logits: (rows,)."""
         return int(np.argmax(logits[self.cu_windows[pair] : self.cu_windows[pair + 1]]))
+
+
+def equal_lengths(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Indices of the pairs of each length: batches without padding."""
+    return [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
 
 
 def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

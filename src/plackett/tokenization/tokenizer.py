@@ -19,6 +19,7 @@ from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
 from plackett.checkpoints.own_files import TOKENIZER
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
+from plackett.tokenization.consistency import check_tokenizer
 from plackett.tokenization.shortening import Shortener, Text
 
 # Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
@@ -71,11 +72,14 @@ class PairTokenizer:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
         """The tokenizer of a checkpoint, with its token limit."""
+        tokenizer, inputs = read_tokenizer(checkpoint), checkpoint.inputs
+        check_tokenizer(tokenizer, checkpoint.folder, inputs.vocabulary)
+        truncation = tokenizer.truncation or {}
         return cls(
-            read_tokenizer(checkpoint),
-            checkpoint.max_length,
-            token_types=checkpoint.token_types,
-            truncation_side=checkpoint.truncation_side,
+            tokenizer,
+            inputs.max_length,
+            token_types=inputs.token_types,
+            truncation_side=inputs.truncation_side or str(truncation.get("direction", "right")),
         )
 
     def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:

@@ -163,7 +163,7 @@ def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
         work.mkdir()
         copy_tokenizer(checkpoint.folder, work)
         _copy(checkpoint.folder, work, SETTINGS_FILES)
-        write_metadata(work, activation=checkpoint.activation, max_length=checkpoint.max_length)
+        write_metadata(work, activation=checkpoint.activation, inputs=checkpoint.inputs)
         yield work
 
 
@@ -177,7 +177,7 @@ def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeight
     graph = require("plackett.engines.graph", extra="export")
     path = work / _files(engine, precision)[0]
     path.parent.mkdir()
-    graph.WRITERS[engine](weights, path, token_types=checkpoint.token_types, int8=precision == "int8")
+    graph.WRITERS[engine](weights, path, token_types=checkpoint.inputs.token_types, int8=precision == "int8")
 
 
 def _files(engine: str, precision: str) -> Sequence[str]:

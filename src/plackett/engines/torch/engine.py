@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
-from plackett.engines.base import EngineSettings, check_process
+from plackett.engines.base import EngineSettings, check_process, computing
 from plackett.engines.hardware import BF16, instructions, usable_threads
 from plackett.engines.torch.packed import PackedEncoder
 from plackett.engines.torch.weights import read_weights
 from plackett.errors import SettingError
 from plackett.models.classifier import load_model, padded_inputs
-from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.batches import EncodedPairs, equal_lengths
 
 _TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibration LISTS --output FOLDER"
 
@@ -35,6 +35,7 @@ class TorchEngine:
         self._forward = packed_forward(model, checkpoint, dtype=dtype) or padded_forward(
             model if dtype is None else _converted(model, dtype), checkpoint
         )
+        self._checkpoint = checkpoint
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
@@ -42,7 +43,19 @@ class TorchEngine:
             return np.empty((0, self._labels), np.float32)
         if torch.get_num_threads() > 1:
             check_process(self._process, "torch")
-        with torch.inference_mode():
+        if self._checkpoint.inputs.padding == "none":
+            return self._by_length(batch)
+        return self._logits(batch)
+
+    def _by_length(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        """The same for models whose scores would change with padding."""
+        scores = np.empty((len(batch), self._labels), np.float32)
+        for pairs in equal_lengths(batch.lengths):
+            scores[pairs] = self._logits(batch.select(pairs))
+        return scores
+
+    def _logits(self, batch: EncodedPairs) -> NDArray[np.float32]:
+        with computing(self._checkpoint, "torch"), torch.inference_mode():
             scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
         return scores
 
@@ -57,7 +70,7 @@ def packed_forward(
     weights = read_weights(model)
     if weights is None:
         return None
-    return PackedEncoder(weights, token_types=checkpoint.token_types, dtype=dtype or torch.float32)
+    return PackedEncoder(weights, token_types=checkpoint.inputs.token_types, dtype=dtype or torch.float32)
 
 
 def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:

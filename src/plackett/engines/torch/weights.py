@@ -183,5 +183,5 @@ def _weights(state: _State, layout: Layout, config: Any) -> EncoderWeights:
         output=state.affine(layout.output),
         heads=config.num_attention_heads,
         epsilon=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's is in its code
-        padding_idx=config.pad_token_id if family.positions_behind_padding else None,
+        padding_idx=config.pad_token_id if family.behind_padding else None,
     )

@@ -1,0 +1,199 @@
+"""What the input of a checkpoint's model looks like: token limit, token types, padding, vocabulary.
+
+Read from the configurations as transformers and sentence-transformers read them. What a configuration leaves out has
+the default of the family's configuration class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from plackett.checkpoints.jsons import read_optional, whole
+from plackett.errors import CheckpointError, SettingError
+from plackett.families import Family, family_of
+
+UNLIMITED = 10**9
+"""The limit of models without position embeddings."""
+
+NEVER = -1
+"""A padding id that is no token: for models that look for padding in their input, and whose input has none."""
+
+# Classes whose tokenizers return token types when `model_input_names` is missing. Both majors write neither those names
+# nor, for the generic classes, anything else that tells: the version in config.json does.
+_TYPES = frozenset(
+    {
+        *("Bert", "Canine", "ConvBert", "Deberta", "DebertaV2", "Electra", "FNet", "LayoutLM", "LayoutLMv2"),
+        *("Lxmert", "MarkupLM", "MobileBert", "SqueezeBert", "Tapas", "DPRQuestionEncoder", "DPRContextEncoder"),
+    }
+)
+_TYPES_4 = _TYPES | {
+    *("Albert", "BertJapanese", "Bertweet", "CTRL", "Cpm", "Flaubert", "Funnel", "Herbert", "Phobert"),
+    *("PreTrained", "RemBert", "RoCBert", "RoFormer", "Splinter", "XLM", "XLNet"),
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads.
+
+    max_length: tokens per pair.
+    truncation_side: where a text that is too long is cut; None for what `tokenizer.json` says, by default the right.
+    token_types: whether the model reads the tokenizer's token types; it is given zeros or nothing otherwise.
+    pad_id: what batches are filled with; `NEVER` where no token serves.
+    padding: the side of a batch that is filled, or "none" where a batch must hold pairs of equal length.
+    vocabulary: number of embeddings; None where the configuration does not say.
+    """
+
+    max_length: int
+    truncation_side: str | None = None
+    token_types: bool = False
+    pad_id: int = 0
+    padding: str = "right"
+    vocabulary: int | None = None
+
+
+def read_inputs(
+    folder: Path, config: Mapping[str, Any], wanted: int | None, *, limit: object = None, trains: bool = False
+) -> Inputs:
+    """Read the settings of a folder.
+
+    `wanted` is a token limit that overrides its own, `limit` one that takes the place of the tokenizer's. `trains` says
+    that the model is to be trained, in padded batches, whatever its configuration knows of padding.
+    """
+    family = family_of(str(config.get("model_type", "")))
+    config = _of_text(config)
+    tokenizer_config = read_optional(folder / "tokenizer_config.json")
+    if limit is not None:
+        tokenizer_config = tokenizer_config | {"model_max_length": limit}
+    pad_id = _pad_id(folder, config, tokenizer_config, family, trains)
+    return Inputs(
+        max_length=_max_length(folder, config, tokenizer_config, family, wanted),
+        truncation_side=_truncation_side(folder, tokenizer_config),
+        token_types=reads_types(config, tokenizer_config),
+        pad_id=pad_id,
+        padding="none" if pad_id == NEVER else family.padding,
+        vocabulary=whole(config, "vocab_size", family.vocabulary),
+    )
+
+
+def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], major: int | None = None) -> bool:
+    """Whether the model gets the tokenizer's token types.
+
+    `major` is the version of transformers that reads; None for the one that wrote, which is how the model was trained.
+    """
+    family = family_of(str(config.get("model_type", "")))
+    types = whole(config, "type_vocab_size", family.types)
+    if not family.takes_types or (types is not None and types < 2):
+        return False
+    names = tokenizer_config.get("model_input_names")
+    if names is not None:
+        return "token_type_ids" in names
+    if types is None and family.types is None and "type_vocab_size" not in config and family.vocabulary is None:
+        return False  # an unknown family, and nothing that speaks of types
+    name = tokenizer_config.get("tokenizer_class") or config.get("tokenizer_class")
+    if not isinstance(name, str):
+        return family.gives_types
+    before_5 = _written_before_5(config) if major is None else major < 5
+    return name.removesuffix("Fast").removesuffix("Tokenizer") in (_TYPES_4 if before_5 else _TYPES)
+
+
+def _written_before_5(config: Mapping[str, Any]) -> bool:
+    number = str(config.get("transformers_version", "")).partition(".")[0]
+    return number.isdecimal() and int(number) < 5
+
+
+def _of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of the part that reads text, in families of several parts."""
+    nested = config.get("text_config")
+    return {**config, **nested, "model_type": config.get("model_type", "")} if isinstance(nested, dict) else config
+
+
+def _max_length(
+    folder: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, wanted: int | None
+) -> int:
+    """The wanted limit, else the tokenizer's, within what the position embeddings allow."""
+    positions = _positions(config, family)
+    if positions < 1:
+        raise CheckpointError(f"the configuration of {folder} leaves no position for a token")
+    if wanted is not None:
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= positions:
+            raise SettingError(
+                f"max_length={wanted!r} is not a whole number from 1 to {positions}, the positions of {folder}"
+            )
+        return wanted
+    limit = tokenizer_config.get("model_max_length", tokenizer_config.get("max_len"))
+    if limit is None:
+        return positions
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
+        raise CheckpointError(f"a configuration in {folder} has the token limit {str(limit)[:40]!r}, which is none")
+    return int(min(limit, positions))
+
+
+def _positions(config: Mapping[str, Any], family: Family) -> int:
+    names = {family.positions_key, "max_position_embeddings"}
+    key = next((name for name in sorted(names, reverse=True) if name in config), family.positions_key)
+    positions = whole(config, key, family.positions) or 0
+    if positions < 1:  # 0 and -1 stand for relative positions, which have no limit
+        return UNLIMITED
+    if not family.behind_padding:
+        return positions
+    padding = whole(config, "pad_token_id", family.pad_id) if family.fixed_padding is None else family.fixed_padding
+    return positions - (padding or 0) - 1
+
+
+def _truncation_side(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    side = tokenizer_config.get("truncation_side")
+    if side not in (None, "left", "right"):
+        raise CheckpointError(f"{folder / 'tokenizer_config.json'}: truncation_side is {side!r}, not left or right")
+    return side
+
+
+def _pad_id(
+    folder: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, trains: bool
+) -> int:
+    """The padding id: the configuration's, else the tokenizer's, else the end of text.
+
+    Models without one of their own read the last token. The end of text serves only if the tokenizer never appends it:
+    it would be taken for padding.
+    """
+    pad_id = whole(config, "pad_token_id", family.pad_id)
+    if pad_id is not None:
+        return pad_id
+    tokenizer = read_tokenizer_json(folder)
+    if tokenizer is None:
+        return NEVER
+    end = _token_id(tokenizer, token_name(folder, tokenizer_config, "eos_token"))
+    pad_id = _token_id(tokenizer, token_name(folder, tokenizer_config, "pad_token"))
+    if pad_id is not None and pad_id != end:
+        return pad_id
+    ends = end is None or tokenizer.encode("a", "a").ids[-1:] == [end]
+    return NEVER if end is None or (ends and not trains) else end
+
+
+def token_name(folder: Path, tokenizer_config: Mapping[str, Any], key: str) -> str | None:
+    """Return the text of a special token such as `pad_token`."""
+    for settings in (tokenizer_config, read_optional(folder / "special_tokens_map.json")):
+        value = settings.get(key)
+        value = value.get("content") if isinstance(value, dict) else value
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def read_tokenizer_json(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer of `tokenizer.json`; None where there is no such file."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    try:
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the Rust side raises bare Exceptions
+        raise CheckpointError(f"the tokenizer of {folder} cannot be read: {error}") from error
+
+
+def _token_id(tokenizer: Tokenizer, token: str | None) -> int | None:
+    found: int | None = None if token is None else tokenizer.token_to_id(token)
+    return found

@@ -1,0 +1,269 @@
+"""Settings of a folder that change scores: which Plackett follows, which change nothing, and which it refuses.
+
+The table lists every key that sentence-transformers 6.2 and transformers 5 read for a text classifier, beside those of
+each family's own configuration class, which transformers applies when it builds the model. A test derives the list from
+their sources.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plackett.checkpoints.jsons import parsed, read_optional
+from plackett.errors import CheckpointError
+
+FOLLOWED, HARMLESS, REFUSED = "followed", "harmless", "refused"
+
+MODULES = "modules.json"
+FIRST_MODULE = (
+    *("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json"),
+    *("sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json"),
+    "sentence_xlnet_config.json",
+)
+"""Names of the first module's settings; the first file that holds something counts."""
+
+_NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+TREATMENT: Mapping[str, Mapping[str, str]] = {
+    MODULES: {"idx": HARMLESS, "name": HARMLESS, "path": REFUSED, "type": FOLLOWED, "kwargs": REFUSED},
+    "config_sentence_transformers.json": {
+        "activation_fn": FOLLOWED,
+        "prompts": FOLLOWED,
+        "default_prompt_name": FOLLOWED,
+        "model_type": FOLLOWED,
+        "requirements": HARMLESS,  # versions of libraries that the author asks for
+        "keep_in_fp32_modules": HARMLESS,  # all are
+        "__version__": HARMLESS,
+    },
+    FIRST_MODULE[0]: {
+        "max_seq_length": FOLLOWED,
+        "transformer_task": FOLLOWED,
+        "modality_config": FOLLOWED,
+        "module_output_name": FOLLOWED,
+        "unpad_inputs": HARMLESS,  # never for classifiers
+        "query_length": HARMLESS,  # for inputs that are marked as queries or documents, which pairs are not
+        "document_length": HARMLESS,
+        "do_lower_case": REFUSED,
+        "processing_kwargs": REFUSED,
+        "query_expansion": REFUSED,
+        "tokenizer_name_or_path": REFUSED,
+        "backend": REFUSED,
+        **dict.fromkeys(("model_args", "tokenizer_args", "config_args"), REFUSED),
+        **dict.fromkeys(("model_kwargs", "processor_kwargs", "config_kwargs"), REFUSED),
+    },
+    "tokenizer_config.json": {
+        "model_max_length": FOLLOWED,
+        "max_len": FOLLOWED,
+        "truncation_side": FOLLOWED,
+        "padding_side": FOLLOWED,  # where a score depends on it; see `families`
+        "model_input_names": FOLLOWED,
+        "tokenizer_class": FOLLOWED,
+        **dict.fromkeys(_NAMED_TOKENS, FOLLOWED),
+        "added_tokens_decoder": FOLLOWED,  # compared with tokenizer.json
+        "extra_special_tokens": FOLLOWED,
+        "additional_special_tokens": FOLLOWED,
+        "model_specific_special_tokens": FOLLOWED,
+        "do_lower_case": FOLLOWED,  # these four are compared with tokenizer.json
+        "strip_accents": FOLLOWED,
+        "tokenize_chinese_chars": FOLLOWED,
+        "add_prefix_space": FOLLOWED,
+        "chat_template": REFUSED,
+        "auto_map": REFUSED,
+        "split_special_tokens": REFUSED,
+        "tokenizer_truncation": REFUSED,
+        "tokenizer_padding": REFUSED,
+        "post_processor": REFUSED,
+        "_json_truncation": REFUSED,
+        "_json_padding": REFUSED,
+        "gguf_file": REFUSED,
+        "tokenizer_object": REFUSED,
+        "add_bos_token": HARMLESS,  # not read beside a tokenizer.json
+        "add_eos_token": HARMLESS,
+        "vocab": HARMLESS,  # nor are the next
+        "merges": HARMLESS,
+        "vocab_file": HARMLESS,
+        "tokenizer_file": HARMLESS,
+        "_spm_precompiled_charsmap": HARMLESS,
+        "pad_token_type_id": HARMLESS,  # padding is masked
+        "pad_to_multiple_of": HARMLESS,
+        "max_length": HARMLESS,  # the next are arguments of each call, which callers give
+        "stride": HARMLESS,
+        "truncation_strategy": HARMLESS,
+        "clean_up_tokenization_spaces": HARMLESS,  # the next are about decoding, chats and files
+        "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": HARMLESS,
+        "response_template": HARMLESS,
+        "response_schema": HARMLESS,
+        "chat_control_tokens": HARMLESS,
+        "processor_class": HARMLESS,
+        "name_or_path": HARMLESS,
+        "verbose": HARMLESS,
+        "backend": HARMLESS,
+        "files_loaded": HARMLESS,
+        "init_inputs": HARMLESS,
+        "is_local": HARMLESS,
+        "local_files_only": HARMLESS,
+        "_commit_hash": HARMLESS,
+    },
+    "config.json": {
+        "architectures": FOLLOWED,
+        "model_type": FOLLOWED,
+        "num_labels": FOLLOWED,
+        "id2label": FOLLOWED,
+        "tokenizer_class": FOLLOWED,
+        "transformers_version": FOLLOWED,  # token types, where nothing else tells
+        "sentence_transformers": FOLLOWED,
+        "sbert_ce_default_activation_function": FOLLOWED,
+        "pad_token_id": FOLLOWED,
+        "type_vocab_size": FOLLOWED,
+        "vocab_size": FOLLOWED,
+        "text_config": FOLLOWED,
+        "auto_map": REFUSED,
+        "quantization_config": REFUSED,
+        "use_cache": HARMLESS,  # turned off
+        "dtype": HARMLESS,  # the next are about how to compute: Plackett chooses its precision
+        "torch_dtype": HARMLESS,
+        "_attn_implementation": HARMLESS,
+        "attn_implementation": HARMLESS,
+        "chunk_size_feed_forward": HARMLESS,
+        "output_hidden_states": HARMLESS,  # the next change what is returned beside the logits
+        "output_attentions": HARMLESS,
+        "return_dict": HARMLESS,
+        "label2id": HARMLESS,
+        "problem_type": HARMLESS,  # for the loss
+        "is_encoder_decoder": FOLLOWED,  # by transformers, as whatever a family adds
+        "name_or_path": HARMLESS,
+        "_name_or_path": HARMLESS,
+    },
+}
+
+_NEUTRAL: tuple[object, ...] = (None, False, "", [], {}, 0)
+
+_PLAIN_MODALITY = {"text": {"method": "forward", "method_output_name": "logits"}}
+
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_CODE_OF = ("AutoModelForSequenceClassification", "AutoModel", "AutoConfig", "AutoTokenizer")
+
+
+def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for a setting or file that others follow and Plackett does not."""
+    check_whole(folder)
+    chain = _chain(folder)
+    for name, key in _refused(folder, config, chain):
+        raise CheckpointError(
+            f"{folder / name} sets {key}, which changes scores in other libraries and which Plackett does not support; "
+            f"remove {key} if the model was trained without it"
+        )
+    _check_module(folder)
+    _check_templates(folder)
+    _check_processors(folder)
+
+
+def check_whole(folder: Path) -> None:
+    """Raise CheckpointError for an adapter, which is a part of a model."""
+    if not (folder / "adapter_config.json").is_file():
+        return
+    base = str(read_optional(folder / "adapter_config.json").get("base_model_name_or_path") or "its base model")
+    raise CheckpointError(
+        f"{folder} holds a LoRA adapter of {base}, not a whole model; merge the two with peft "
+        "(AutoPeftModelForSequenceClassification.from_pretrained(FOLDER).merge_and_unload()) and save the merged model "
+        "with its tokenizer in a new folder"
+    )
+
+
+def is_chain(folder: Path) -> bool:
+    """Whether sentence-transformers loads the modules of a folder: those of another kind of model do not count."""
+    kind = read_optional(folder / "config_sentence_transformers.json").get("model_type")
+    return (folder / MODULES).is_file() and kind == "CrossEncoder"
+
+
+def first_module(folder: Path) -> dict[str, Any]:
+    """Return the settings of the first module of a chain; empty without one."""
+    if not is_chain(folder):
+        return {}
+    return next((found for name in FIRST_MODULE if (found := read_optional(folder / name))), {})
+
+
+def _refused(folder: Path, config: Mapping[str, Any], chain: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """File and key of each refused setting that has an effect."""
+    contents: list[tuple[str, Mapping[str, Any], Callable[[str], bool]]] = [
+        ("config.json", config, _is_refused("config.json")),
+        (
+            "tokenizer_config.json",
+            read_optional(folder / "tokenizer_config.json"),
+            _is_refused("tokenizer_config.json"),
+        ),
+        (FIRST_MODULE[0], first_module(folder), lambda key: TREATMENT[FIRST_MODULE[0]].get(key, REFUSED) == REFUSED),
+        *((MODULES, item, _is_refused(MODULES)) for item in chain),
+    ]
+    for name, content, is_refused in contents:
+        for key, value in content.items():
+            if is_refused(key) and key != "chat_template" and value not in _NEUTRAL and not _is_other_code(key, value):
+                yield name, key
+
+
+def _is_refused(file: str) -> Callable[[str], bool]:
+    return lambda key: TREATMENT[file].get(key) == REFUSED
+
+
+def _is_other_code(key: str, value: object) -> bool:
+    """Whether an `auto_map` brings code for other tasks only."""
+    return key == "auto_map" and isinstance(value, dict) and not any(value.get(name) for name in _CODE_OF)
+
+
+def _chain(folder: Path) -> list[dict[str, Any]]:
+    """The modules of sentence-transformers; a plain classifier is a chain of one."""
+    path = folder / MODULES
+    modules = parsed(path) if path.is_file() else []
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise CheckpointError(f"{path} does not hold a JSON list of objects")
+    names = [str(module.get("type", "?")).rpartition(".")[2] for module in modules]
+    if names not in ([], ["Transformer"]):
+        raise CheckpointError(
+            f"{folder} chains the modules {', '.join(names)}; Plackett reads plain sequence classifiers"
+        )
+    return modules
+
+
+def _check_module(folder: Path) -> None:
+    """Refuse a first module that is no plain classifier."""
+    module = first_module(folder)
+    plain: dict[str, tuple[object, ...]] = {
+        "transformer_task": ("sequence-classification",),
+        "modality_config": (None, _PLAIN_MODALITY),
+        "module_output_name": (None, "scores"),
+    }
+    for key, values in plain.items():
+        if key in module and module[key] not in values and not _is_template(key, module[key]):
+            raise CheckpointError(
+                f"{folder / FIRST_MODULE[0]} sets {key} to {str(module[key])[:60]!r}; Plackett reads plain sequence "
+                f"classifiers of texts, where it is {values[-1]!r}"
+            )
+
+
+def _is_template(key: str, value: object) -> bool:
+    """Whether a modality is a chat template, which has an error of its own."""
+    return key == "modality_config" and isinstance(value, dict) and "message" in value
+
+
+def _check_templates(folder: Path) -> None:
+    """Refuse a chat template, unless the chain of a folder reads plain texts."""
+    if is_chain(folder) and "message" not in (first_module(folder).get("modality_config") or {}):
+        return
+    found = [name for name in (*_TEMPLATES, "additional_chat_templates") if (folder / name).exists()]
+    if read_optional(folder / "tokenizer_config.json").get("chat_template"):
+        found.append("chat_template in tokenizer_config.json")
+    if found:
+        raise CheckpointError(
+            f"{folder} has a chat template ({', '.join(found)}), which other libraries apply to every pair and which "
+            "Plackett does not support; remove it if the model was trained on plain pairs of texts"
+        )
+
+
+def _check_processors(folder: Path) -> None:
+    for name in ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
+        settings = read_optional(folder / name)
+        for key in ("processor_class", "image_processor_type", "feature_extractor_type", "auto_map"):
+            if settings.get(key):
+                raise CheckpointError(
+                    f"{folder / name} sets {key}: the model reads more than text, which Plackett does not support"
+                )

@@ -1,0 +1,93 @@
+"""Whether `tokenizer.json`, `tokenizer_config.json` and the embeddings of a checkpoint fit together.
+
+Plackett tokenises by `tokenizer.json` alone. transformers adds the tokens that `tokenizer_config.json` names, and
+builds the normaliser of known classes from its keys: where the two files differ, scores would.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from plackett.checkpoints.jsons import read_optional
+from plackett.errors import CheckpointError
+
+_CONFIG = "tokenizer_config.json"
+_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_LISTED = ("extra_special_tokens", "additional_special_tokens")
+
+# Key of tokenizer_config.json -> part of tokenizer.json, type of that part, and its key there.
+_SAME = {
+    "do_lower_case": ("normalizer", "BertNormalizer", "lowercase"),
+    "strip_accents": ("normalizer", "BertNormalizer", "strip_accents"),
+    "tokenize_chinese_chars": ("normalizer", "BertNormalizer", "handle_chinese_chars"),
+    "add_prefix_space": ("pre_tokenizer", "ByteLevel", "add_prefix_space"),
+}
+
+
+def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) -> None:
+    """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
+    config = read_optional(folder / _CONFIG)
+    _check_parts(tokenizer, folder, config)
+    for key, token, wanted in _tokens(config, folder):
+        found = tokenizer.token_to_id(token)
+        if found is None or (wanted is not None and found != wanted):
+            raise CheckpointError(
+                f"{folder / _CONFIG} names the token {token!r} ({key}), which other libraries add to the "
+                f"tokenizer, and which tokenizer.json {'lacks' if found is None else 'has at another id'}; save the "
+                "tokenizer again with transformers"
+            )
+    if vocabulary is not None and tokenizer.get_vocab_size(with_added_tokens=True) > vocabulary:
+        name, last = max(tokenizer.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+        if last >= vocabulary:
+            raise beyond(folder, last, vocabulary, f", {name!r} among them")
+
+
+def beyond(folder: Path, token_id: int, vocabulary: int, which: str = "") -> CheckpointError:
+    """Return the error for tokens without an embedding."""
+    return CheckpointError(
+        f"the tokenizer of {folder} has token ids up to {token_id}{which}, but its model has {vocabulary} embeddings "
+        "(vocab_size in config.json): one of the two belongs to another model"
+    )
+
+
+def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
+    given = {key: config[key] for key in _SAME if isinstance(config.get(key), bool)}
+    if not given:
+        return
+    for key, value in given.items():
+        part, kind, name = _SAME[key]
+        own = getattr(tokenizer, part)
+        settings = json.loads(own.__getstate__()) if own is not None else {}
+        if settings.get("type") == kind and settings.get(name) not in (None, value):
+            raise CheckpointError(
+                f"{folder / _CONFIG} sets {key} to {value}, but tokenizer.json has {name} = {settings[name]}; other "
+                "libraries follow the first, Plackett the second: make them agree"
+            )
+
+
+def _tokens(config: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str, int | None]]:
+    """Key, text and, if given, id of each token that a configuration names."""
+    try:
+        for number, token in (config.get("added_tokens_decoder") or {}).items():
+            yield "added_tokens_decoder", _text(token), int(number)
+        for key in _LISTED:
+            tokens = config.get(key) or []
+            for token in tokens.values() if isinstance(tokens, dict) else tokens:
+                yield key, _text(token), None
+        for key in _NAMED:
+            if config.get(key) is not None:
+                yield key, _text(config[key]), None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / _CONFIG} describes a token in a way that cannot be read: {error!r}"
+        ) from error
+
+
+def _text(token: Any) -> str:
+    text = token["content"] if isinstance(token, dict) else token
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
+    return text
