@@ -108,7 +108,8 @@ def test_encoding_adds_few_calls_of_python_to_the_rust_tokenizer(checkpoint):
         for words in (2, 4, 20)
     )
     assert whole <= 20 * 1_000
-    assert cut == cut_again <= 100 * 1_000
+    assert cut == pytest.approx(cut_again, rel=0.01)
+    assert cut <= 100 * 1_000
 
 
 def calls_of(function):

@@ -149,6 +149,11 @@ def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
     check_whole(folder)
     chain = _chain(folder)
     for name, key in _refused(folder, config, chain):
+        if key == "auto_map":
+            raise CheckpointError(
+                f"{folder / name} names code of the folder's own (auto_map, trust_remote_code), which Plackett never "
+                "runs: choose a checkpoint of a family that transformers supports"
+            )
         raise CheckpointError(
             f"{folder / name} sets {key}, which changes scores in other libraries and which Plackett does not support; "
             f"remove {key} if the model was trained without it"
