@@ -98,7 +98,8 @@ def build(folder, family):
     if hasattr(base, key) and getattr(base, key) != -1:
         settings[key] = 64 if family == "reformer" else LIMIT
     ids = {"pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3, "bos_token_id": 2, "cls_token_id": 2}
-    config = CONFIG_MAPPING[family](**settings, **ids, vocab_size=64, num_labels=1)
+    settings |= ids | {"vocab_size": 64, "num_labels": 1}
+    config = CONFIG_MAPPING[family](**settings)
     torch.manual_seed(0)
     model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
     with torch.no_grad():

@@ -12,7 +12,7 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.dialects import RerankRequest
 from plackett.errors import RequestError
 from plackett.tokenization.batches import EncodedPairs
-from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer
+from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer, truncation_side
 
 CHARACTERS = 4  # per token, in the estimate
 CUT = 32  # characters per token that are tokenised at most, to find where a text is cut
@@ -37,6 +37,7 @@ class TextReader:
         self.max_length = checkpoint.max_length
         self._checkpoint = checkpoint
         self._tokenizer = read_tokenizer(checkpoint)
+        self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
         self._special = self._tokenizer.num_special_tokens_to_add(True)
         self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
 
@@ -59,12 +60,12 @@ class TextReader:
 
         RequestError for a pair beyond the limit in a request that refuses to be truncated.
         """
-        side = request.truncation_side or self._checkpoint.truncation_side
+        side = request.truncation_side or self._side
         limit = request.max_tokens or self.max_length
         with self._lock:
             texts = self._shortened(request, pairs, side, limit)
             tokenizer = PairTokenizer(
-                self._tokenizer, limit, token_types=self._checkpoint.token_types, truncation_side=side
+                self._tokenizer, limit, token_types=self._checkpoint.inputs.token_types, truncation_side=side
             )
             rows = tokenizer.encode(texts)
             if not request.truncate:

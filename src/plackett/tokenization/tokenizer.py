@@ -16,6 +16,7 @@ from tokenizers import Encoding, Tokenizer
 
 from plackett._extras import require
 from plackett.checkpoints.folder import VOCABULARIES, Checkpoint
+from plackett.checkpoints.inputs import Inputs
 from plackett.checkpoints.own_files import TOKENIZER
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
@@ -74,12 +75,11 @@ class PairTokenizer:
         """The tokenizer of a checkpoint, with its token limit."""
         tokenizer, inputs = read_tokenizer(checkpoint), checkpoint.inputs
         check_tokenizer(tokenizer, checkpoint.folder, inputs.vocabulary)
-        truncation = tokenizer.truncation or {}
         return cls(
             tokenizer,
             inputs.max_length,
             token_types=inputs.token_types,
-            truncation_side=inputs.truncation_side or str(truncation.get("direction", "right")),
+            truncation_side=truncation_side(tokenizer, inputs),
         )
 
     def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
@@ -201,6 +201,11 @@ def _take(
     tokens = ragged_positions(runs[..., 0].ravel(), lengths.ravel())
     cu_seqlens = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
     return EncodedPairs(whole.token_ids[tokens], whole.type_ids[tokens], cu_seqlens)
+
+
+def truncation_side(tokenizer: Tokenizer, inputs: Inputs) -> str:
+    """Return the side that a checkpoint's long texts lose; called before a `PairTokenizer` takes the tokenizer over."""
+    return inputs.truncation_side or str((tokenizer.truncation or {}).get("direction", "right"))
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
