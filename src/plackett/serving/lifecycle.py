@@ -115,7 +115,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises what loading the models raised, and SettingError for an address in use."""
     if settings.access_log:
         log_to_stderr()
-    asyncio.run(_serve(settings, _listen(settings)))
+    asyncio.run(_serve(settings, listen(settings)))
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
@@ -151,9 +151,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         raise life.failure
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """Open the socket that the server accepts connections from. SettingError if that fails."""
     try:
         family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
-    except OSError as error:
-        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+        listener = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own sockets only
+    return listener
