@@ -27,6 +27,9 @@ LOGGER = logging.getLogger("plackett.serving")
 BLANK = -12.0
 """The logit of blank documents, or less: they are below all others of their request."""
 
+WAIT_SHARE = 0.5
+"""Part of the time for a request that the queue may take; a longer one would end in status 504."""
+
 CLIENT_LEFT = 499
 
 
@@ -37,7 +40,9 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.batcher = Batcher(settings.batch_tokens, Observer(self._tokenised, self._scored))
-        self.admission = Admission(settings.queue_tokens, settings.low_priority_share)
+        self.admission = Admission(
+            settings.queue_tokens, settings.low_priority_share, settings.request_timeout * WAIT_SHARE
+        )
         self.buffer = Buffer(settings.max_buffered_bytes)
         self.loaded: Models | None = None
         self.started = int(time.time())
