@@ -193,7 +193,11 @@ def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
     """
     text = _text(name, DataError)
     path = Path(os.path.realpath(os.path.dirname(text) or "."), os.path.basename(text))
-    if text in _STANDARD or "/proc" in map(str, path.parents):
+    if text in _STANDARD:
+        return OutputFile(Path(text), is_stream=True)
+    if "/proc" in map(str, path.parents):  # the descriptors of a process; nothing can be made there
+        if not os.path.exists(text):
+            raise DataError(f"{text} cannot be written: there is no such file; name another one")
         return OutputFile(Path(text), is_stream=True)
     if Path(text).is_dir():
         raise DataError(f"{text} is a folder; name a file to write to")

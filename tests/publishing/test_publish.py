@@ -361,7 +361,7 @@ def test_a_graph_alone_is_published_and_runs_with_its_card(hub, graph):
     np.testing.assert_array_equal(CrossEncoder("org/graph", engine="onnx").predict(PAIRS), again.predict(PAIRS))
     card = (again.checkpoint.folder / "README.md").read_text()
     assert "model = CrossEncoder('org/graph', engine=\"onnx\")" in card
-    with pytest.raises(CheckpointError, match="holds no weights"):
+    with pytest.raises(CheckpointError, match="onnx"):
         CrossEncoder("org/graph", engine="torch")
 
 
