@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
-from numbers import Real
+from numbers import Integral, Real
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -139,7 +139,7 @@ def _checked_text(text: object, what: str, *, may_be_blank: bool = True) -> str:
 
 def check_top_k(top_k: int | None) -> None:
     """Raise InputError unless `top_k` is None or a number of documents."""
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0):
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 0):
         raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out for all of them")
 
 

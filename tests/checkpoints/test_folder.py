@@ -432,3 +432,9 @@ def test_the_token_limit_of_the_first_module_is_followed(folder):
     change(folder / "sentence_bert_config.json", max_seq_length=20)
     np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
     assert read_checkpoint(folder).max_length == 20
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(folder):
+    encoder = CrossEncoder(folder, max_length=np.int64(32), threads=np.int32(1))
+    assert encoder.checkpoint.max_length == 32
+    assert len(encoder.rank("a query", ["a", "b"], top_k=np.int64(1))) == 1

@@ -6,6 +6,7 @@ the default of the family's configuration class.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,11 @@ def _max_length(
     if positions < 1:
         raise CheckpointError(f"the configuration of {folder} leaves no position for a token")
     if wanted is not None:
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= positions:
+        if isinstance(wanted, bool) or not isinstance(wanted, Integral) or not 0 < wanted <= positions:
             raise SettingError(
                 f"max_length={wanted!r} is not a whole number from 1 to {positions}, the positions of {folder}"
             )
-        return wanted
+        return int(wanted)
     limit = tokenizer_config.get("model_max_length", tokenizer_config.get("max_len"))
     if limit is None:
         return positions

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,7 +36,7 @@ class EngineSettings:
         if self.precision is not None and self.precision not in PRECISIONS:
             raise SettingError.unknown("precision", self.precision, PRECISIONS)
         if self.threads is not None and (
-            isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1
+            isinstance(self.threads, bool) or not isinstance(self.threads, Integral) or self.threads < 1
         ):
             raise SettingError(f"threads={self.threads!r} is not a number of threads; leave it out for all of them")
 
