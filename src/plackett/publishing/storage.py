@@ -26,15 +26,20 @@ def read_facts(folder: Path) -> Facts:
         raise CheckpointError(f"{folder} holds no {FACTS}, the facts of its card; write one: plackett card {folder}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
-            raise CheckpointError(
-                f"{path} has schema {values['schema']}, but this Plackett reads {SCHEMA}: install a newer one"
-            )
+        _check_schema(path, values)
         return _FACTS.validate_python(values)
+    except CheckpointError:  # an OSError too
+        raise
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read; delete it and write another: {error}") from error
+
+
+def _check_schema(path: Path, values: object) -> None:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise CheckpointError(f"{path} has schema {schema}, but this Plackett reads {SCHEMA}: install a newer one")
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
