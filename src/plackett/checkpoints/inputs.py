@@ -92,8 +92,17 @@ def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], 
     names = tokenizer_config.get("model_input_names")
     if names is not None:
         return "token_type_ids" in names
-    if types is None and family.types is None and "type_vocab_size" not in config and family.vocabulary is None:
-        return False  # an unknown family, and nothing that speaks of types
+    unknown_family = family.types is None and family.vocabulary is None
+    if unknown_family and "type_vocab_size" not in config:  # nothing speaks of types
+        return False
+
+    return _tokenizer_gives_types(config, tokenizer_config, family, major)
+
+
+def _tokenizer_gives_types(
+    config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, major: int | None
+) -> bool:
+    """Whether the tokenizer's class gives types, as the release of transformers that reads it would say."""
     name = tokenizer_config.get("tokenizer_class") or config.get("tokenizer_class")
     if not isinstance(name, str):
         return family.gives_types
