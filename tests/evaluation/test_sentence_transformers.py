@@ -122,7 +122,8 @@ def test_empty_documents_come_last_whatever_the_sign_of_the_scores(bert, functio
     encoder = CrossEncoder(bert, engine=FakeEngine(function), activation="identity")
     corpus = {"d0": " ", "d1": "apple", "d2": "an apple and a pear"}
     run = [ScoredDoc("q", doc_id, -float(place)) for place, doc_id in enumerate(corpus)]
-    metrics = evaluate_reference(encoder, Collection("c", {"q": "query"}, corpus, [Qrel("q", "d0", 1)], run))
+    collection = Collection("c", {"q": "query"}, corpus, [Qrel("q", "d0", 1)], run)
+    metrics = values(evaluate_reference(encoder, collection).measures)
     assert metrics["base_mrr@10"] == 1
     assert metrics["mrr@10"] == pytest.approx(1 / 3)
 
