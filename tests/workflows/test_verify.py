@@ -95,6 +95,8 @@ def test_a_tokenizer_that_differs_is_seen(bert, tmp_path):
     tokenizer = json.loads(path.read_text())
     tokenizer["normalizer"]["lowercase"] = False
     path.write_text(json.dumps(tokenizer))
+    settings = tmp_path / "cased" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"do_lower_case": False}))
     done = verify(str(bert), str(tmp_path / "cased"), probes())
     assert any(pair.token_ids_a != pair.token_ids_b for pair in done.worst)
     assert "tokens A" in report(done)
