@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from plackett import _moved
+from plackett._extras import lazily
 from plackett.errors import (
     CheckpointError,
     DataError,
@@ -41,24 +42,22 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = {
-    "CrossEncoder": "plackett.cross_encoder",
-    "RankedDocument": "plackett.cross_encoder",
-    "LongDocuments": "plackett.tokenization.windows",
-}
+# numpy, the tokenizers and the rest are imported on first use, so that the command line starts at once.
+_imported = lazily(
+    __name__,
+    {
+        "CrossEncoder": "cross_encoder",
+        "LongDocuments": "tokenization.windows",
+        "RankedDocument": "cross_encoder",
+    },
+)
 
 
 def __getattr__(name: str) -> object:
-    """Import numpy, the tokenizers and the rest on first use, so that the command line starts at once."""
+    """Import a public name, or look up the version, on first use."""
     if name == "__version__":
         from importlib.metadata import version
 
-        value: object = version("plackett")
-    elif name in _MODULES:
-        from importlib import import_module
-
-        value = getattr(import_module(_MODULES[name]), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        globals()[name] = version("plackett")
+        return globals()[name]
+    return _imported(name)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -57,6 +58,8 @@ def lazily(package: str, names: Mapping[str, str], *, extra: str = "train") -> C
     def attribute(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(require(f"{package}.{names[name]}", extra=extra), name)
+        value = getattr(require(f"{package}.{names[name]}", extra=extra), name)
+        setattr(sys.modules[package], name, value)  # Python asks `__getattr__` only once
+        return value
 
     return attribute
