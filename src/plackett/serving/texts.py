@@ -12,11 +12,11 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.dialects import RerankRequest
 from plackett.errors import RequestError
 from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.shortening import CHARACTERS as CUT
+from plackett.tokenization.shortening import SLACK
 from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer, truncation_side
 
 CHARACTERS = 4  # per token, in the estimate
-CUT = 32  # characters per token that are tokenised at most, to find where a text is cut
-SLACK = 256  # tokens
 
 
 @dataclass(frozen=True)

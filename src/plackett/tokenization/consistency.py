@@ -54,11 +54,10 @@ def beyond(folder: Path, token_id: int, vocabulary: int, which: str = "") -> Che
 
 
 def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
-    given = {key: config[key] for key in _SAME if isinstance(config.get(key), bool)}
-    if not given:
-        return
-    for key, value in given.items():
-        part, kind, name = _SAME[key]
+    for key, (part, kind, name) in _SAME.items():
+        value = config.get(key)
+        if not isinstance(value, bool):
+            continue
         own = getattr(tokenizer, part)
         settings = json.loads(own.__getstate__()) if own is not None else {}
         if settings.get("type") == kind and settings.get(name) not in (None, value):
