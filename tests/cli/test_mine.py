@@ -13,17 +13,9 @@ import pytest
 from plackett import CrossEncoder
 from plackett.data import read_lists
 from plackett.retrieval.hard_negatives import MiningSettings, mine
+from slow_writes import SLOW
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]
-# The command, in a process that stops for a while after each chunk, so that a kill finds it in the middle.
-SLOW = """
-import time
-from plackett import cli
-from plackett import _resumable as partial
-append = partial.PartialFile.append
-partial.PartialFile.append = lambda *given: (append(*given), time.sleep(0.3))
-cli.main()
-"""
 
 
 @pytest.fixture
