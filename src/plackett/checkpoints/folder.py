@@ -18,6 +18,7 @@ from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
 from plackett.checkpoints.jsons import read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
+from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain
 from plackett.checkpoints.weights import check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
@@ -159,40 +160,38 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
     classes is spelled out, as those differ.
     """
     dotted = ACTIVATIONS[activation][0]
-    config = read_json(folder / "config.json")
+    config, tokenizer_config = read_json(folder / CONFIG), read_optional(folder / TOKENIZER_CONFIG)
     config.pop("sbert_ce_default_activation_function", None)
     nested = config.get("sentence_transformers")
     config["sentence_transformers"] = {**(nested if isinstance(nested, dict) else {}), "activation_fn": dotted}
-    path = folder / "config_sentence_transformers.json"
+    path = folder / SENTENCE_TRANSFORMERS
     defaults = {"__version__": {"plackett": version("plackett")}, "prompts": {}, "default_prompt_name": None}
     write_json(path, defaults | read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
-    _write_limit(folder, inputs)
-    _write_padding(folder, config, inputs)
-    write_json(folder / "config.json", config)
 
+    _state_inputs(tokenizer_config, inputs)
+    _state_padding(folder, config, tokenizer_config, inputs)
+    write_json(folder / TOKENIZER_CONFIG, tokenizer_config)
+    write_json(folder / CONFIG, config)
 
-def _write_limit(folder: Path, inputs: Inputs) -> None:
-    """Write the token limit and the names of the inputs; drop chat templates, as the model reads plain texts."""
-    path = folder / "tokenizer_config.json"
-    names = ["input_ids", *["token_type_ids"] * inputs.token_types, "attention_mask"]
-    written = {"model_max_length": inputs.max_length, "model_input_names": names}
-    tokenizer_config = read_optional(path) | written
-    for key in ("chat_template", "max_len"):
-        tokenizer_config.pop(key, None)
-    if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
-        tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
-    write_json(path, tokenizer_config)
-    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)  # the model reads plain texts
     for path in (folder / name for name in FIRST_MODULE):
         module = read_optional(path)
         if module.get("max_seq_length") is not None:
             write_json(path, module | {"max_seq_length": inputs.max_length})
 
 
-def _write_padding(folder: Path, config: dict[str, Any], inputs: Inputs) -> None:
-    """Write the padding id where the configuration lacks one, and the side on which padding does no harm."""
-    path = folder / "tokenizer_config.json"
-    tokenizer_config = read_optional(path)
+def _state_inputs(tokenizer_config: dict[str, Any], inputs: Inputs) -> None:
+    """Set the token limit and the names of the inputs; drop chat templates, as the model reads plain texts."""
+    for key in ("chat_template", "max_len"):
+        tokenizer_config.pop(key, None)
+    names = ["input_ids", *["token_type_ids"] * inputs.token_types, "attention_mask"]
+    tokenizer_config |= {"model_max_length": inputs.max_length, "model_input_names": names}
+    if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
+        tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both
+
+
+def _state_padding(folder: Path, config: dict[str, Any], tokenizer_config: dict[str, Any], inputs: Inputs) -> None:
+    """Set the padding id where the configuration lacks one, and the side on which padding does no harm."""
     if inputs.padding != "none":
         tokenizer_config["padding_side"] = inputs.padding
     nested = config.get("text_config")
@@ -202,14 +201,13 @@ def _write_padding(folder: Path, config: dict[str, Any], inputs: Inputs) -> None
         text["pad_token_id"] = inputs.pad_id
         if token_name(folder, tokenizer_config, "pad_token") is None:
             tokenizer_config["pad_token"] = token_name(folder, tokenizer_config, "eos_token")
-    write_json(path, tokenizer_config)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     _check_readable(folder)
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} holds no config.json: it is not a checkpoint, or was not saved to the end")
-    return read_json(folder / "config.json")
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} holds no {CONFIG}: it is not a checkpoint, or was not saved to the end")
+    return read_json(folder / CONFIG)
 
 
 def _check_readable(folder: Path) -> None:
@@ -239,7 +237,7 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
 
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
     """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
-    return read_optional(folder / "config_sentence_transformers.json") if is_chain(folder) else {}
+    return read_optional(folder / SENTENCE_TRANSFORMERS) if is_chain(folder) else {}
 
 
 def _prompt(saved: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 import contextlib
 import fnmatch
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from plackett._files import Name, OutputFolder, output_folder
 from plackett.checkpoints.bundled import SUMS
+from plackett.checkpoints.jsons import read_json
 from plackett.checkpoints.own_files import (
     CALIBRATION,
     CALIBRATION_PLOT,
@@ -23,6 +23,7 @@ from plackett.checkpoints.own_files import (
     WEIGHTS,
     WEIGHTS_INDEX,
 )
+from plackett.errors import CheckpointError
 
 # The files of a checkpoint, as Plackett, sentence-transformers and transformers write them and hubs deliver them.
 _WEIGHTS = ("model*.safetensors", WEIGHTS_INDEX, "pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -108,9 +109,8 @@ def _is_checkpoint(folder: Path) -> bool:
     if (folder / FACTS).is_file():
         return True
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        architectures = config.get("architectures")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        architectures = read_json(folder / CONFIG).get("architectures")
+    except CheckpointError:
         return False
     classifier = isinstance(architectures, list) and any("SequenceClassification" in str(it) for it in architectures)
     return classifier and any(any(folder.glob(pattern)) for pattern in (*_WEIGHTS, "onnx/*", "openvino/*"))

@@ -8,13 +8,10 @@ from safetensors import SafetensorError, safe_open
 from plackett.checkpoints.exports import exports_of
 from plackett.checkpoints.hub import inside
 from plackett.checkpoints.jsons import read_json
+from plackett.checkpoints.own_files import WEIGHTS, WEIGHTS_INDEX
 from plackett.errors import CheckpointError
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-
-
 _HEADS = {"classifier", "score", "classification_head", "logits_proj"}
 
 # Prefix -> whose weights have it, and what to save in its place.
@@ -98,9 +95,9 @@ def check_torch_weights(folder: Path) -> None:
 
 def _parts(folder: Path) -> list[Path]:
     """The files of the weights: one, or those that an index names."""
-    index = folder / INDEX
+    index = folder / WEIGHTS_INDEX
     if not index.is_file():
-        return [folder / SINGLE]
+        return [folder / WEIGHTS]
     names = read_json(index).get("weight_map")
     if not names or not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise CheckpointError(f"{index} does not say which file holds which weight")
@@ -120,9 +117,9 @@ def _check_part(path: Path) -> None:
 def _check_pickles(folder: Path, allow_pickle: bool) -> None:
     found = next((name for name in PICKLES if (folder / name).is_file()), None)
     if found is None:
-        raise CheckpointError(f"{folder} holds no {SINGLE}: it was not saved to the end, or is not in safetensors")
+        raise CheckpointError(f"{folder} holds no {WEIGHTS}: it was not saved to the end, or is not in safetensors")
     if not allow_pickle:
         raise CheckpointError(
-            f"{folder} holds no {SINGLE} but {found}, a pickle, which can run any code; if you trust its author, "
+            f"{folder} holds no {WEIGHTS} but {found}, a pickle, which can run any code; if you trust its author, "
             "pass allow_pickle=True (in a recipe: allow_pickle: true)"
         )
