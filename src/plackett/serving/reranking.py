@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from plackett.dialects import Answer, Dialect, Document, RerankRequest
 from plackett.dialects.base import RAW
+from plackett.dialects.requests import text as read_text
 from plackett.errors import RequestError
 from plackett.serving.dispatch import choose
 from plackett.serving.limits import check_size, read_body
@@ -135,8 +136,4 @@ def _pair(index: int, pair: object) -> tuple[str, str]:
     name = f"inputs[{index}]"
     if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(item, str) for item in pair):
         raise RequestError(f"{name} must be a pair of texts: a query and a document", field=name)
-    try:
-        "".join(pair).encode()
-    except UnicodeEncodeError:
-        raise RequestError(f"{name} holds characters that JSON cannot carry", field=name) from None
-    return pair[0], pair[1]
+    return read_text(name, pair[0]), read_text(name, pair[1])
