@@ -10,16 +10,7 @@ import pytest
 from plackett import DataError
 from plackett.data import check_matched, lists_as_collection, read_collection, unmatched
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
-
-ROWS = [
-    {"query": "q one", "docs": ["a", "b"], "labels": [1, 0.5]},
-    {"query": "q zwei", "docs": ["東京"], "labels": [2]},
-]
-LISTS = [LabeledList("q one", ("a", "b"), (1.0, 0.5)), LabeledList("q zwei", ("東京",), (2.0,))]
-
-
-def lines(rows):
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+from rows import LISTS, ROWS, lines
 
 
 def test_lists_as_a_collection(tmp_path):

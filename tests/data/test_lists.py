@@ -13,16 +13,7 @@ from plackett import DataError
 from plackett.data import ListFile, read_collection, read_lists, write_lists
 from plackett.data.lists import SHAPES, ListEntry, Shape
 from plackett.records import LabeledList
-
-ROWS = [
-    {"query": "q one", "docs": ["a", "b"], "labels": [1, 0.5]},
-    {"query": "q zwei", "docs": ["東京"], "labels": [2]},
-]
-LISTS = [LabeledList("q one", ("a", "b"), (1.0, 0.5)), LabeledList("q zwei", ("東京",), (2.0,))]
-
-
-def lines(rows):
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+from rows import LISTS, ROWS, lines
 
 
 def lists(path):
