@@ -3,7 +3,7 @@
     PLACKETT_DATA=... python -m default_model.evaluate MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
 Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has), measures are trec_eval's, intervals
-and p-values those of `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. Results stand in
+and p-values those of `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. The results are in
 default_model/results/quality.json; page.py makes a page and a plot of them.
 """
 

@@ -5,7 +5,7 @@
 Each engine is exported in fp32 and in int8, and int8 is compared with its own fp32 on the same candidates: nDCG@10,
 Kendall's tau, top-10 overlap, differences of logits. Speed is a ratio of processor times of one thread over the first
 pairs of the first lists: the median of interleaved rounds in one process. LISTS are files of judged lists or BEIR
-folders. Results stand in benchmarks/int8/results/int8.json and int8.md, with the processor that they were measured on.
+folders. The results, with the processor, are written to benchmarks/int8/results/int8.json and int8.md.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 One list of so many documents of 512 tokens, two layers of all-MiniLM-L6-v2, micro-batches of 4,096 tokens. Every figure
 is the highest resident memory of a process of its own that trained two steps, less that of one that trained on a list
-of two short documents. Results stand in benchmarks/memory/results/memory.json.
+of two short documents. The results are written to benchmarks/memory/results/memory.json.
 """
 
 import json

@@ -265,7 +265,7 @@ def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -
 
 
 def chosen(only: Sequence[str] | None) -> list[str]:
-    """The ways to measure: sentence-transformers' default and those of `only`, or all."""
+    """Return the libraries to measure: sentence-transformers' default and those in `only`, or all."""
     return [name for name in [*THEIRS, *OURS] if name == DEFAULT or not only or name in only]
 
 

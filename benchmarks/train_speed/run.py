@@ -5,7 +5,7 @@
 Both train the same base on the same lists of ten passages with the same loss, position-weighted ListMLE, and the same
 settings. A round is some steps of one and then of the other, from the end of its first step to the end of its last,
 with all that lies between: tokenising, collating, forward, backward, optimiser. Peak memory is that of a process that
-does nothing else. Results stand in benchmarks/train_speed/results/train_speed.json.
+does nothing else. The results are written to benchmarks/train_speed/results/train_speed.json.
 """
 
 import argparse
