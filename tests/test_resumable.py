@@ -67,9 +67,8 @@ class Kills(RuleBasedStateMachine):
     @rule(part=st.binary(min_size=1, max_size=20))
     def kill_while_a_chunk_is_written(self, part: bytes) -> None:
         """A part of the next chunk stands behind the last complete one, and has no entry."""
-        sizes = [
-            json.loads(line).get("size", 0) for line in self.journal.read_bytes().splitlines() if line[-1:] == b"}"
-        ]
+        whole = [line for line in self.journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        sizes = [json.loads(line).get("size", 0) for line in whole]
         if self.partial.stat().st_size >= max(sizes):
             with self.partial.open("ab") as stream:
                 stream.write(part)
