@@ -372,10 +372,29 @@ def test_the_old_key_of_the_token_limit_is_read(folder):
     np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
 
 
-def test_a_tokenizer_with_more_tokens_than_embeddings(folder):
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+def another_word(tokenizer):
     vocabulary = tokenizer["model"]["vocab"]
     vocabulary["brandnew"] = len(vocabulary)
+
+
+def another_id(tokenizer):
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary[max(vocabulary, key=vocabulary.get)] = 70_000
+
+
+def added(tokenizer):
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": 600, "content": "<new>"})
+
+
+def around(tokenizer):
+    tokens = tokenizer["post_processor"]["special_tokens"]
+    tokens["[SEP]"]["ids"] = [70_000]
+
+
+@pytest.mark.parametrize("change_tokens", [another_word, another_id, added, around])
+def test_a_tokenizer_with_more_tokens_than_embeddings(folder, change_tokens):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    change_tokens(tokenizer)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(CheckpointError, match=r"embeddings .*vocab_size"):
         CrossEncoder(folder)

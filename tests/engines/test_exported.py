@@ -1,5 +1,6 @@
 """Finding exports in folders, choosing among engines, and what is said where one is missing or broken."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
 from plackett import CheckpointError, CrossEncoder, SettingError
@@ -107,6 +109,77 @@ def test_half_of_an_export_is_no_checkpoint(mine):
         read_checkpoint(mine)
 
 
+def configure(folder, **changes):
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+MISMATCHES = {
+    "vocabulary": {"vocab_size": 5000},
+    "labels": {"num_labels": 3, "id2label": {str(i): f"L{i}" for i in range(3)}, "label2id": {}},
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("what", MISMATCHES)
+def test_a_graph_of_another_shape_than_the_configuration_is_refused_on_load(mine, engine, what):
+    (mine / "model.safetensors").unlink()
+    configure(mine, **MISMATCHES[what])
+    with pytest.raises(CheckpointError, match=r"model\.(onnx|xml) .*config\.json"):
+        CrossEncoder(mine, engine=engine)
+
+
+def test_openvino_tells_the_width_of_a_graph(mine):
+    (mine / "model.safetensors").unlink()
+    configure(mine, hidden_size=64)
+    with pytest.raises(CheckpointError, match=r"32 .* 64"):
+        CrossEncoder(mine, engine="openvino")
+
+
+@pytest.mark.parametrize("change", [{"rename": "position_ids"}, {"output": "scores"}, {"drop": True}])
+def test_a_graph_with_other_inputs_or_outputs_is_refused_on_load(mine, change):
+    path = mine / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    inputs = model.graph.input
+    types = next(item for item in inputs if item.name == "token_type_ids")
+    if "rename" in change:
+        types.name = change["rename"]
+        for node in model.graph.node:
+            node.input[:] = [change["rename"] if name == "token_type_ids" else name for name in node.input]
+    elif "drop" in change:
+        values = onnx.numpy_helper.from_array(np.zeros((1, 1), np.int64), "token_type_ids")
+        shape = onnx.helper.make_node("Expand", ["zeros", "like"], ["token_type_ids"])
+        like = onnx.helper.make_node("Shape", ["input_ids"], ["like"])
+        values.name = "zeros"
+        inputs.remove(types)
+        model.graph.initializer.append(values)
+        for node in (shape, like):
+            model.graph.node.insert(0, node)
+    else:
+        model.graph.output[0].name = change["output"]
+        model.graph.node[-1].output[0] = change["output"]
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=r"model\.onnx .*(position_ids|attention_mask|scores).*config\.json"):
+        CrossEncoder(mine, engine="onnx")
+
+
+def test_what_goes_wrong_in_openvino_is_raised(both):
+    def infer(feed):
+        raise RuntimeError("out of memory\nat line 7")
+
+    engine = load_engine("openvino", read_checkpoint(both))
+    engine._request = SimpleNamespace(infer=infer)
+    with pytest.raises(CheckpointError, match=r"openvino .*out of memory\)"):
+        engine.score(pairs_of(3))
+
+
+def test_a_pair_beyond_the_positions_of_a_graph_of_onnx_is_no_raw_error(mine):
+    configure(mine, max_position_embeddings=500)
+    engine = load_engine("onnx", read_checkpoint(mine))
+    with pytest.raises(CheckpointError, match="onnx"):
+        engine.score(pairs_of(200))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_other_devices(both, engine):
     with pytest.raises(SettingError, match=f"the engine {engine} runs on the cpu, not on 'cuda'; leave device out"):
@@ -177,8 +250,9 @@ def test_what_goes_wrong_in_a_session_of_onnx_is_raised(both):
     barrier.abort()
     engine = OnnxEngine([Session(barrier)] * 2, read_checkpoint(both))
     for _ in range(3):  # and no session is lost by it
-        with pytest.raises(threading.BrokenBarrierError):
+        with pytest.raises(CheckpointError) as caught:
             engine.score(pairs_of(3, 3))
+        assert isinstance(caught.value.__cause__, threading.BrokenBarrierError)
 
 
 @pytest.mark.process

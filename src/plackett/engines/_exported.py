@@ -1,6 +1,7 @@
 """What the engines of exported graphs share: finding the file, and the padded batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,31 @@ from numpy.typing import NDArray
 from plackett.checkpoints.exports import STORED_AS, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.hub import commit_of
-from plackett.engines.base import EngineSettings
+from plackett.checkpoints.jsons import read_json
+from plackett.checkpoints.own_files import CONFIG
+from plackett.engines.base import Engine, EngineSettings
 from plackett.errors import CheckpointError, SettingError
 from plackett.tokenization.batches import EncodedPairs
 
 Feed = dict[str, NDArray[np.int64]]
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OUTPUT = "logits"
+WIDTHS = ("hidden_size", "dim", "embedding_size")
+"""Keys of a configuration that hold the width of embeddings."""
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """What a runtime tells of a graph.
+
+    inputs: names. outputs: name -> last dimension, None where it is not fixed. tables: (rows, columns) of matrices that
+    ids look up, empty where the runtime does not tell.
+    """
+
+    inputs: Sequence[str]
+    outputs: Mapping[str, int | None]
+    tables: Sequence[tuple[int, int]] = ()
 
 
 def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> tuple[Path, str]:
@@ -28,6 +49,56 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> t
             f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}{elsewhere}"
         )
     return checkpoint.folder / file, wanted
+
+
+def check_shape(path: Path, shape: GraphShape, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where a graph and the configuration beside it are not of the same model."""
+    wanted = INPUTS if checkpoint.inputs.token_types else INPUTS[:2]
+    missing = [name for name in wanted if name not in shape.inputs]
+    unknown = [name for name in shape.inputs if name not in INPUTS]
+    if missing or unknown:
+        raise _of_another_model(
+            path, checkpoint, f"the inputs {', '.join(shape.inputs)}", f"a model that reads {', '.join(wanted)}"
+        )
+    if OUTPUT not in shape.outputs:
+        raise _of_another_model(path, checkpoint, f"the outputs {', '.join(shape.outputs)}", f"an output {OUTPUT}")
+    if shape.outputs[OUTPUT] not in (None, checkpoint.labels):
+        raise _of_another_model(
+            path, checkpoint, f"{shape.outputs[OUTPUT]} logits for each pair", f"{checkpoint.labels}"
+        )
+    _check_tables(path, shape.tables, checkpoint)
+
+
+def _check_tables(path: Path, tables: Sequence[tuple[int, int]], checkpoint: Checkpoint) -> None:
+    """Compare the embeddings of a graph with the configuration: the longest table is that of the words."""
+    rows, widths = max((table[0] for table in tables), default=0), {table[1] for table in tables}
+    if tables and rows < (checkpoint.inputs.vocabulary or 0):
+        raise _of_another_model(path, checkpoint, f"{rows} embeddings", f"{checkpoint.inputs.vocabulary}")
+    config = read_json(checkpoint.folder / CONFIG)
+    known = [config[key] for key in WIDTHS if key in config]
+    if tables and known and widths.isdisjoint(known):
+        raise _of_another_model(
+            path, checkpoint, f"embeddings of {min(widths)} numbers", f"{' or '.join(map(str, known))}"
+        )
+
+
+def try_out(path: Path, engine: Engine, checkpoint: Checkpoint) -> None:
+    """Score one pair of the first and the last token: CheckpointError where the graph has no embedding for them."""
+    last = max((checkpoint.inputs.vocabulary or 1) - 1, 0)
+    pair = EncodedPairs(np.array([0, last]), np.zeros(2, np.int64), np.array([0, 2]))
+    try:
+        engine.score(pair)
+    except CheckpointError as error:
+        raise _of_another_model(
+            path, checkpoint, f"no score for the token {last} ({error.__cause__ or error})", f"{last + 1} embeddings"
+        ) from error
+
+
+def _of_another_model(path: Path, checkpoint: Checkpoint, found: str, expected: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} has {' '.join(found.split())[:300]}, but {checkpoint.folder / CONFIG} asks for {expected}: one of the "
+        "two belongs to another model; export again, or restore the configuration"
+    )
 
 
 def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:

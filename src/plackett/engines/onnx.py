@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -21,8 +22,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
-from plackett.engines._exported import cannot_be_read, find_export, on_cpu, padded_feed
-from plackett.engines.base import EngineSettings
+from plackett.engines._exported import (
+    OUTPUT,
+    GraphShape,
+    cannot_be_read,
+    check_shape,
+    find_export,
+    on_cpu,
+    padded_feed,
+    try_out,
+)
+from plackett.engines.base import EngineSettings, computing
 from plackett.engines.hardware import usable_threads
 from plackett.tokenization.batches import EncodedPairs, token_batches
 
@@ -55,17 +65,18 @@ class OnnxEngine:
             feed = padded_feed(batch.select(part), self._checkpoint, self._inputs)
             session = self._free.get()
             try:
-                scores[part] = session.run(["logits"], feed)[0]
+                scores[part] = session.run([OUTPUT], feed)[0]
             finally:
                 self._free.put(session)
 
         share = -(-int(batch.lengths.sum()) // self._sessions)
         parts = token_batches(batch.lengths, min(PART, share))
-        if len(parts) == 1:
-            run(parts[0])
-        else:
-            with ThreadPoolExecutor(self._sessions) as pool:  # of this call: threads would not outlive a fork
-                list(pool.map(run, parts))
+        with computing(self._checkpoint, "onnx"):
+            if len(parts) == 1:
+                run(parts[0])
+            else:
+                with ThreadPoolExecutor(self._sessions) as pool:  # of this call: threads would not outlive a fork
+                    list(pool.map(run, parts))
         return scores
 
 
@@ -82,7 +93,17 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     options.log_severity_level = 3
     try:
         with ThreadPoolExecutor(sessions) as pool:
-            made = pool.map(lambda _: onnxruntime.InferenceSession(path, options, providers=PROVIDERS), range(sessions))
-            return OnnxEngine(list(made), checkpoint)
+            open_session = partial(onnxruntime.InferenceSession, path, options, providers=PROVIDERS)
+            made = [future.result() for future in [pool.submit(open_session) for _ in range(sessions)]]
     except Exception as error:  # onnxruntime has a tree of its own, below Exception
         raise cannot_be_read(path, error) from error
+    check_shape(path, _shape(made[0]), checkpoint)
+    engine = OnnxEngine(made, checkpoint)
+    try_out(path, engine, checkpoint)
+    return engine
+
+
+def _shape(session: Any) -> GraphShape:
+    outputs = {item.name: item.shape[-1] if item.shape else None for item in session.get_outputs()}
+    fixed = {name: last if isinstance(last, int) else None for name, last in outputs.items()}
+    return GraphShape([item.name for item in session.get_inputs()], fixed)

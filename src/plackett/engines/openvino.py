@@ -9,8 +9,17 @@ import openvino
 from numpy.typing import NDArray
 
 from plackett.checkpoints.folder import Checkpoint
-from plackett.engines._exported import cannot_be_read, find_export, on_cpu, padded_feed
-from plackett.engines.base import EngineSettings, check_process
+from plackett.engines._exported import (
+    OUTPUT,
+    GraphShape,
+    cannot_be_read,
+    check_shape,
+    find_export,
+    on_cpu,
+    padded_feed,
+    try_out,
+)
+from plackett.engines.base import EngineSettings, check_process, computing
 from plackett.engines.hardware import usable_threads
 from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs
@@ -48,8 +57,8 @@ class OpenvinoEngine:
             return np.empty((0, self._checkpoint.labels), np.float32)
         check_process(self._process, "openvino")
         feed = padded_feed(batch, self._checkpoint, self._inputs, STEP)
-        with self._lock:
-            scores: NDArray[np.float32] = self._request.infer(feed)["logits"].copy()
+        with self._lock, computing(self._checkpoint, "openvino"):
+            scores: NDArray[np.float32] = self._request.infer(feed)[OUTPUT].copy()
         return scores
 
 
@@ -69,7 +78,24 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if stored == "int8" else 0,
     }
     try:
-        compiled = CORE.compile_model(CORE.read_model(path), "CPU", options)
+        graph = CORE.read_model(path)
+        compiled = CORE.compile_model(graph, "CPU", options)
     except Exception as error:  # OpenVINO raises bare RuntimeErrors
         raise cannot_be_read(path, error) from error
-    return OpenvinoEngine(compiled, checkpoint)
+    check_shape(path, _shape(graph), checkpoint)
+    engine = OpenvinoEngine(compiled, checkpoint)
+    try_out(path, engine, checkpoint)
+    return engine
+
+
+def _shape(graph: Any) -> GraphShape:
+    tables = [op.input(0).get_partial_shape() for op in graph.get_ops() if op.get_type_name() == "Gather"]
+    return GraphShape(
+        inputs=[item.any_name for item in graph.inputs],
+        outputs={item.any_name: _fixed(item.partial_shape[-1]) for item in graph.outputs},
+        tables=[tuple(table.to_shape()) for table in tables if table.is_static and len(table) == 2],
+    )
+
+
+def _fixed(dimension: Any) -> int | None:
+    return dimension.get_length() if dimension.is_static else None
