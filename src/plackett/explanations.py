@@ -59,10 +59,19 @@ def explain_readings(
     readings: Sequence[Reading], score: Callable[[list[tuple[str, str]]], NDArray[np.float32]]
 ) -> list[list[Contribution]]:
     """The contributions of the sentences of each reading. `score` gives pairs their raw logits, and is called once."""
-    spans = [sentences(item.document[item.start : item.end]) for item in readings]
-    logits = score([pair for item, found in zip(readings, spans, strict=True) for pair in _variants(item, found)])
+    return contributions(readings, score(occluded(readings)))
+
+
+def occluded(readings: Sequence[Reading]) -> list[tuple[str, str]]:
+    """The pairs to score: each reading itself, then the reading without each of its sentences in turn."""
+    return [pair for item in readings for pair in _variants(item)]
+
+
+def contributions(readings: Sequence[Reading], logits: NDArray[np.float32]) -> list[list[Contribution]]:
+    """The contributions of the sentences of each reading; `logits` are those of the pairs of `occluded`, (pairs,)."""
     explained, start = [], 0
-    for item, found in zip(readings, spans, strict=True):
+    for item in readings:
+        found = _sentences(item)
         whole, without = logits[start], logits[start + 1 : start + 1 + len(found)]
         start += 1 + len(found)
         explained.append(
@@ -71,10 +80,13 @@ def explain_readings(
     return explained
 
 
-def _variants(item: Reading, spans: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
-    """The reading itself, then the reading without each of its sentences in turn."""
+def _sentences(item: Reading) -> list[tuple[int, int]]:
+    return sentences(item.document[item.start : item.end])
+
+
+def _variants(item: Reading) -> list[tuple[str, str]]:
     text = item.document[item.start : item.end]
-    return [(item.query, text), *((item.query, text[:start] + text[end:]) for start, end in spans)]
+    return [(item.query, text), *((item.query, text[:start] + text[end:]) for start, end in _sentences(item))]
 
 
 def _contribution(item: Reading, span: tuple[int, int], contribution: float) -> Contribution:

@@ -9,6 +9,7 @@ import tokenizers
 
 from plackett.dialects import DIALECTS, RerankRequest
 from plackett.engines.remote.probe import RAW
+from plackett.explanations import sentences
 from plackett.serving.dispatch import PREFIXES
 from plackett.serving.scheduling import Job
 from serving_app import encoder, models, serving
@@ -158,8 +159,60 @@ def test_fields_without_effect_are_named_in_a_header(client):
 
 
 def test_what_encoders_do_not_read_is_named(client):
-    body = {"query": QUERY, "documents": ["a"], "instruction": "i", "relevant_spans": {"mode": "enabled"}}
-    assert "instruction, relevant_spans" in client.post("/v2/rerank", body).headers["warning"]
+    body = {"query": QUERY, "documents": ["a"], "instruction": "i"}
+    assert "instruction" in client.post("/v2/rerank", body).headers["warning"]
+
+
+STORY = "  Return a list. 🙂 The method sort puts words in order.  It sorts in place! A parser reads options. "
+SPANS = {"query": QUERY, "documents": ["dictionary", "", STORY], "return_documents": True}
+
+
+def spans_by_hand(bert, document):
+    """Sentences without the white space around them, by what leaving each out costs."""
+    found = []
+    score = lambda text: float(encoder(bert).score([(QUERY, text)])[0, 0])  # noqa: E731
+    for start, end in sentences(document):
+        drop = score(document) - score(document[:start] + document[end:])
+        inner = document[start:end].strip()
+        first = start + document[start:end].index(inner)
+        value = sigmoid(score(document)) * (2 * sigmoid(max(drop, 0)) - 1)
+        found.append((value, first, first + len(inner)))
+    return sorted((item for item in found if item[0] > 0), reverse=True)
+
+
+@pytest.mark.parametrize(("threshold", "most"), [(0.0, None), (0.05, None), (0.0, 1), (1.0, None)])
+def test_relevant_spans_are_the_sentences_that_count(client, bert, threshold, most):
+    options = {"mode": "enabled", "threshold": threshold, "max_spans": most}
+    results = client.post("/v2/rerank", {**SPANS, "relevant_spans": options}).json()["results"]
+    spans = {item["index"]: item.get("relevant_spans", []) for item in results}
+    expected = [item for item in spans_by_hand(bert, STORY) if item[0] >= threshold][:most]
+    assert [(item["start"], item["end"]) for item in spans[2]] == [(start, end) for _, start, end in expected]
+    np.testing.assert_allclose([item["score"] for item in spans[2]], [item[0] for item in expected], rtol=1e-6)
+    assert spans[1] == []
+    assert all("relevant_spans" not in item for item in results if not spans[item["index"]])
+
+
+def test_there_are_no_spans_unless_they_are_enabled(client):
+    for options in ({}, {"relevant_spans": None}, {"relevant_spans": {"mode": "disabled"}}):
+        reply = client.post("/v2/rerank", {**SPANS, **options})
+        assert not any("relevant_spans" in item for item in reply.json()["results"])
+        assert "warning" not in reply.headers
+
+
+def test_spans_lie_in_the_part_that_is_read(client):
+    long = "The method sort puts words in order. " * 40
+    body = {"query": QUERY, "documents": [long], "relevant_spans": {"mode": "enabled", "threshold": 0}}
+    for side, kept in (("right", (0, 160)), ("left", (len(long) - 160, len(long)))):
+        reply = client.post("/v2/rerank", {**body, "max_tokens_per_doc": 30, "truncation_side": side}).json()
+        spans = reply["results"][0]["relevant_spans"]
+        assert all(kept[0] <= span["start"] < span["end"] <= kept[1] for span in spans)
+
+
+def test_only_the_first_results_are_explained(bert):
+    with serving(bert, max_explained=1) as client:
+        body = {"query": QUERY, "documents": [STORY] * 3, "relevant_spans": {"mode": "enabled", "threshold": 0}}
+        results = client.post("/v2/rerank", body).json()["results"]
+        assert ["relevant_spans" in item for item in results] == [True, False, False]
 
 
 @pytest.mark.parametrize(("side", "kept"), [("right", slice(0, 3)), ("left", slice(-3, None))])

@@ -7,9 +7,9 @@ here, because clients mix them. Cohere's own servers return probabilities only, 
 from collections.abc import Mapping
 from functools import partial
 
-from plackett.dialects.base import Answer, Dialect, RerankRequest
+from plackett.dialects.base import Dialect
 from plackett.dialects.requests import read_request, write_request
-from plackett.dialects.responses import best_first, result_items, shared_error, shared_reply
+from plackett.dialects.responses import documents_reply, shared_error
 from plackett.dialects.scores import read_scores
 
 NAMES = {
@@ -26,22 +26,12 @@ def recognises(body: Mapping[str, object]) -> bool:
     return body.get("documents") is not None
 
 
-def reply(request: RerankRequest, answer: Answer) -> object:
-    """Build the shared reply, with `relevant_spans` in each result that has some."""
-    items = result_items(request, answer)
-    for item, index in zip(items, best_first(request, answer), strict=True):
-        spans = answer.spans.get(index)
-        if request.relevant_spans is not None and spans:
-            item["relevant_spans"] = [{"start": span.start, "end": span.end, "score": span.score} for span in spans]
-    return shared_reply(request, answer, items)
-
-
 COHERE = Dialect(
     name="cohere",
     paths=("/v1/rerank", "/v2/rerank", "/rerank"),
     recognises=recognises,
     parse=read_request,
-    reply=reply,
+    reply=documents_reply,
     error=shared_error,
     question=partial(write_request, names=NAMES),
     scores=read_scores,

@@ -5,6 +5,7 @@ their clients.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from math import ceil
 from typing import Any
 
@@ -55,12 +56,17 @@ def result_items(
     document: str = "document",
     shown: Callable[[Document], object] = whole_document,
 ) -> list[dict[str, object]]:
-    """Build one item per document, best first. `score` and `document` name fields; `shown` formats the document."""
+    """Build one item per document, best first. `score` and `document` name fields; `shown` formats the document.
+
+    Documents with relevant spans come with them, in Cohere's form.
+    """
     items: list[dict[str, object]] = []
     for index in best_first(request, answer):
         item: dict[str, object] = {"index": index, score: number(answer.scores[index])}
         if request.return_documents:
             item[document] = shown(request.documents[index])
+        if spans := answer.spans.get(index):
+            item["relevant_spans"] = [asdict(span) for span in spans]
         items.append(item)
     return items
 

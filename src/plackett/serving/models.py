@@ -53,6 +53,11 @@ class ServedModel:
             raise RequestError(f"activation must be one of {', '.join([*FUNCTIONS, CALIBRATED])}", field="activation")
         return FUNCTIONS[name]
 
+    @staticmethod
+    def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The sigmoid of logits, whatever the scores of replies are."""
+        return FUNCTIONS["sigmoid"](logits.astype(np.float64))
+
     def warm_up(self) -> None:
         """Score a few pairs, so that the first request does not wait for what is prepared on first use."""
         request = RerankRequest.of(WARM_UP[0], WARM_UP[1:])

@@ -22,7 +22,6 @@ TIMEOUT, PRIORITY = "x-request-timeout", "x-priority"
 PRIORITIES = {"high": 0, "normal": 0, "low": 1}
 NAMELESS = ("tei", "sentence_similarity")  # dialects without names of models
 LABEL = "LABEL_0"
-UNUSED = ("instruction", "relevant_spans")
 
 
 async def rerank(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
@@ -60,8 +59,8 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
 
 
 def _ignored(parsed: RerankRequest) -> list[str]:
-    """The fields that have no effect, among them those that no encoder reads."""
-    return [*parsed.ignored, *(name for name in UNUSED if getattr(parsed, name) is not None)]
+    """The fields that have no effect, among them the instruction, which no encoder reads."""
+    return [*parsed.ignored, *(["instruction"] if parsed.instruction is not None else [])]
 
 
 async def _answer(service: Service, request: Request, parsed: RerankRequest, *, strict: bool) -> Answer:

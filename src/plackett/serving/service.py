@@ -6,14 +6,17 @@ import logging
 import time
 import uuid
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plackett._inputs import is_blank
-from plackett.dialects import Answer, RerankRequest
+from plackett.dialects import Answer, RerankRequest, SpanOptions
+from plackett.dialects.responses import best_first
 from plackett.errors import RequestError
+from plackett.explanations import occluded
 from plackett.serving.admission import Admission
 from plackett.serving.batcher import Batcher, Observer
 from plackett.serving.limits import Buffer
@@ -22,6 +25,7 @@ from plackett.serving.models import Models, ServedModel
 from plackett.serving.refusal import Refusal
 from plackett.serving.scheduling import Job
 from plackett.serving.settings import Settings
+from plackett.serving.spans import relevant_spans
 
 LOGGER = logging.getLogger("plackett.serving")
 BLANK = -12.0
@@ -71,19 +75,24 @@ class Service:
 
         Raises Refusal and RequestError.
         """
+        caller = Caller(asyncio.ensure_future(gone), seconds, time.monotonic() + seconds)
         try:
-            activation = model.activation(request.activation)
-            model.reader.check(request)
-            pairs = request.pairs
-            if any(is_blank(query) for query in request.queries):
-                raise RequestError("the query is empty", field="query")
-            scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
-        except BaseException:
-            gone.close()
-            raise
-        job = await self._run(request, model, [pairs[index] for index in scored], scored, gone, seconds)
+            return await self._answer(request, model, caller)
+        finally:
+            caller.left.cancel()
+
+    async def _answer(self, request: RerankRequest, model: ServedModel, caller: "Caller") -> Answer:
+        activation = model.activation(request.activation)
+        model.reader.check(request)
+        if any(is_blank(query) for query in request.queries):
+            raise RequestError("the query is empty", field="query")
+
+        pairs = request.pairs
+        scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
+        job = await self._run(request, model, [pairs[index] for index in scored], scored, caller)
         logits = _with_blanks(len(pairs), scored, job.logits)
-        return Answer(
+
+        answer = Answer(
             logits=logits,
             scores=logits if request.raw else activation(logits.astype(np.float64)),
             model=model.name,
@@ -91,6 +100,23 @@ class Service:
             id=str(uuid.uuid4()),
             created=int(time.time()),
         )
+        if request.relevant_spans is None:
+            return answer
+        return await self._with_spans(request, request.relevant_spans, model, answer, caller)
+
+    async def _with_spans(
+        self, request: RerankRequest, options: SpanOptions, model: ServedModel, answer: Answer, caller: "Caller"
+    ) -> Answer:
+        """Add the relevant spans of the first results: their sentences are scored by leaving out each in turn."""
+        pairs = request.pairs
+        best = [index for index in best_first(request, answer) if not is_blank(pairs[index][1])]
+        best = best[: self.settings.max_explained]
+        readings = await asyncio.to_thread(model.reader.readings, request, [pairs[index] for index in best])
+        variants = occluded(readings)
+        job = await self._run(replace(request, truncate=True), model, variants, range(len(variants)), caller)
+        probabilities = model.probabilities(answer.logits[best])
+        spans = relevant_spans(readings, job.logits, list(probabilities), options)
+        return replace(answer, tokens=answer.tokens + job.tokens, spans=dict(zip(best, spans, strict=True)))
 
     async def _run(
         self,
@@ -98,8 +124,7 @@ class Service:
         model: ServedModel,
         pairs: Sequence[tuple[str, str]],
         indices: Sequence[int],
-        gone: Coroutine[Any, Any, None],
-        seconds: float,
+        caller: "Caller",
     ) -> Job:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[None] = loop.create_future()
@@ -113,18 +138,16 @@ class Service:
 
         priority = max(0, request.priority or 0)
         job = Job(model, encode, model.reader.estimates(pairs), finished, priority)
-        left = asyncio.ensure_future(gone)
         try:
             self._admit(job.left, priority)
             if pairs:
                 began = time.perf_counter()
                 self.batcher.add(job)
-                await _first(result, left, seconds)
+                await _first(result, caller)
                 self.metrics.observe("te_request_queue_duration", max(0.0, job.begun - began))
                 self.metrics.observe("te_request_input_length", job.tokens)
         finally:
             self.batcher.cancel(job)
-            left.cancel()
         return job
 
     def _admit(self, tokens: int, priority: int) -> None:
@@ -144,9 +167,19 @@ class Service:
         self.metrics.observe("plackett_batch_fill", tokens / self.settings.batch_tokens)
 
 
-async def _first(result: "asyncio.Future[None]", left: "asyncio.Future[None]", seconds: float) -> None:
+@dataclass(frozen=True)
+class Caller:
+    """Who waits for an answer: `left` is done when the client leaves; `deadline` is in monotonic seconds."""
+
+    left: "asyncio.Future[None]"
+    seconds: float
+    deadline: float
+
+
+async def _first(result: "asyncio.Future[None]", caller: Caller) -> None:
     """Wait for the result. Refusal if the client leaves or the time is over before."""
-    await asyncio.wait({result, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    seconds = max(0.0, caller.deadline - time.monotonic())
+    await asyncio.wait({result, caller.left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     if result.done():
         error = result.exception()
         if error is None:
@@ -155,9 +188,9 @@ async def _first(result: "asyncio.Future[None]", left: "asyncio.Future[None]", s
             raise error
         LOGGER.error("a request could not be scored", exc_info=error)
         raise Refusal(500, "the model could not score the request") from error
-    if left.done():
+    if caller.left.done():
         raise Refusal(CLIENT_LEFT, "the client left")
-    raise Refusal(504, f"the request was not finished within {seconds:g} s")
+    raise Refusal(504, f"the request was not finished within {caller.seconds:g} s")
 
 
 def _resolve(result: "asyncio.Future[None]", error: Exception | None) -> None:

@@ -44,6 +44,7 @@ class Settings:
     max_buffered_bytes: int = _setting(256_000_000, "Bodies to hold at a time; beyond that, status 429.", int, 1)
     max_documents: int = _setting(10_000, "Most documents in a request.", int, 1)
     max_characters: int = _setting(10_000_000, "Most characters in the texts of a request.", int, 1)
+    max_explained: int = _setting(20, "Most results of a request that get relevant spans.", int, 0)
     max_nesting: int = _setting(32, "Deepest nesting of JSON.", int, 1)
     max_header_bytes: int = _setting(32_768, "Largest head of a request.", int, 1024)
     header_timeout: float = _setting(10.0, "Time to send the head of a request.", float, 0.001)

@@ -11,6 +11,7 @@ from tokenizers import Encoding
 from plackett.checkpoints.folder import Checkpoint
 from plackett.dialects import RerankRequest
 from plackett.errors import RequestError
+from plackett.explanations import Reading
 from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shortening import CHARACTERS as CUT
 from plackett.tokenization.shortening import SLACK
@@ -60,17 +61,29 @@ class TextReader:
 
         RequestError for a pair beyond the limit in a request that refuses to be truncated.
         """
-        side = request.truncation_side or self._side
-        limit = request.max_tokens or self.max_length
+        side, limit = self._limits(request)
         with self._lock:
             texts = self._shortened(request, pairs, side, limit)
-            tokenizer = PairTokenizer(
-                self._tokenizer, limit, token_types=self._checkpoint.inputs.token_types, truncation_side=side
-            )
-            rows = tokenizer.encode(texts)
+            rows = self._pair_tokenizer(side, limit).encode(texts)
             if not request.truncate:
                 self._refuse_long(texts, rows, limit, indices)
         return rows
+
+    def readings(self, request: RerankRequest, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
+        """The part of each document that its score comes from."""
+        side, limit = self._limits(request)
+        with self._lock:
+            tokenizer = self._pair_tokenizer(side, limit)
+            texts = self._shortened(request, pairs, side, limit)
+            return [_reading(tokenizer, pair, text, side) for pair, text in zip(pairs, texts, strict=True)]
+
+    def _limits(self, request: RerankRequest) -> tuple[str, int]:
+        """The side that long texts lose, and the tokens of a pair."""
+        return request.truncation_side or self._side, request.max_tokens or self.max_length
+
+    def _pair_tokenizer(self, side: str, limit: int) -> PairTokenizer:
+        types = self._checkpoint.inputs.token_types
+        return PairTokenizer(self._tokenizer, limit, token_types=types, truncation_side=side)
 
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""
@@ -115,6 +128,13 @@ class TextReader:
             if len(self._tokenizer.encode(query[:most], document[:most])) > limit:
                 name = f"document {indices[row]}"
                 raise RequestError(f"{name} and its query have more than {limit} tokens", field="truncate")
+
+
+def _reading(tokenizer: PairTokenizer, pair: tuple[str, str], text: tuple[str, str], side: str) -> Reading:
+    """What is read of a pair, whose shortened form is `text`."""
+    [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
+    skipped = len(pair[1]) - len(text[1]) if side == "left" else 0
+    return Reading(*pair, start + skipped, end + skipped)
 
 
 def _tokens(encoding: Encoding) -> list[Token]:
