@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs bench browser small default-model default-seeds default-curve \
-	train-speed losses peers compat sharded
+	train-speed losses peers compat clients sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -108,6 +108,23 @@ compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases o
 $(VENV)-sentence-transformers-%/.installed:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet sentence-transformers==$* 'transformers<5' torch==2.13.0
+	touch $@
+
+# Clients of rerank servers: an environment for each age of some packages, and one of node.
+CLIENTS = $(VENV)-clients
+
+clients: $(INSTALLED) $(foreach kind,new old js,$(CLIENTS)/$(kind)/.installed)  ## real clients against the server; needs node
+	PLACKETT_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) tests/clients
+
+$(CLIENTS)/js/.installed: tests/clients/package.json
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --quiet --no-audit --no-fund --prefix $(@D)
+	touch $@
+
+$(CLIENTS)/%/.installed: tests/clients/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with FSDP and DeepSpeed, on a CPU; needs a C++ compiler

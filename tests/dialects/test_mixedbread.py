@@ -18,7 +18,7 @@ def test_a_reply():
         "object": "list",
         "created": 5,
         "model": "tiny",
-        "data": [{"index": 0, "score": 0.75, "input": {"text": "fish and mice"}}],
+        "data": [{"index": 0, "score": 0.75, "input": "fish and mice"}],
         "usage": USAGE,
     }
 

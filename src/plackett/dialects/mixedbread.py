@@ -5,7 +5,7 @@ from functools import partial
 
 from plackett.dialects.base import Answer, Dialect, RerankRequest
 from plackett.dialects.requests import read_request, write_request
-from plackett.dialects.responses import result_items, shared_error, usage
+from plackett.dialects.responses import given_document, result_items, shared_error, usage
 from plackett.dialects.scores import read_scores
 
 NAMES = {"model": "model", "top_n": "top_k", "return_documents": "return_input"}
@@ -18,7 +18,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 def reply(request: RerankRequest, answer: Answer) -> object:
     """Build a reply with the items as `data`."""
-    items = result_items(request, answer, score="score", document="input")
+    items = result_items(request, answer, score="score", document="input", shown=given_document)
     reply = {"id": answer.id, "object": "list", "created": answer.created, "model": answer.model}
     return {**reply, "data": items, "usage": usage(answer)}
 

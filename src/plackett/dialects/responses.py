@@ -43,6 +43,11 @@ def whole_document(document: Document) -> object:
     return {"text": document.text} if document.source is None else document.source
 
 
+def given_document(document: Document) -> object:
+    """Return the document in the form that it was sent in."""
+    return document.text if document.source is None else document.source
+
+
 def plain_document(document: Document) -> object:
     """Return the text of the document."""
     return document.text
