@@ -22,7 +22,24 @@ _ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def download(name: str, revision: str | None, *, local_files_only: bool, files: Sequence[Patterns] = WEIGHTS) -> Path:
+class Access(NamedTuple):
+    """How to reach the Hub: a folder in place of its cache, and a token in place of the one that is logged in."""
+
+    cache_folder: str | None = None
+    token: str | bool | None = None
+
+
+AS_LOGGED_IN = Access()
+
+
+def download(
+    name: str,
+    revision: str | None,
+    *,
+    local_files_only: bool,
+    files: Sequence[Patterns] = WEIGHTS,
+    access: Access = AS_LOGGED_IN,
+) -> Path:
     """The folder of a repository at a revision (branch, tag or commit), from the hub's cache or the hub.
 
     It holds the settings and the first of `files` that the repository has: those where each pattern fits one. A cached
@@ -33,7 +50,7 @@ def download(name: str, revision: str | None, *, local_files_only: bool, files: 
     from huggingface_hub import errors
 
     try:
-        folder = _first_of(files, name, revision, local_files_only)
+        folder = _first_of(files, name, revision, local_files_only, access)
     except errors.HFValidationError as error:
         raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
     except errors.GatedRepoError as error:
@@ -118,13 +135,21 @@ def torch_files(*, allow_pickle: bool) -> list[Patterns]:
     return [*WEIGHTS, *([PICKLES] if allow_pickle else [])]
 
 
-def _first_of(files: Sequence[Patterns], name: str, revision: str | None, local_files_only: bool) -> Path:
+def _first_of(
+    files: Sequence[Patterns], name: str, revision: str | None, local_files_only: bool, access: Access
+) -> Path:
     from huggingface_hub import snapshot_download
 
     for patterns in files:
-        allowed = [*SETTINGS, *patterns]
         folder = Path(
-            snapshot_download(name, revision=revision, local_files_only=local_files_only, allow_patterns=allowed)
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=[*SETTINGS, *patterns],
+                cache_dir=access.cache_folder,
+                token=access.token,
+            )
         )
         if all(any(folder.glob(pattern)) for pattern in patterns):
             break
