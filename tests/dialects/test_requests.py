@@ -69,7 +69,6 @@ def test_settings_by_any_of_their_names(fields, options):
         ({"raw_scores": 1}, "raw_scores"),
         ({"truncate": "MIDDLE"}, "truncate"),
         ({"truncation_side": "middle"}, "truncation_side"),
-        ({"max_tokens_per_doc": -2}, "max_tokens_per_doc"),
         ({"min_score": float("nan")}, "min_score"),
         ({"min_score": 10**400}, "min_score"),
         ({"min_score": True}, "min_score"),
@@ -106,6 +105,13 @@ def test_an_object_nested_too_deeply_is_refused():
 
 def test_an_empty_list_is_400():
     assert refusal(BODY | {"documents": []}) == ("documents", 400)
+
+
+@pytest.mark.parametrize("name", ["max_tokens_per_doc", "max_tokens_per_query"])
+def test_a_negative_limit_is_a_bad_request_as_for_vllm(name):
+    with pytest.raises(RequestError) as refused:
+        read_request({"query": "q", "documents": ["a"], name: -1})
+    assert (refused.value.field, refused.value.status) == (name, 400)
 
 
 @pytest.mark.parametrize("body", [None, [], "text", 5])

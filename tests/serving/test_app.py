@@ -93,6 +93,11 @@ CALLS = {
         {"inputs": [[QUERY, document] for document in DOCUMENTS]},
         lambda r: [item[0]["score"] for item in r],
     ),
+    "tei predict at /invocations": (
+        "/invocations",
+        {"inputs": [[QUERY, document] for document in DOCUMENTS]},
+        lambda r: [item[0]["score"] for item in r],
+    ),
     "tei at the root": ("/", {"query": QUERY, "texts": DOCUMENTS}, lambda r: by_index(r, "score")),
     "vllm at /invocations": (
         "/invocations",
@@ -255,6 +260,7 @@ REFUSED = {
     "unknown activation": ("/rerank", b'{"query": "q", "documents": ["a"], "activation": "x"}', {}, 422),
     "no calibration": ("/rerank", b'{"query": "q", "documents": ["a"], "activation": "calibrated"}', {}, 422),
     "limit beyond the model": ("/score", b'{"text_1":"q","text_2":"a","truncate_prompt_tokens":9999}', {}, 400),
+    "negative limit": ("/score", b'{"text_1":"q","text_2":"a","max_tokens_per_doc":-1}', {}, 400),
     "bad timeout": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Request-Timeout": "soon"}, 400),
     "bad priority": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Priority": "soon"}, 400),
     "pair of one": ("/predict", b'{"inputs": [["a"]]}', {}, 422),
@@ -319,6 +325,10 @@ def test_bodies_in_memory_are_bounded(bert):
 def test_errors_of_tei_have_its_shape(client):
     for body in (b'{"texts": []}', b'{"texts": ["a"], NaN}', b'{"texts": ["a"]}'):
         assert set(client.send("POST", "/rerank", content=body).json()) == {"error", "error_type"}
+    empty, unread = (
+        client.send("POST", "/rerank", content=body).json() for body in (b'{"query": "q", "texts": []}', b'{"texts":')
+    )
+    assert (empty["error_type"], unread["error_type"]) == ("Empty", "Validation")
 
 
 def test_other_methods_are_refused_with_those_allowed(client):

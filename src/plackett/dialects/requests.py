@@ -141,9 +141,16 @@ def _whole(least: int) -> Callable[[str, object], int]:
     return read
 
 
-def _tokens(name: str, value: object) -> int | None:
-    """Read a number of tokens. vLLM's 0, and its -1 for the whole pair, stand for the model's limit."""
-    return max(0, _whole(-1)(name, value)) or None
+def _tokens(least: int) -> Callable[[str, object], int | None]:
+    """Read a number of tokens as vLLM does: 0, and -1 for the whole pair, stand for the model's limit."""
+
+    def read(name: str, value: object) -> int | None:
+        number = _integer(name, value)
+        if number < least:
+            raise RequestError(f"{name} must be a whole number from {least} up", field=name, status=400)
+        return max(0, number) or None
+
+    return read
 
 
 def _integer(name: str, value: object) -> int:
@@ -206,9 +213,9 @@ OPTIONS: Mapping[str, tuple[str, Callable[[str, object], object]]] = {
     "truncation": ("truncate", _truncate),
     "truncation_side": ("truncation_side", _side),
     "truncation_direction": ("truncation_side", _side),
-    "truncate_prompt_tokens": ("max_tokens", _tokens),
-    "max_tokens_per_doc": ("max_tokens_per_doc", _tokens),
-    "max_tokens_per_query": ("max_tokens_per_query", _tokens),
+    "truncate_prompt_tokens": ("max_tokens", _tokens(-1)),
+    "max_tokens_per_doc": ("max_tokens_per_doc", _tokens(0)),
+    "max_tokens_per_query": ("max_tokens_per_query", _tokens(0)),
     "relevant_spans": ("relevant_spans", _spans),
     "instruction": ("instruction", text),
     "priority": ("priority", _integer),

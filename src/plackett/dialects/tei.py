@@ -18,7 +18,7 @@ NAMES = {
     "return_documents": "return_text",
     "truncation_side": "truncation_direction",
 }
-ERROR_TYPES = {400: "Empty", 424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
+ERROR_TYPES = {424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 
 
 def recognises(body: Mapping[str, object]) -> bool:
@@ -34,6 +34,8 @@ def reply(request: RerankRequest, answer: Answer) -> object:
 def error(problem: Problem) -> dict[str, object]:
     """Return a message with one of TEI's error types."""
     kind = ERROR_TYPES.get(problem.status, "Backend" if problem.status >= 500 else "Validation")
+    if problem.status == 400 and problem.field:  # an empty list, and not a body that cannot be read
+        kind = "Empty"
     return {"error": problem.message[:LONGEST], "error_type": kind}
 
 

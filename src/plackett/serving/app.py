@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from plackett.dialects import DIALECTS, Dialect
 from plackett.errors import RequestError
 from plackett.serving.access import Access
-from plackett.serving.dispatch import PREFIXES, ROOT, prefixed_routes, routes
+from plackett.serving.dispatch import INVOCATIONS, PREFIXES, ROOT, prefixed_routes, routes
 from plackett.serving.openapi import document
 from plackett.serving.pages import Pages
 from plackett.serving.refusal import Refusal
@@ -57,7 +57,7 @@ def _routes(service: Service, pages: Pages, prefix: str) -> list[BaseRoute]:
 
 
 def _ranking(service: Service, path: str, dialects: Sequence[Dialect]) -> Endpoint:
-    takes_inputs = path == ROOT and DIALECTS["tei"] in dialects
+    takes_inputs = path in (ROOT, INVOCATIONS) and DIALECTS["tei"] in dialects
     return partial(rerank_or_predict if takes_inputs else rerank, service, dialects)
 
 

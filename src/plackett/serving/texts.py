@@ -13,6 +13,7 @@ from plackett.dialects import RerankRequest
 from plackett.errors import RequestError
 from plackett.explanations import Reading
 from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.shared_query import SharedQueryTokenizer
 from plackett.tokenization.shortening import CHARACTERS as CUT
 from plackett.tokenization.shortening import SLACK
 from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer, truncation_side
@@ -40,6 +41,9 @@ class TextReader:
         self._tokenizer = read_tokenizer(checkpoint)
         self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
         self._special = self._tokenizer.num_special_tokens_to_add(True)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._shared = SharedQueryTokenizer(self._tokenizer, token_types=checkpoint.inputs.token_types)
         self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
 
     def check(self, request: RerankRequest) -> None:
@@ -64,10 +68,18 @@ class TextReader:
         side, limit = self._limits(request)
         with self._lock:
             texts = self._shortened(request, pairs, side, limit)
-            rows = self._pair_tokenizer(side, limit).encode(texts)
+            rows = self._rows(texts, side, limit)
             if not request.truncate:
                 self._refuse_long(texts, rows, limit, indices)
         return rows
+
+    def _rows(self, texts: Sequence[tuple[str, str]], side: str, limit: int) -> EncodedPairs:
+        """Tokenise pairs; a query that they share is tokenised once."""
+        queries, documents = {query for query, _ in texts}, [document for _, document in texts]
+        query = texts[0][0]
+        if len(queries) == 1 and self._shared.takes(query, documents, limit):
+            return self._shared.encode(query, documents, limit, side)
+        return self._pair_tokenizer(side, limit).encode(texts)
 
     def readings(self, request: RerankRequest, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
         """The part of each document that its score comes from."""
@@ -88,8 +100,6 @@ class TextReader:
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""
         with self._lock:
-            self._tokenizer.no_padding()
-            self._tokenizer.no_truncation()
             return [_tokens(item) for item in self._tokenizer.encode_batch(list(texts), add_special_tokens=special)]
 
     def _shortened(
