@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plackett import DataError
-from plackett._files import output_file, whole_file, whole_files
+from plackett._files import folder_of_files, output_file, whole_file, whole_files
 from plackett.data import read_collection, read_lists, write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
 
@@ -177,6 +177,34 @@ def test_a_file_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch):
     subprocess.run(str(caught.value).rpartition("To put it there: ")[2], shell=True, check=True)
     assert (tmp_path / "a b").read_text() == "done"
     assert os.listdir(tmp_path) == ["a b"]
+
+
+@pytest.mark.process
+def test_a_file_that_cannot_be_renamed_at_all_survives_the_next_run(tmp_path, monkeypatch, caplog):
+    def failing(self, to):
+        raise OSError("busy")
+
+    with monkeypatch.context() as patched:
+        for name in ("replace", "rename"):
+            patched.setattr(Path, name, failing)
+        with pytest.raises(DataError, match="busy") as caught, whole_file(tmp_path / "f") as stream:
+            stream.write("hours of work")
+    with whole_file(tmp_path / "f") as stream:
+        stream.write("next")
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_text() == "hours of work"]
+    assert str(kept[0]) in caplog.text
+    subprocess.run(str(caught.value).rpartition("To put it there: ")[2], shell=True, check=True)
+    assert (tmp_path / "f").read_text() == "hours of work"
+
+
+def test_folders_that_files_are_added_to(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "data").mkdir()
+    for name in ("file", "file/inside", "data", "data/x", ".", "", "a\0b"):
+        with pytest.raises(DataError):
+            folder_of_files(f"{tmp_path}/{name}" if name else name, inputs=[tmp_path / "data"])
+    assert folder_of_files(f"{tmp_path}/new/deep/") == tmp_path / "new" / "deep"
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.process

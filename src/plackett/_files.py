@@ -61,14 +61,13 @@ class OutputFile:
         """Yield an empty hidden file, which replaces the old one when the block ends without an error."""
         with _raised_as(DataError, self.path), _parents(self.path, DataError):
             for place in _places(self.path.name, self.path.parent):
-                with _unheld(place) as stale:
-                    if stale:
-                        place.unlink(missing_ok=True)
-            place, lock = _new_place(self.path.name, self.path.parent, Path.touch)
+                _remove_stale(place, self.path)  # that of a process which still runs is left alone
+            place, lock = _new_place(self.path.name, self.path.parent)
             try:
-                yield place
+                (place / self.path.name).touch()
+                yield place / self.path.name
             except BaseException:
-                place.unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
                 raise
             finally:
                 _close(lock)
@@ -91,8 +90,7 @@ class OutputFolder:
         with _parents(self.path, CheckpointError):
             with _raised_as(CheckpointError, self.path):
                 self._remove_stale()
-                place, lock = _new_place(self.path.name, self._where(), Path.mkdir)
-                (place / _UNFINISHED).touch()
+                place, lock = _new_place(self.path.name, self._where())
                 (place / self.path.name).mkdir()
             try:
                 with _raised_as(CheckpointError, self.path, within=place):
@@ -135,18 +133,8 @@ class OutputFolder:
     def _remove_stale(self) -> None:
         """Remove what killed runs left; put back the old folder of one that was killed between two renames."""
         for place in [*_places(self.path.name, self.path.parent), *_places(self.path.name, self.path)]:
-            with _unheld(place) as stale:
-                if stale is None:
-                    raise CheckpointError(f"another process is writing {self.path}; wait for it, or choose another")
-                if not stale:
-                    continue
-                result, old = place / self.path.name, place / _OLD
-                if old.is_dir() and not self.path.exists():
-                    old.rename(self.path)
-                if not (place / _UNFINISHED).exists() and result.is_dir() and any(result.iterdir()):
-                    _log.warning("%s is the finished result of a run that was stopped; move it or delete it", result)
-                else:
-                    shutil.rmtree(place, ignore_errors=True)
+            if not _remove_stale(place, self.path):
+                raise CheckpointError(f"another process is writing {self.path}; wait for it, or choose another")
 
     def _finish(self, place: Path) -> None:
         result = place / self.path.name
@@ -218,6 +206,19 @@ def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
     return output.path
 
 
+def folder_of_files(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
+    """Check that files may be added to a folder, which need not exist yet: DataError where they may not."""
+    path = Path(os.path.realpath(_text(name, DataError)))
+    if os.path.lexists(path) and not path.is_dir():
+        raise DataError(f"{path} is not a folder; name one to write to")
+    check_apart(path, inputs, DataError)
+    if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+        raise DataError(f"{path} is read-only; name another folder to write to")
+    if not path.is_dir():
+        _check_parent(path, DataError)
+    return path
+
+
 def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, inputs: Iterable[Name] = ()) -> OutputFolder:
     """Check that a folder may be written as `name`; CheckpointError where it may not.
 
@@ -258,11 +259,12 @@ def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
     output = OutputFolder(folder := folder.resolve(), lambda _: ())
     with _raised_as(DataError, folder):
         output._remove_stale()
-        place, lock = _new_place(folder.name, folder, Path.mkdir)
+        place, lock = _new_place(folder.name, folder)
+        (place / folder.name).mkdir()
     try:
         with _raised_as(DataError, folder):
-            yield place
-            _put_files(place, folder, last)
+            yield place / folder.name
+            _put_files(place / folder.name, folder, last)
     finally:
         shutil.rmtree(place, ignore_errors=True)
         _close(lock)
@@ -319,20 +321,38 @@ def _places(name: str, folder: Path) -> list[Path]:
     return [folder / entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
 
 
-def _new_place(name: str, folder: Path, make: Callable[[Path], None]) -> tuple[Path, int | None]:
-    """A hidden place for a result called `name`, and the lock on it."""
+def _new_place(name: str, folder: Path) -> tuple[Path, int | None]:
+    """A hidden folder for a result called `name`, marked as unfinished, and the lock on it."""
     while True:
         place = folder / f".{name}.{secrets.token_hex(4)}.plackett"
-        make(place)
-        if sys.platform == "win32":
-            return place, None
+        place.mkdir()
+        lock = None
         with contextlib.suppress(FileNotFoundError):  # another process took the new place for a stale one
-            lock = os.open(place, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # some network drives have no locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if place.exists():
-                return place, lock
-            os.close(lock)
+            if sys.platform != "win32":
+                lock = os.open(place, os.O_RDONLY)
+                with contextlib.suppress(OSError):  # some network drives have no locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+            (place / _UNFINISHED).touch()
+            return place, lock
+        _close(lock)
+
+
+def _remove_stale(place: Path, target: Path) -> bool:
+    """Remove what a killed run left for `target`, unless it is finished; False where that run is not over.
+
+    An old folder that such a run had moved away is put back.
+    """
+    with _unheld(place) as stale:
+        if not stale:
+            return stale is not None
+        result, old = place / target.name, place / _OLD
+        if old.is_dir() and not target.exists():
+            old.rename(target)
+        if not (place / _UNFINISHED).exists() and (result.is_file() or (result.is_dir() and any(result.iterdir()))):
+            _log.warning("%s is the finished result of a run that was stopped; move it or delete it", result)
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+    return True
 
 
 @contextlib.contextmanager
@@ -362,16 +382,21 @@ def _close(lock: int | None) -> None:
 
 
 def _put_file(place: Path, target: Path) -> None:
+    result = place / target.name
     try:
-        place.replace(target)
+        (place / _UNFINISHED).unlink()
+        result.replace(target)
     except OSError as error:
         kept = place.with_name(place.name.removeprefix(".").removesuffix(".plackett"))
         with contextlib.suppress(OSError):
-            place = place.rename(kept)
+            result = result.rename(kept)
         raise DataError(
-            f"{place} is finished, but could not take its place ({_reason(error)}). "
-            f"To put it there: mv {shlex.quote(str(place))} {shlex.quote(str(target))}"
+            f"{result} is finished, but could not take its place ({_reason(error)}). "
+            f"To put it there: mv {shlex.quote(str(result))} {shlex.quote(str(target))}"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # unless the result is still there
 
 
 def _put_files(place: Path, folder: Path, last: str) -> None:

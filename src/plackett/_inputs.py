@@ -147,6 +147,16 @@ def threshold(min_score: float | None) -> Callable[[NDArray[np.float32]], NDArra
     """Return the test for scores that reach `min_score`, compared in float64."""
     if min_score is None:
         return lambda scores: np.ones(scores.shape, bool)
-    if isinstance(min_score, bool) or not isinstance(min_score, Real) or math.isnan(min_score):
+    least = _as_float(min_score)
+    if least is None:
         raise InputError(f"min_score={min_score!r} is not a number; leave it out to keep everything")
-    return lambda scores: scores.astype(np.float64) >= float(min_score)
+    return lambda scores: scores.astype(np.float64) >= least
+
+
+def _as_float(value: object) -> float | None:
+    """Return a real number as a float; None for anything else, NaN, and what is too large."""
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.nan
+    return None if math.isnan(number) else number

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import AutoModel
 
+from plackett._arguments import checked
 from plackett._compat.transformers import quiet
 from plackett.checkpoints.embedding import read_embedding
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
@@ -36,6 +37,7 @@ class BiEncoder:
     `max_length` tokens are cut. Raises CheckpointError for what Plackett does not support, such as dense layers.
     """
 
+    @checked()
     def __init__(self, model: str | os.PathLike[str], *, max_length: int | None = None) -> None:
         self._folder = find_folder(model, revision=None, local_files_only=False)
         self._embedding = read_embedding(self._folder)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from plackett._arguments import checked
 from plackett._inputs import Place, Refusals, check_top_k, checked_lists, checked_pairs, name_of, threshold
 from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metadata
@@ -106,6 +107,7 @@ class CrossEncoder:
     activation.
     """
 
+    @checked()
     def __init__(  # noqa: PLR0913 - what people type by name, and a record would only hide
         self,
         model: str | os.PathLike[str] | None = None,
@@ -136,6 +138,7 @@ class CrossEncoder:
         self._assemble(open_model(model, options), (model, options))
 
     @classmethod
+    @checked()
     def from_parts(cls, parts: Parts) -> "CrossEncoder":
         """Wrap an engine that runs already, such as a model in training: `from_parts(Parts.of(checkpoint, engine))`."""
         encoder = cls.__new__(cls)
@@ -195,6 +198,7 @@ class CrossEncoder:
         errors: Literal["return"],
     ) -> ScoredPairs: ...
 
+    @checked(but=("pairs", "min_score", "errors"))
     def predict(
         self,
         pairs: Sequence[tuple[str, str]],
@@ -226,11 +230,13 @@ class CrossEncoder:
             return ScoredPairs(self._flat(scores), refusals.errors)
         return self._flat(found)
 
+    @checked(but=("pairs",))
     def score(self, pairs: Sequence[tuple[str, str]], *, show_progress: bool = False) -> NDArray[np.float32]:
         """Return the raw logits of pairs, float32 (pairs, labels): `predict` without the activation."""
         refusals: Refusals[int] = Refusals()
         return self._scored(checked_pairs(pairs, refusals), "pair {}".format, refusals, show_progress).logits
 
+    @checked(but=("query", "documents", "top_k", "min_score"))
     def rank(
         self,
         query: str,
@@ -292,6 +298,7 @@ class CrossEncoder:
         errors: Literal["return"],
     ) -> RankedLists: ...
 
+    @checked(but=("queries", "documents", "top_k", "min_score", "errors"))
     def rank_many(  # noqa: PLR0913 - those of `rank`, by name
         self,
         queries: Sequence[str],
@@ -325,6 +332,7 @@ class CrossEncoder:
             self._add_explanations(scored, best, ranked, EXPLAINED if top_k is None else top_k)
         return RankedLists(ranked, refusals.errors) if errors == "return" else ranked
 
+    @checked()
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the checkpoint, whole or not at all, with this object's activation and token limit.
 

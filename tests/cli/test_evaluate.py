@@ -43,6 +43,18 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("target", ["file", "file/inside", "one.jsonl", "."])
+def test_the_reference_s_folder_is_checked_before_the_work(run, folder, bert, monkeypatch, target):
+    (folder / "file").write_text("mine")
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr("plackett.workflows.evaluate_as_reference.CrossEncoder", None)  # nothing is loaded
+    words = ["evaluate", bert, "--data", folder / "one.jsonl", "--semantics", "reference", "--csv", folder / target]
+    code, table, errors = run(*words)
+    assert (code, table) == (2, ""), errors
+    assert sorted(folder.rglob("*")) == before
+    assert (folder / "file").read_text() == "mine"
+
+
 def test_trec_files_give_the_figures_of_the_collection_they_are(run, folder, bert):
     for options, name in (
         (f"--data {folder}/one.jsonl", "one.jsonl"),

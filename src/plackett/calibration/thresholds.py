@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._arguments import check_fields
 from plackett.errors import SettingError
 
 DIGITS = 4  # significant digits of a threshold: the printed value is the one that was counted with
@@ -22,6 +23,7 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.measure not in {"precision", "recall"}:
             raise SettingError.unknown("measure", self.measure, ["precision", "recall"])
         if not 0 < self.value <= 1:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TextIO
 
+from plackett._arguments import checked
 from plackett._files import whole_file
 from plackett.data.documents import read_corpus, read_queries
 from plackett.data.fields import checked_grade, checked_id
@@ -31,6 +32,7 @@ def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Col
     return Collection(folder.name, kept, corpus, qrels, (), Origin(files={"qrels": judged_in.name}))
 
 
+@checked()
 def write_beir(folder: Path, collection: Collection, *, split: str = "test") -> None:
     """Write a BEIR folder: corpus, queries and judgements."""
     for name, texts in (("corpus", collection.corpus), ("queries", collection.queries)):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from plackett._arguments import checked
 from plackett.data.beir import read_beir
 from plackett.data.fields import checked_grade
 from plackett.data.lists import ListEntry, read_list_entries
@@ -17,6 +18,7 @@ SHOWN = 5  # ids listed in a report
 logger = logging.getLogger(__name__)
 
 
+@checked()
 def read_collection(path: Path, *, split: str = "test", columns: Columns = NO_COLUMNS) -> Collection:
     """Read a BEIR folder (without a run), or a file of lists, whose run is the order of the documents in the file."""
     if path.is_dir():

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from plackett._arguments import checked
 from plackett.data.fields import ID_NAMES, QUERY_ID_NAMES, TEXT_NAMES, checked_text, id_of, text_of
 from plackett.data.rows import (
     NO_COLUMNS,
@@ -34,6 +35,7 @@ OF_CORPUS: Mapping[str, str] = (
 HEADER_LIMIT = 10_000  # bytes of a first line that may be one of column names
 
 
+@checked()
 def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
     """Read texts by id: rows of an id (`_id`, `id`, ...), a text and an optional title, or lines of id, tab and text.
 
@@ -63,6 +65,7 @@ def _of_texts(columns: Columns, names: Mapping[str, str]) -> Columns:
     return {names[name]: given for name, given in columns.items() if name in names}
 
 
+@checked()
 def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> list[str]:
     """Read the documents of a file or of standard input.
 

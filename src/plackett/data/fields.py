@@ -131,7 +131,7 @@ def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
     checked: list[Qrel] = []
     seen: dict[tuple[str, str], int] = {}
     for index, item in enumerate(qrels):
-        grade = item.relevance
+        grade = _field(item, "relevance", f"judgement {index}")
         if type(grade) is not int or grade not in GRADES:
             grade = checked_grade(grade, f"judgement {index}: the grade")
         pair = _checked_pair(item, f"judgement {index}")
@@ -151,7 +151,7 @@ def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
     """
     checked: list[ScoredDoc] = []
     for index, item in enumerate(run):
-        score = item.score
+        score = _field(item, "score", f"candidate {index} of the run")
         if type(score) is not float:
             score = checked_number(score, f"candidate {index} of the run: the score")
         checked.append(ScoredDoc(*_checked_pair(item, f"candidate {index} of the run"), score))
@@ -159,7 +159,15 @@ def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
 
 
 def _checked_pair(item: Any, where: str) -> tuple[str, str]:
-    return _fast_id(item.query_id, where, "the query id"), _fast_id(item.doc_id, where, "the document id")
+    query_id, doc_id = _field(item, "query_id", where), _field(item, "doc_id", where)
+    return _fast_id(query_id, where, "the query id"), _fast_id(doc_id, where, "the document id")
+
+
+def _field(item: Any, name: str, where: str) -> Any:
+    try:
+        return getattr(item, name)
+    except AttributeError as error:
+        raise DataError(f"{where} is {type(item).__name__}, which has no {name}; use plackett.records") from error
 
 
 def _fast_id(value: object, where: str, what: str) -> str:

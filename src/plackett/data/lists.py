@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plackett._arguments import checked
 from plackett._files import whole_file
 from plackett.data.fields import (
     DOCUMENT_NAMES,
@@ -63,6 +64,7 @@ class ListFile:
         return read_lists(self.path, columns=self.columns)
 
 
+@checked()
 def read_lists(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[LabeledList]:
     """Read labelled lists from a file in any of `rows.FORMATS` and `SHAPES`, one at a time.
 
@@ -90,10 +92,13 @@ def shape_of(where: str, row: Mapping[str, Any]) -> Shape:
     return shape
 
 
+@checked()
 def write_lists(path: Path, lists: Iterable[LabeledList]) -> None:
     """Write lists as JSON lines of `query`, `docs` and `labels`."""
     with whole_file(path) as stream:
         for item in lists:
+            if not isinstance(item, LabeledList):
+                raise DataError(f"{path}: a list is {type(item).__name__}, not a LabeledList")
             row = {"query": item.query, "docs": item.documents, "labels": [float(label) for label in item.labels]}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, cast
 
+from plackett._arguments import checked
 from plackett._extras import require
 from plackett.data.fields import SYNONYMS, keys_of
 from plackett.errors import DataError, SettingError
@@ -47,6 +48,7 @@ class Source(NamedTuple):
 Parser = Callable[[Source], Iterator[Entry]]
 
 
+@checked()
 def parse_columns(text: str) -> Columns:
     """Parse `query=q,document=d`: names that Plackett reads, and those in the file. SettingError for another form."""
     columns = {}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from plackett._arguments import checked
 from plackett.data.fields import WHITE_SPACE, checked_grade, checked_id, is_number, parsed
 from plackett.data.rows import read_lines
 from plackett.errors import DataError
@@ -31,6 +32,7 @@ _HINTS = {  # by the number of columns
 }
 
 
+@checked()
 def read_run(path: Path) -> list[ScoredDoc]:
     """Read a run in the order of its lines. DataError for anything else, naming the line.
 
@@ -80,6 +82,7 @@ def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
     ]
 
 
+@checked()
 def read_qrels(path: Path) -> Iterator[Qrel]:
     """Read judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`).
 

@@ -71,12 +71,14 @@ def check_shape(path: Path, shape: GraphShape, checkpoint: Checkpoint) -> None:
 
 def _check_tables(path: Path, tables: Sequence[tuple[int, int]], checkpoint: Checkpoint) -> None:
     """Compare the embeddings of a graph with the configuration: the longest table is that of the words."""
-    rows, widths = max((table[0] for table in tables), default=0), {table[1] for table in tables}
-    if tables and rows < (checkpoint.inputs.vocabulary or 0):
+    if not tables:
+        return
+    rows, widths = max(table[0] for table in tables), {table[1] for table in tables}
+    if rows < (checkpoint.inputs.vocabulary or 0):
         raise _of_another_model(path, checkpoint, f"{rows} embeddings", f"{checkpoint.inputs.vocabulary}")
     config = read_json(checkpoint.folder / CONFIG)
     known = [config[key] for key in WIDTHS if key in config]
-    if tables and known and widths.isdisjoint(known):
+    if known and widths.isdisjoint(known):
         raise _of_another_model(
             path, checkpoint, f"embeddings of {min(widths)} numbers", f"{' or '.join(map(str, known))}"
         )

@@ -5,12 +5,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._arguments import Bounds, check_fields
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.model import Model
 from plackett.errors import CheckpointError, PlackettError, SettingError
@@ -18,6 +18,9 @@ from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 from plackett.tokenization.windows import LongDocuments, Refuse, WindowTokenizer
 
 PRECISIONS = ("fp32", "bf16", "int8")
+
+Threads = Annotated[int, Bounds(1, 4096)]
+"""More than any machine has; a runtime that is to start a billion is taken for damaged."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,15 @@ class EngineSettings:
 
     device: str | None = None
     precision: str | None = None
-    threads: int | None = None
+    threads: Threads | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.precision is not None and self.precision not in PRECISIONS:
             raise SettingError.unknown("precision", self.precision, PRECISIONS)
-        if self.threads is not None and (
-            isinstance(self.threads, bool) or not isinstance(self.threads, Integral) or self.threads < 1
-        ):
-            raise SettingError(f"threads={self.threads!r} is not a number of threads; leave it out for all of them")
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Scores one batch from its tokenizer. Several threads may call it."""
 

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Annotated
 
+from plackett._arguments import COUNT, checked
 from plackett.cross_encoder import CrossEncoder
+from plackett.data import checked_run
 from plackett.errors import DataError
 from plackett.evaluation.measures import (
     MEASURES,
@@ -119,11 +122,12 @@ class Results:
     per_query: bool = False
 
 
+@checked()
 def compare(
     encoder: CrossEncoder,
     collection: Collection,
     *,
-    depth: int,
+    depth: Annotated[int, COUNT],
     measures: Sequence[str] = MEASURES,
     show_progress: bool = False,
 ) -> Comparison:
@@ -136,11 +140,12 @@ def compare(
     return replace(comparison, unjudged=unjudged)
 
 
+@checked()
 def compare_run(
     collection: Collection,
     run: Iterable[ScoredDoc],
     *,
-    depth: int,
+    depth: Annotated[int, COUNT],
     measures: Sequence[str] = MEASURES,
     system: str = "",
 ) -> Comparison:
@@ -151,7 +156,7 @@ def compare_run(
     """
     judged, unjudged = judged_only(_with_candidates(collection))
     first_stage = cut(judged.run, depth)
-    reranked = _at_depth(list(run), judged.run, first_stage, depth)
+    reranked = _at_depth(checked_run(run), judged.run, first_stage, depth)
 
     recall = f"R@{depth}"
     before = evaluate_per_query(first_stage, judged.qrels, [*measures, recall])

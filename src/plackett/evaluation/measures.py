@@ -9,6 +9,7 @@ from typing import Any
 
 import ir_measures
 
+from plackett._arguments import checked
 from plackett.data import checked_qrels, checked_run, read_qrels, read_run
 from plackett.errors import DataError, SettingError
 from plackett.ranking import best_first, by_query
@@ -23,6 +24,7 @@ PerQuery = Mapping[str, Mapping[str, float]]  # measure -> query id -> value
 logger = logging.getLogger(__name__)
 
 
+@checked()
 def evaluate(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) -> dict[str, float]:
     """Return the mean of each measure over the judged queries.
 
@@ -46,6 +48,7 @@ def evaluate(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) ->
     return means(_measure(candidates, known, measures))
 
 
+@checked()
 def evaluate_per_query(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) -> PerQuery:
     """Return the values of each judged query, in the order of the judgements, otherwise as `evaluate`."""
     return _measure(_candidates(run), _judgements(qrels), measures)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._files import whole_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError
 from plackett.facts import Evaluation, MeasureFacts
@@ -183,19 +184,24 @@ def reference_table(comparisons: Sequence[ReferenceComparison]) -> str:
 
 
 def write_reference_csv(folder: Path, comparisons: Sequence[ReferenceComparison]) -> None:
-    """Append a row to the CSV files that the evaluators write, with their names and columns."""
+    """Add a row to the CSV files that the evaluators write, with their names and columns."""
+    for item in comparisons:
+        path = folder / _file_name(item)
+        heading = ",".join(["epoch", "steps", "MAP", f"MRR@{item.cutoff}", f"NDCG@{item.cutoff}"]) + "\r\n"
+        rows = _content(path) or heading
+        with whole_file(path) as stream:
+            stream.write(rows)
+            csv.writer(stream).writerow([-1, -1, *(values.reranked for values in item.measures.values())])
+
+
+def _content(path: Path) -> str:
+    """The content of a text file with its own ends of lines; empty without the file."""
+    if not path.exists():
+        return ""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for item in comparisons:
-            path = folder / _file_name(item)
-            is_new = not path.exists()
-            with path.open("a", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                if is_new:
-                    writer.writerow(["epoch", "steps", "MAP", f"MRR@{item.cutoff}", f"NDCG@{item.cutoff}"])
-                writer.writerow([-1, -1, *(values.reranked for values in item.measures.values())])
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror}") from error
+        return path.read_bytes().decode() if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read, so no row can be added to it: {error}") from error
 
 
 def _file_name(item: ReferenceComparison) -> str:

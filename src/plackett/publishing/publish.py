@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
+from plackett._arguments import checked
 from plackett.checkpoints.calibrations import parameters_of, read_calibration
 from plackett.checkpoints.hub import check_inside, hub_error, is_hub_id
 from plackett.checkpoints.own_files import CALIBRATION_PLOT, CARD, FACTS, RECIPE, TRAINING_PLOT
@@ -40,6 +41,7 @@ class Published:
     url: str = ""
 
 
+@checked()
 def publish(
     folder: Path,
     repository: str,

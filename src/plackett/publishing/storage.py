@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from plackett._arguments import checked
 from plackett._files import whole_file
 from plackett.checkpoints.own_files import FACTS
 from plackett.errors import CheckpointError
@@ -19,6 +20,7 @@ from plackett.facts import SCHEMA, EngineFacts, Evaluation, Facts
 _FACTS = TypeAdapter(Facts)
 
 
+@checked()
 def read_facts(folder: Path) -> Facts:
     """Return the facts of a checkpoint. Raises CheckpointError if it has none, or those of a newer Plackett."""
     path = folder / FACTS

@@ -10,10 +10,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import Annotated
 
 import bm25s
 from bm25s import stopwords
 
+from plackett._arguments import COUNT, check_fields, checked
 from plackett._extras import extra
 from plackett.errors import DataError, SettingError
 from plackett.records import Collection, ScoredDoc
@@ -57,6 +59,7 @@ class Splitting:
     ngrams: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.language not in LANGUAGES:
             raise SettingError.unknown("language", self.language, LANGUAGES)
         if self.ngrams is not None and self.ngrams < 0:
@@ -94,6 +97,7 @@ ENGLISH = Splitting()
 class BM25:
     """An index of a corpus: Lucene's variant of BM25 with k1 1.5 and b 0.75."""
 
+    @checked()
     def __init__(self, corpus: Mapping[str, str], splitting: Splitting = ENGLISH) -> None:
         self._doc_ids = list(corpus)
         self._splitting = splitting.for_corpus(corpus.values())
@@ -126,7 +130,8 @@ class BM25:
         ]
 
 
-def with_bm25(collection: Collection, *, depth: int, splitting: Splitting = ENGLISH) -> Collection:
+@checked()
+def with_bm25(collection: Collection, *, depth: Annotated[int, COUNT], splitting: Splitting = ENGLISH) -> Collection:
     """Return the collection with BM25's run in place of its own."""
     index = BM25(collection.corpus, splitting)
     origin = replace(collection.origin, first_stage=index.description)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from plackett._arguments import check_fields
 from plackett.errors import SettingError
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.bm25 import BM25, Splitting
@@ -34,6 +35,7 @@ class FirstStageSettings:
     splitting: Splitting = field(default_factory=Splitting)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.entry not in FIRST_STAGES:
             raise SettingError.unknown("first stage", self.entry, FIRST_STAGES)
 

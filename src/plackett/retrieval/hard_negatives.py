@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from plackett._arguments import check_fields, checked
 from plackett._files import growing_file
 from plackett._resumable import partial_file
 from plackett.cross_encoder import CrossEncoder
@@ -56,6 +57,7 @@ class MiningSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.negatives < 1:
             raise SettingError(f"negatives is {self.negatives}; a list needs at least 1")
         if not 1 <= self.min_rank <= self.last_rank <= self.depth:
@@ -196,6 +198,7 @@ def hard_negatives(
     return [order[place] for place in sorted(places)]
 
 
+@checked()
 def mine(
     data: Path,
     output: Path,

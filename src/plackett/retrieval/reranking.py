@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from plackett._arguments import COUNT, checked
 from plackett._files import growing_file
 from plackett._resumable import file_fact, partial_file
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
@@ -66,8 +68,9 @@ class Candidates:
         return [ScoredDoc(*key, float(score)) for key, score in zip(self.keys, scores, strict=True)]
 
 
+@checked()
 def rerank(
-    encoder: CrossEncoder, collection: Collection, *, depth: int, show_progress: bool = False
+    encoder: CrossEncoder, collection: Collection, *, depth: Annotated[int, COUNT], show_progress: bool = False
 ) -> list[ScoredDoc]:
     """Score the first `depth` candidates of each query by raw logits. Raises DataError for ids without a text."""
     return Candidates.of(encoder, collection, depth).rerank(encoder, show_progress=show_progress)
@@ -82,6 +85,7 @@ class Reranked:
     done_before: int
 
 
+@checked()
 def rerank_file(
     encoder: CrossEncoder,
     run: Path,
@@ -89,7 +93,7 @@ def rerank_file(
     *,
     queries: Path,
     corpus: Path,
-    depth: int | None = None,
+    depth: Annotated[int, COUNT] | None = None,
     columns: Columns = NO_COLUMNS,
     show_progress: bool = False,
 ) -> Reranked:

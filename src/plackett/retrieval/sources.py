@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from plackett._arguments import check_fields
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.data import Columns, check_matched, read_collection, read_qrels, read_run
 from plackett.data.documents import read_corpus, read_queries
@@ -33,6 +34,7 @@ class Sources:
     columns: Columns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.run is not None and self.first_stage is not None:
             raise SettingError("--run is a first stage; leave out --first-stage and its options")
 

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._arguments import check_fields
 from plackett.checkpoints.folder import Checkpoint
 from plackett.errors import InputError, SettingError
 from plackett.tokenization.batches import WindowedPairs
@@ -45,11 +46,12 @@ class LongDocuments:
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.policy not in POLICIES:
             raise SettingError.unknown("long_documents", self.policy, POLICIES)
         if self.aggregate not in AGGREGATES:
             raise SettingError.unknown("aggregate", self.aggregate, AGGREGATES)
-        if isinstance(self.overlap, bool) or not isinstance(self.overlap, int | float) or not 0 <= self.overlap < 1:
+        if not 0 <= self.overlap < 1:
             raise SettingError(f"overlap={self.overlap!r} is not a share of a window, from 0 to less than 1")
 
     @property

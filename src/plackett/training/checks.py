@@ -1,11 +1,9 @@
 """Checks of a recipe's values before anything is loaded: names, types and bounds, each with one clear error."""
 
 import json
-import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,9 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.utils.logging import log_levels
 
+from plackett._arguments import LARGEST, Bounds
 from plackett._compat.transformers import LOGGERS
 from plackett.errors import SettingError
-
-LARGEST = 2**31 - 1
-"""Largest whole number of a setting: what 32 bits hold."""
 
 KINDS: dict[Any, str] = {
     bool: "true or false",
@@ -27,23 +23,6 @@ KINDS: dict[Any, str] = {
     list: "a list",
     dict: "keys and values",
 }
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Finite numbers from `low` to `high`; `above` excludes `low` itself."""
-
-    low: float
-    high: float = math.inf
-    above: bool = False
-
-    def allow(self, value: float) -> bool:
-        """Whether the number is finite and within the bounds."""
-        return math.isfinite(value) and (self.low < value if self.above else self.low <= value) and value <= self.high
-
-    def __str__(self) -> str:
-        low = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
-        return low if self.high in {math.inf, LARGEST} else f"{low} and at most {self.high:g}"
 
 
 _COUNT = Bounds(1, LARGEST)

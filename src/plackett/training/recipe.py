@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
+from plackett._arguments import LARGEST
 from plackett.errors import SettingError
 from plackett.losses import LOSSES
 from plackett.retrieval.first_stage import FirstStageSettings
-from plackett.training.checks import LARGEST, check_training, check_type, quote_hint
+from plackett.training.checks import check_training, check_type, quote_hint
 from plackett.training.recipe_file import override, read_values
 from plackett.training.sampling import LARGEST_SHARE
 

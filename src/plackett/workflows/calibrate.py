@@ -4,9 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from plackett._arguments import COUNT, NOT_NEGATIVE, Bounds, check_fields, checked
 from plackett._files import whole_files
 from plackett.calibration import fitting, report
 from plackett.calibration.fitting import JudgedPairs
@@ -31,13 +33,17 @@ class CalibrationSettings:
     drawn by query, with `seed`.
     """
 
-    depth: int = 100
-    relevant_from: int = 1
-    folds: int = 5
-    seed: int = 0
+    depth: Annotated[int, COUNT] = 100
+    relevant_from: Annotated[int, COUNT] = 1
+    folds: Annotated[int, Bounds(2, 1000)] = 5
+    seed: Annotated[int, NOT_NEGATIVE] = 0
     targets: Sequence[Target] = ()
 
+    def __post_init__(self) -> None:
+        check_fields(self)
 
+
+@checked()
 def calibrate(
     folder: Path, sources: Sources, settings: CalibrationSettings = CalibrationSettings()
 ) -> fitting.Calibrated:

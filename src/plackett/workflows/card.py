@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from plackett._arguments import checked
 from plackett._files import whole_files
 from plackett.checkpoints.own_files import CARD, TRAINING_PLOT
 from plackett.cross_encoder import CrossEncoder
@@ -11,6 +12,7 @@ from plackett.publishing.collect import described, known_facts, usage
 from plackett.training.plot import plot_training
 
 
+@checked()
 def card(folder: Path) -> Path:
     """Write a checkpoint's card and its picture again from its facts, and return the path of the card.
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+from plackett._arguments import COUNT, checked
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import read_run
 from plackett.errors import SettingError
@@ -35,11 +37,12 @@ class Evaluated:
         return self.results.comparisons
 
 
+@checked()
 def evaluate(
     systems: Sequence[str],
     sources: Sources,
     *,
-    depths: Sequence[int],
+    depths: Sequence[Annotated[int, COUNT]],
     measures: Sequence[str] = MEASURES,
     long_documents: str = "longest_first",
     outputs: Outputs = NO_OUTPUTS,
@@ -50,6 +53,7 @@ def evaluate(
     the figures: the result names it.
     """
     check_measures(measures)
+    _check_given(systems, depths)
     outputs.check(REPORTS, inputs=[*systems, *sources.names()])
     if outputs.card and long_documents != "longest_first":
         raise SettingError("a card shows its checkpoint's default behaviour; leave out --long-documents or --card")
@@ -68,6 +72,11 @@ def evaluate(
     for system, facts in cards.items():
         problems += add_to_card(Path(system), facts, _shown(comparisons, names[system], max(depths)))
     return Evaluated(results, tuple(problems))
+
+
+def _check_given(systems: Sequence[str], depths: Sequence[int]) -> None:
+    if not systems or not depths:
+        raise SettingError("there is nothing to measure: name a checkpoint or a run, and a depth")
 
 
 def _shown(comparisons: Iterable[Comparison], system: str, depth: int) -> list[Evaluation]:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+from plackett._arguments import COUNT, checked
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import SettingError
 from plackett.evaluation.report import dump_json
@@ -29,8 +31,14 @@ class EvaluatedAsReference:
     problems: tuple[str, ...] = ()
 
 
+@checked()
 def evaluate_as_reference(
-    system: str, sources: Sources, *, depth: int, always_rerank_positives: bool = True, outputs: Outputs = NO_OUTPUTS
+    system: str,
+    sources: Sources,
+    *,
+    depth: Annotated[int, COUNT],
+    always_rerank_positives: bool = True,
+    outputs: Outputs = NO_OUTPUTS,
 ) -> EvaluatedAsReference:
     """Measure one checkpoint at one depth; outputs are treated as by `workflows.evaluate`."""
     if Path(system).is_file():

@@ -12,6 +12,7 @@ from statistics import median
 
 import numpy as np
 
+from plackett._arguments import checked
 from plackett._extras import require
 from plackett._files import OutputFolder, whole_files
 from plackett.checkpoints.exports import ENGINES, STORED_AS
@@ -83,6 +84,7 @@ class Exported:
     facts: EngineFacts
 
 
+@checked()
 def export(
     model: str,
     *,

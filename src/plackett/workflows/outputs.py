@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path
 
-from plackett._files import output_file, whole_file
+from plackett._files import folder_of_files, output_file, whole_file
 from plackett.errors import PlackettError, SettingError
 from plackett.facts import Evaluation, Facts
 from plackett.publishing.card import write_card
@@ -43,8 +43,10 @@ class Outputs:
         for output in self.files:
             if output.kind not in kinds:
                 raise SettingError(f"{output.path} names no kind of report; known: {known}")
-            if output.kind:  # a kind without a suffix is a folder
+            if output.kind:
                 output_file(output.path, inputs=inputs)
+            else:  # a folder
+                folder_of_files(output.path, inputs=inputs)
 
         paths = [output.path.resolve() for output in self.files]
         if len(set(paths)) < len(paths):

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from plackett._arguments import checked
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
@@ -39,6 +40,7 @@ class Trained:
     comparisons: tuple[Comparison, ...] = ()
 
 
+@checked()
 def train(
     recipe_path: str | Path,
     overrides: Sequence[str] = (),

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._arguments import COUNT, NOT_NEGATIVE, checked
 from plackett._extras import extra
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import is_url
@@ -60,13 +61,14 @@ def open_side(name: str) -> CrossEncoder:
     return CrossEncoder(model, engine=engine or "auto", precision=precision or None)
 
 
+@checked()
 def verify(
     a: str,
     b: str,
     collection: Collection,
     *,
-    depth: int = 100,
-    tolerance: float = 1e-4,
+    depth: Annotated[int, COUNT] = 100,
+    tolerance: Annotated[float, NOT_NEGATIVE] = 1e-4,
     show_progress: bool = False,
 ) -> Verification:
     """Compare the raw logits of `a` and `b`, names for `open_side`, for the first candidates of each query.
