@@ -4,8 +4,9 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -28,6 +29,7 @@ PUBLIC = [
     "SettingError",
     "TrainingError",
     "__version__",
+    "rank_frame",
 ]
 
 # The names of each package, the same as its `__all__`: a new name is added here on purpose.
@@ -148,15 +150,20 @@ def test_the_signatures_that_users_type():
     for method, names in {
         "predict": "self pairs min_score show_progress errors",
         "score": "self pairs show_progress",
-        "rank": "self query documents top_k min_score return_documents return_windows explain",
-        "rank_many": "self queries documents top_k min_score return_documents return_windows explain show_progress"
+        "rank": "self query documents text top_k min_score return_documents return_windows explain",
+        "rank_many": "self queries documents text top_k min_score return_documents return_windows explain show_progress"
         " errors",
+        "apredict": "self pairs min_score",
+        "arank": "self query documents text top_k min_score return_documents return_windows explain",
+        "arank_many": "self queries documents text top_k min_score return_documents return_windows explain",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()
     assert get_type_hints(plackett.RankedDocument) == {
         "corpus_id": int,
         "score": float,
+        "id": Any,
+        "document": Mapping[str, Any],
         "text": str,
         "window": Window,
         "explanation": list[Contribution],
@@ -185,7 +192,9 @@ def test_everything_public_has_a_docstring(name):
     assert undocumented == []
 
 
-@pytest.mark.parametrize("name", ["__init__", "predict", "score", "rank", "rank_many", "save_pretrained"])
+@pytest.mark.parametrize(
+    "name", ["__init__", "predict", "score", "rank", "rank_many", "apredict", "arank", "arank_many"]
+)
 def test_options_are_named_and_nothing_is_passed_through(name):
     parameters = list(inspect.signature(getattr(plackett.CrossEncoder, name)).parameters.values())[1:]
     first = parameters.pop(0)

@@ -19,6 +19,7 @@ from plackett.errors import (
 
 if TYPE_CHECKING:
     from plackett.cross_encoder import CrossEncoder, RankedDocument
+    from plackett.integrations.frames import rank_frame
     from plackett.tokenization.windows import LongDocuments
 
     __version__: str
@@ -40,6 +41,7 @@ __all__ = [
     "SettingError",
     "TrainingError",
     "__version__",
+    "rank_frame",
 ]
 
 # numpy, the tokenizers and the rest are imported on first use, so that the command line starts at once.
@@ -49,6 +51,7 @@ _imported = lazily(
         "CrossEncoder": "cross_encoder",
         "LongDocuments": "tokenization.windows",
         "RankedDocument": "cross_encoder",
+        "rank_frame": "integrations.frames",
     },
 )
 

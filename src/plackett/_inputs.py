@@ -3,12 +3,14 @@
 import math
 import warnings
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett.data.fields import ID_NAMES, TEXT_NAMES, keys_of
 from plackett.errors import InputError, PlackettError, SettingError
 
 T = TypeVar("T")
@@ -46,37 +48,94 @@ def checked_pairs(pairs: Sequence[tuple[str, str]], refusals: Refusals[int]) -> 
     return checked
 
 
-def checked_lists(
-    queries: Sequence[str], documents: Sequence[Sequence[str]], refusals: Refusals[Place]
-) -> dict[Place, tuple[str, str]]:
-    """Return the pairs of each query and its documents that can be scored, by the indices of both.
+@dataclass(frozen=True)
+class CheckedLists:
+    """Pairs of queries and documents that can be scored, by the indices of both.
 
-    A query that cannot be scored is refused as (query, None).
+    sources: the documents that are mappings, as they were given.
     """
+
+    pairs: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    sources: dict[Place, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def checked_lists(
+    queries: Sequence[str],
+    documents: Sequence[Sequence[str | Mapping[str, Any]]],
+    refusals: Refusals[Place],
+    text: str | Sequence[str] | None = None,
+) -> CheckedLists:
+    """Return the pairs of each query and its documents that can be scored.
+
+    `text` names the fields of documents that are mappings. A query that cannot be scored is refused as (query, None).
+    """
+    fields = text_fields(text)
     queries, documents = _checked_list(queries, "queries"), _checked_list(documents, "the lists of documents")
     if len(queries) != len(documents):
         raise InputError(
             f"{len(queries)} queries but {len(documents)} lists of documents; pass one list for each query"
         )
     several = len(queries) > 1
-    checked: dict[Place, tuple[str, str]] = {}
+    checked = CheckedLists()
     for number, (query, texts) in enumerate(zip(queries, documents, strict=True)):
         try:
-            text, items = _checked_list_of(number, query, texts, several)
+            query, items = _checked_list_of(number, query, texts, several)
         except InputError as error:
             refusals.refuse((number, None), error)
             continue
         for index, item in enumerate(items):
             place = (number, index)
             try:
-                checked[place] = text, _checked_text(item, name_of(place, several))
+                checked.pairs[place] = query, _checked_document(item, name_of(place, several), fields)
             except InputError as error:
                 refusals.refuse(place, error)
-    warn_of_blanks(checked.values())
+                continue
+            if isinstance(item, Mapping):
+                checked.sources[place] = item
+    warn_of_blanks(checked.pairs.values())
     return checked
 
 
-def _checked_list_of(number: int, query: str, texts: Sequence[str], several: bool) -> tuple[str, list[str]]:
+def text_fields(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names in `text`, a list or one text with commas, such as "title, body"; none for None."""
+    names = text.split(",") if isinstance(text, str) else text or ()
+    fields = tuple(name.strip() if isinstance(name, str) else "" for name in names)
+    if text is not None and not all(fields or [""]):
+        raise SettingError(f"text={text!r} does not name fields; write them as in 'title, body'")
+    return fields
+
+
+def joined_fields(document: Mapping[str, Any], what: str, fields: Sequence[str]) -> str:
+    """Return the fields of a document behind each other, without those that are null; all of them are an InputError."""
+    missing = [name for name in fields if name not in document]
+    if missing:
+        raise InputError(f"{what} has no field {missing[0]}; {keys_of(document)}")
+    texts = [
+        _checked_text(document[name], f"the field {name} of {what}") for name in fields if document[name] is not None
+    ]
+    if not texts:
+        raise InputError(f"the field {' and '.join(fields)} of {what} is null, not text")
+    return " ".join(texts)
+
+
+def id_in(document: Mapping[str, Any]) -> object:
+    """Return the id of a document, None without one."""
+    return next((document[name] for name in ID_NAMES if name in document), None)
+
+
+def _checked_document(item: object, what: str, fields: tuple[str, ...]) -> str:
+    """Return the text of a document; without `fields` that of a mapping is its title, if it has one, and its text."""
+    if not isinstance(item, Mapping):
+        return _checked_text(item, what)
+    if not fields:
+        name = next((name for name in TEXT_NAMES if name in item), None)
+        if name is None:
+            raise InputError(f"{what} has no field text; {keys_of(item)}; name its fields, as in text='title, body'")
+        fields = ("title", name) if item.get("title") else (name,)
+    return joined_fields(item, what, fields)
+
+
+def _checked_list_of(number: int, query: str, texts: Sequence[T], several: bool) -> tuple[str, list[T]]:
     """One query, and its documents, which are not checked yet."""
     text = _checked_text(query, f"query {number}" if several else "the query", may_be_blank=False)
     items = _checked_list(texts, f"documents of query {number}" if several else "documents")

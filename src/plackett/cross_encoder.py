@@ -6,14 +6,24 @@ from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, Literal, NotRequired, TypedDict, TypeVar, overload
+from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from plackett._arguments import checked
-from plackett._inputs import Place, Refusals, check_top_k, checked_lists, checked_pairs, name_of, threshold
+from plackett._cancelling import check_cancelled, in_thread
+from plackett._inputs import (
+    Place,
+    Refusals,
+    check_top_k,
+    checked_lists,
+    checked_pairs,
+    id_in,
+    name_of,
+    threshold,
+)
 from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metadata
 from plackett.checkpoints.heads import as_they_are
@@ -32,6 +42,9 @@ EXPLAINED = 5
 
 K = TypeVar("K", bound=Hashable)
 
+Document = str | Mapping[str, Any]
+"""A text, or a mapping with a text in one or several fields, and whatever else belongs to the document."""
+
 
 class Window(TypedDict):
     """A part of a document in characters: the first, and the one behind the last."""
@@ -43,12 +56,15 @@ class Window(TypedDict):
 class RankedDocument(TypedDict):
     """One item of `rank`: the document's index in the input and its score; where asked for, its text too.
 
+    Of a document that is a mapping, `document` is that mapping, and `id` what it holds under `id`, `_id` or `docid`.
     `window` is the part of the document that was read, or the best of its windows; `explanation` what each sentence of
     that part adds to its raw logit.
     """
 
     corpus_id: int
     score: float
+    id: NotRequired[Any]
+    document: NotRequired[Mapping[str, Any]]
     text: NotRequired[str]
     window: NotRequired[Window]
     explanation: NotRequired[list[Contribution]]
@@ -240,8 +256,9 @@ class CrossEncoder:
     def rank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Sequence[Document],
         *,
+        text: str | Sequence[str] | None = None,
         top_k: int | None = None,
         min_score: float | None = None,
         return_documents: bool = False,
@@ -255,12 +272,17 @@ class CrossEncoder:
         were read or, of several windows, those of the best. `explain` adds what each sentence there contributes, for
         the first `top_k` documents, by default five.
 
-        Raises InputError for an empty query, a document that is not text, a negative `top_k`, a
+        Documents are texts, or mappings whose fields `text` names ("title, body" or a list), by default `title`, if
+        there is one, and `text`, `document` or `contents`. The fields are joined by spaces, those that are None left
+        out. The result gives a mapping back as `document`, and its id as `id`.
+
+        Raises InputError for an empty query, a document that is not text or lacks a field, a negative `top_k`, a
         `min_score` that is not a number, a checkpoint with several labels, and a pair that `long_documents` refuses.
         """
         return self.rank_many(
             [query],
             [documents],
+            text=text,
             top_k=top_k,
             min_score=min_score,
             return_documents=return_documents,
@@ -272,8 +294,9 @@ class CrossEncoder:
     def rank_many(
         self,
         queries: Sequence[str],
-        documents: Sequence[Sequence[str]],
+        documents: Sequence[Sequence[Document]],
         *,
+        text: str | Sequence[str] | None = None,
         top_k: int | None = None,
         min_score: float | None = None,
         return_documents: bool = False,
@@ -287,8 +310,9 @@ class CrossEncoder:
     def rank_many(
         self,
         queries: Sequence[str],
-        documents: Sequence[Sequence[str]],
+        documents: Sequence[Sequence[Document]],
         *,
+        text: str | Sequence[str] | None = None,
         top_k: int | None = None,
         min_score: float | None = None,
         return_documents: bool = False,
@@ -302,8 +326,9 @@ class CrossEncoder:
     def rank_many(  # noqa: PLR0913 - those of `rank`, by name
         self,
         queries: Sequence[str],
-        documents: Sequence[Sequence[str]],
+        documents: Sequence[Sequence[Document]],
         *,
+        text: str | Sequence[str] | None = None,
         top_k: int | None = None,
         min_score: float | None = None,
         return_documents: bool = False,
@@ -320,17 +345,79 @@ class CrossEncoder:
         self._check_ranks("rank")
         check_top_k(top_k)
         refusals: Refusals[Place] = Refusals(errors)
-        pairs = checked_lists(queries, documents, refusals)
+        checked = checked_lists(queries, documents, refusals, text)
         name = partial(name_of, several=len(queries) > 1)
-        scored = self._scored(pairs, name, refusals, show_progress)
+        scored = self._scored(checked.pairs, name, refusals, show_progress)
         scores = self.model.activate(scored.logits)[:, 0]
         best = _best_first(scored, len(queries), threshold(min_score)(scores), top_k, refusals.errors)
-        ranked = [[_item(scored, number, scores, return_documents) for number in numbers] for numbers in best]
+        ranked = [
+            [_item(scored, number, scores, return_documents, checked.sources) for number in numbers] for numbers in best
+        ]
         if return_windows:
             self._add_windows(scored, best, ranked)
         if explain:
             self._add_explanations(scored, best, ranked, EXPLAINED if top_k is None else top_k)
         return RankedLists(ranked, refusals.errors) if errors == "return" else ranked
+
+    async def apredict(
+        self, pairs: Sequence[tuple[str, str]], *, min_score: float | None = None
+    ) -> NDArray[np.float32]:
+        """Score pairs in a thread of the event loop's pool, as `predict` does.
+
+        A task that is cancelled, at a time-out for instance, ends at once, and its thread at the end of its batch.
+        """
+        return await in_thread(partial(self.predict, pairs, min_score=min_score))
+
+    async def arank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        text: str | Sequence[str] | None = None,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = False,
+        return_windows: bool = False,
+        explain: bool = False,
+    ) -> list[RankedDocument]:
+        """Rank the documents of a query as `rank` does, in a thread; cancelled as `apredict`."""
+        [ranked] = await self.arank_many(
+            [query],
+            [documents],
+            text=text,
+            top_k=top_k,
+            min_score=min_score,
+            return_documents=return_documents,
+            return_windows=return_windows,
+            explain=explain,
+        )
+        return ranked
+
+    async def arank_many(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[Document]],
+        *,
+        text: str | Sequence[str] | None = None,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = False,
+        return_windows: bool = False,
+        explain: bool = False,
+    ) -> list[list[RankedDocument]]:
+        """Rank the documents of many queries as `rank_many` does, in a thread; cancelled as `apredict`."""
+        work = partial(
+            self.rank_many,
+            queries,
+            documents,
+            text=text,
+            top_k=top_k,
+            min_score=min_score,
+            return_documents=return_documents,
+            return_windows=return_windows,
+            explain=explain,
+        )
+        return await in_thread(work)
 
     @checked()
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -424,6 +511,7 @@ class CrossEncoder:
         total = sum(map(len, batches))
         with tqdm(total=total, unit="pair", delay=2, disable=not show_progress) as progress:
             for batch in batches:
+                check_cancelled()
                 logits[batch] = to_logit(self._engine.score(encoded.rows.select(batch)))
                 progress.update(len(batch))
         return share.total(logits)
@@ -489,6 +577,19 @@ def _best_first(
     return best
 
 
-def _item(scored: _Scored[Place], number: int, scores: NDArray[np.float32], with_text: bool) -> RankedDocument:
-    item: RankedDocument = {"corpus_id": scored.keys[number][1] or 0, "score": float(scores[number])}
-    return item | {"text": scored.pairs[number][1]} if with_text else item
+def _item(
+    scored: _Scored[Place],
+    number: int,
+    scores: NDArray[np.float32],
+    with_text: bool,
+    sources: Mapping[Place, Mapping[str, Any]],
+) -> RankedDocument:
+    place = scored.keys[number]
+    item: RankedDocument = {"corpus_id": place[1] or 0, "score": float(scores[number])}
+    if place in sources:
+        item["document"] = sources[place]
+        if (own_id := id_in(sources[place])) is not None:
+            item["id"] = own_id
+    if with_text:
+        item["text"] = scored.pairs[number][1]
+    return item

@@ -1,0 +1,67 @@
+"""Rank the rows of a table: pandas, polars, Arrow, and whatever else narwhals reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from plackett._extras import extra
+from plackett._inputs import joined_fields, text_fields
+from plackett.cross_encoder import CrossEncoder
+from plackett.errors import InputError
+
+with extra("frames"):
+    import narwhals as nw
+    from narwhals.typing import IntoDataFrameT
+
+
+def rank_frame(
+    query: str,
+    frame: IntoDataFrameT,
+    *,
+    text: str | Sequence[str],
+    model: CrossEncoder | None = None,
+    top_k: int | None = None,
+    min_score: float | None = None,
+    score: str = "score",
+) -> IntoDataFrameT:
+    """Return the rows of a table with their scores, best first; a table of the same kind, with all of its columns.
+
+    `text` names the columns to read ("title, body" or a list), joined by spaces; those that are null are left out. The
+    new column is called `score`. Without `model` the one that comes with Plackett ranks. Rows with equal scores keep
+    their order, and pandas' index goes with its row.
+
+    Raises InputError for something that is no table, a missing column, a column `score` that exists already, and a row
+    whose texts are null or no texts, by its number.
+    """
+    table = _table(frame)
+    fields = text_fields(text)
+    missing = [name for name in fields if name not in table.columns]
+    if missing:
+        raise InputError(f"the table has no column {missing[0]}; it has {', '.join(map(str, table.columns))}")
+    if score in table.columns:
+        raise InputError(f"the table has a column {score} already; name another one with score=")
+
+    rows = table.select(*fields).iter_rows(named=True)
+    texts = [joined_fields(_without_nan(row), f"row {number}", fields) for number, row in enumerate(rows)]
+    ranked = (model or CrossEncoder()).rank(query, texts, top_k=top_k, min_score=min_score)
+
+    best = table[[item["corpus_id"] for item in ranked]]
+    scores = nw.new_series(score, [item["score"] for item in ranked], nw.Float64, backend=table.implementation)
+    native = best.to_native()
+    if hasattr(native, "index"):  # pandas aligns columns by their index
+        scores = nw.from_native(scores.to_native().set_axis(native.index), series_only=True)
+    result: IntoDataFrameT = best.with_columns(scores).to_native()
+    return result
+
+
+def _table(frame: Any) -> "nw.DataFrame[Any]":
+    try:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise InputError(
+            f"{type(frame).__name__} is no table of pandas, polars or Arrow in memory; collect a lazy one first"
+        ) from error
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with None for the missing values of pandas, which are NaN or pandas.NA."""
+    return {name: value if isinstance(value, str) or value == value else None for name, value in row.items()}
