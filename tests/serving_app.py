@@ -34,7 +34,7 @@ class Client:
 
     def __init__(self, service, life):
         self.service, self.life = service, life
-        self._app = build_app(service, life.reload)
+        self.app = build_app(service, life.reload)
         self._runner = asyncio.Runner()
 
     def send(self, method, path, **options):
@@ -53,7 +53,7 @@ class Client:
         self._runner.close()
 
     async def _send(self, method, path, **options):
-        transport = httpx2.ASGITransport(self._app)
+        transport = httpx2.ASGITransport(self.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://server") as client:
             return await client.request(method, path, **options)
 

@@ -112,9 +112,9 @@ def langchain_nvidia(url: str) -> Found:
 
 def langchain_reranker(url: str) -> Found:
     from langchain_core.documents import Document
-    from langchain_reranker import Reranker
+    from langchain_reranker.rerankers.http_reranker import HttpReranker
 
-    ranker = Reranker(base_url=url, model="m", top_n=TOP)
+    ranker = HttpReranker(base_url=url, model="m", top_n=TOP)
     found = ranker.compress_documents([Document(page_content=text) for text in DOCUMENTS], QUERY)
     return [(item.page_content, item.metadata["relevance_score"]) for item in found]
 
@@ -204,7 +204,7 @@ def _by_haystack(ranker: object) -> Found:
 
 
 def haystack_tei(url: str) -> Found:
-    from haystack_integrations.components.rankers.hugging_face_api import HuggingFaceTEIRanker
+    from haystack_integrations.components.rankers.huggingface_api import HuggingFaceTEIRanker
 
     return _by_haystack(HuggingFaceTEIRanker(url=url, top_k=TOP))
 
@@ -213,7 +213,7 @@ def haystack_jina(url: str) -> Found:
     from haystack.utils import Secret
     from haystack_integrations.components.rankers.jina import JinaRanker
 
-    return _by_haystack(JinaRanker(base_url=f"{url}/v1", model="m", api_key=Secret.from_token(KEY), top_k=TOP))
+    return _by_haystack(JinaRanker(base_url=f"{url}/v1/rerank", model="m", api_key=Secret.from_token(KEY), top_k=TOP))
 
 
 def haystack_cohere(url: str) -> Found:
@@ -293,10 +293,10 @@ def litellm_nvidia(url: str) -> Found:
 
 
 def _by_rerankers(url: str, provider: str) -> Found:
-    import rerankers
+    from rerankers.models.api_rankers import APIRanker
 
-    ranker = rerankers.Reranker("m", model_type="api", api_provider=provider, url=url, api_key=KEY)
-    return [(item.doc_id, item.score) for item in ranker.rank(QUERY, DOCUMENTS, doc_ids=range(len(DOCUMENTS))).results]
+    found = APIRanker("m", KEY, provider, url=url).rank(QUERY, DOCUMENTS, doc_ids=list(range(len(DOCUMENTS))))
+    return [(item.doc_id, item.score) for item in found.results]
 
 
 def rerankers_jina(url: str) -> Found:

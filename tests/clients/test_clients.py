@@ -34,7 +34,7 @@ CALLS = {
         litellm_cohere litellm_jina litellm_proxy litellm_azure litellm_vllm litellm_vllm_v1 litellm_infinity
         litellm_huggingface litellm_voyage litellm_nvidia
         llama_index_tei llama_index_jina llama_index_nvidia llama_index_xinference llama_index_siliconflow
-        pymilvus rerankers_jina rerankers_cohere rerankers_voyage rerankers_mixedbread rerankers_tei
+        pymilvus rerankers_cohere rerankers_jina rerankers_mixedbread rerankers_tei rerankers_voyage
         together xinference""",
     "old": """cohere_v1 cohere_v1_objects cohere_v2 cohere_v2_async cohere_error
         infinity_client infinity_models langchain_cohere langchain_infinity langchain_voyage
@@ -42,7 +42,15 @@ CALLS = {
     "js": "cohere_v1 cohere_v2 langchain ai_cohere ai_together huggingface mixedbread voyageai",
 }
 LOGITS = ("haystack_nvidia", "langchain_nvidia", "litellm_nvidia", "llama_index_nvidia")
+RERANKERS = ("cohere", "jina", "mixedbread", "tei", "voyage")
 IN_INPUT_ORDER = ("huggingface", "huggingface_hub")
+# Clients that send no number of results.
+WHOLE = (
+    *IN_INPUT_ORDER,
+    *(f"rerankers_{name}" for name in RERANKERS),
+    "infinity_client",
+    "pymilvus",
+)
 TEXTS = {  # what calls return that rank nothing
     "cohere_error": "documents is empty",
     "openai_error": "documents is empty",
@@ -88,9 +96,10 @@ def check(name, found, logits):
         return
     assert not isinstance(found, str), found
     scores = logits if name in LOGITS else 1 / (1 + np.exp(-logits))
-    order = range(len(DOCUMENTS)) if name in IN_INPUT_ORDER else np.argsort(-logits)[:TOP]
+    order = np.arange(len(DOCUMENTS)) if name in IN_INPUT_ORDER else np.argsort(-logits)
     indices = [DOCUMENTS.index(item) if item in DOCUMENTS else item for item, _ in found]
-    assert indices == list(order)
+    assert indices == order[: len(found)].tolist()
+    assert len(found) == (len(DOCUMENTS) if name in WHOLE else TOP)
     np.testing.assert_allclose([score for _, score in found], scores[indices], rtol=1e-4)
 
 

@@ -331,6 +331,17 @@ def test_errors_of_tei_have_its_shape(client):
     assert (empty["error_type"], unread["error_type"]) == ("Empty", "Validation")
 
 
+def test_browsers_get_a_page_and_clients_the_health(client):
+    page = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    for accept in ("*/*", "application/json"):
+        assert client.get("/", headers={"Accept": accept}).json() == {"status": "ok"}
+    assert client.get("/tei/", headers={"Accept": "text/html"}).json() == {"status": "ok"}
+
+
 def test_other_methods_are_refused_with_those_allowed(client):
     reply = client.get("/rerank")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
@@ -370,7 +381,7 @@ def test_the_key_is_checked_before_the_body_is_read(bert):
             raise AssertionError("read")
 
         scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": [], "query_string": b""}
-        await client._app(scope, receive, send)
+        await client.app(scope, receive, send)
         return messages[0]["status"]
 
     with serving(bert, api_key="sesame") as client:

@@ -16,10 +16,10 @@ from plackett.dialects import DIALECTS, Dialect
 from plackett.errors import RequestError
 from plackett.serving.access import Access
 from plackett.serving.dispatch import INVOCATIONS, PREFIXES, ROOT, prefixed_routes, routes
-from plackett.serving.openapi import document
+from plackett.serving.documentation import documented
 from plackett.serving.pages import Pages
 from plackett.serving.refusal import Refusal
-from plackett.serving.replies import NOTES, json_response, on_error
+from plackett.serving.replies import NOTES, on_error
 from plackett.serving.reranking import predict, rerank, rerank_or_predict
 from plackett.serving.service import Service
 
@@ -50,7 +50,7 @@ def _routes(service: Service, pages: Pages, prefix: str) -> list[BaseRoute]:
         found["POST", path] = _ranking(service, path, dialects)
     if not prefix:
         found["POST", NIM_PATH] = _ranking(service, NIM_PATH, (DIALECTS["nim"],))
-        found["GET", "/openapi.json"] = partial(_openapi, document([*found, ("GET", "/openapi.json")]))
+        found |= documented([*found])
     if prefix in ("", "tei"):
         found["POST", "/predict"] = partial(predict, service)
     return [_route(path, found) for path in dict.fromkeys(path for _, path in found)]
@@ -70,7 +70,3 @@ def _route(path: str, endpoints: dict[tuple[str, str], Endpoint]) -> Route:
         return await methods["GET" if request.method == "HEAD" else request.method](request)
 
     return Route(path, dispatch, methods=list(methods))
-
-
-async def _openapi(described: dict[str, object], _request: Request) -> Response:
-    return json_response(described)

@@ -1,24 +1,34 @@
-"""The endpoints beside scoring: health, models, tokens, metrics and reloading."""
+"""The endpoints beside scoring: the page, health, models, tokens, metrics and reloading."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.resources import files
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from plackett.dialects.requests import texts
 from plackett.errors import RequestError
 from plackett.serving.limits import read_body
 from plackett.serving.metrics import CONTENT_TYPE
 from plackett.serving.refusal import Refusal
-from plackett.serving.replies import json_response
+from plackett.serving.replies import json_response, page_headers
 from plackett.serving.reranking import LABEL
 from plackett.serving.service import Service
 from plackett.serving.strict_json import read_json
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def home_page() -> str:
+    """The page to try the server on, in one file: browsers then need nothing behind the key."""
+    folder = files("plackett.serving") / "static"
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    for name in ("page.css", "page.js"):
+        html = html.replace(f"/* {name} */", (folder / name).read_text(encoding="utf-8"))
+    return html
 
 
 class Pages:
@@ -27,10 +37,12 @@ class Pages:
     def __init__(self, service: Service, reload: Callable[[], Awaitable[None]]) -> None:
         self._service = service
         self._reload = reload
+        self._home = home_page()
 
     def endpoints(self, prefix: str) -> Iterator[tuple[tuple[str, str], Endpoint]]:
         """Yield endpoints by method and path. A prefix has those that its clients look for."""
-        for path in ("/", "/health", "/ping"):
+        yield ("GET", "/"), (self.health if prefix else self.home)
+        for path in ("/health", "/ping"):
             yield ("GET", path), self.health
         yield ("GET", "/ready"), self.ready
         yield ("GET", "/v1/models"), self.models
@@ -40,6 +52,13 @@ class Pages:
         if not prefix:
             yield ("GET", "/metrics"), self.metrics
             yield ("POST", "/admin/reload"), self.reload
+
+    async def home(self, request: Request) -> Response:
+        """Return the page for browsers, and the health for clients that look for it here."""
+        vary = {"Vary": "Accept"}
+        if "text/html" not in request.headers.get("accept", ""):
+            return json_response({"status": "ok"}, headers=vary)
+        return HTMLResponse(self._home, headers={**page_headers(self._home), **vary})
 
     async def health(self, _request: Request) -> Response:
         """Say that the process is alive."""
