@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from peers import sentence_transformers
@@ -457,3 +458,39 @@ def test_whole_numbers_of_numpy_are_whole_numbers(folder):
     encoder = CrossEncoder(folder, max_length=np.int64(32), threads=np.int32(1))
     assert encoder.checkpoint.max_length == 32
     assert len(encoder.rank("a query", ["a", "b"], top_k=np.int64(1))) == 1
+
+
+def test_each_weight_file_is_opened_once(folder, monkeypatch):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    parts = {"model-1.safetensors": names[:9], "model-2.safetensors": names[9:]}
+    for part, held in parts.items():
+        save_file({name: weights[name] for name in held}, folder / part, {"format": "pt"})
+    index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    opened = []
+
+    def counted(path, **options):
+        opened.append(path.name)
+        return safe_open(path, **options)
+
+    monkeypatch.setattr("plackett.checkpoints.weights.safe_open", counted)
+    read_checkpoint(folder)
+    assert sorted(opened) == sorted(parts)
+
+
+def test_a_whole_file_comes_before_an_index_that_is_left_over(folder):
+    """As in transformers."""
+    expected = CrossEncoder(folder).predict(PAIRS)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "gone.safetensors"}}))
+    np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), expected)
+
+
+@pytest.mark.parametrize("architectures", [None, ["BertModel"]])
+def test_damaged_weights_are_called_so_where_the_head_is_looked_for_in_them(folder, architectures):
+    change(folder / "config.json", architectures=architectures)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        CrossEncoder(folder)

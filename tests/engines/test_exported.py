@@ -1,11 +1,13 @@
 """Finding exports in folders, choosing among engines, and what is said where one is missing or broken."""
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +24,7 @@ from plackett.engines.openvino import OpenvinoEngine
 from plackett.engines.torch.engine import TorchEngine
 from plackett.tokenization.batches import EncodedPairs
 from plackett.workflows.export import export
-from tiny import PAIRS
+from tiny import PAIRS, token_rows
 
 ENGINES = ["onnx", "openvino"]
 
@@ -302,3 +304,40 @@ def test_signals_are_handled_after_engines_of_openvino_are_gone(both):
     command = [sys.executable, "-c", AFTER_TWO_ENGINES, str(both)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+def foreign_graph(path):
+    """A graph whose logit is the mean over all columns, padded ones too; what another exporter made."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    inputs = ["input_ids", "attention_mask"]
+    rows = [helper.make_tensor_value_info(name, TensorProto.INT64, ["pairs", "tokens"]) for name in inputs]
+    both = [
+        helper.make_node("Add", inputs, ["sum"]),
+        helper.make_node("Cast", ["sum"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real"], ["logits"], axes=[1], keepdims=1),
+    ]
+    given = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["pairs", 1])
+    graph = helper.make_graph(both, "foreign", rows, [given])
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_where_padding_changes_scores_a_pair_scores_alone_as_in_a_batch(bert, tmp_path, engine):
+    folder = shutil.copytree(bert, tmp_path / "m")
+    foreign_graph(folder / "onnx" / "model.onnx")
+    if engine == "openvino":
+        import openvino
+
+        openvino.save_model(openvino.convert_model(folder / "onnx" / "model.onnx"), folder / "openvino_model.xml")
+        (folder / "openvino").mkdir()
+        for suffix in ("xml", "bin"):
+            (folder / f"openvino_model.{suffix}").rename(folder / "openvino" / f"openvino_model.{suffix}")
+    checkpoint = read_checkpoint(folder)
+    padded = replace(checkpoint, inputs=replace(checkpoint.inputs, padding="none", token_types=False))
+    rows = token_rows(CrossEncoder(folder).encode(PAIRS))
+    expected = [[rows.token_ids[start:end].mean() + 1] for start, end in itertools.pairwise(rows.cu_seqlens)]
+    assert len(set(rows.lengths)) > 2
+    np.testing.assert_allclose(load_engine(engine, padded).score(rows), expected, rtol=1e-5)

@@ -1,6 +1,7 @@
 """The weight files of a checkpoint: whether they are there, whole, and what they hold."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -46,30 +47,23 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
     A folder of exported engines needs no weights; pickles count where they are allowed.
     """
     if has_weights(folder):
-        for path in _parts(folder):
-            _check_part(path)
-        _check_names(folder)
+        _check_names(folder, _names(folder))
     elif not exports_of(folder):
         _check_pickles(folder, allow_pickle)
 
 
 def has_head(folder: Path) -> bool:
     """Whether the safetensors hold a classification head, by the names that transformers gives those."""
-    return any(name.partition(".")[0] in _HEADS for name in _names(folder))
+    return has_weights(folder) and any(name.partition(".")[0] in _HEADS for name in _names(folder))
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of all weights."""
-    names: list[str] = []
-    for path in sorted(folder.glob("model*.safetensors")):
-        with safe_open(path, framework="numpy") as tensors:
-            names += tensors.keys()
-    return names
+    """Names of all weights, from the headers; CheckpointError for a file that is missing or cut."""
+    return [name for path in _parts(folder) for name in _names_in(path)]
 
 
-def _check_names(folder: Path) -> None:
+def _check_names(folder: Path, names: Sequence[str]) -> None:
     """Raise CheckpointError for weights that a wrapper renamed."""
-    names = _names(folder)
     for prefix, (what, mend) in _WRAPPERS.items():
         if names and all(name.startswith(prefix) for name in names):
             raise CheckpointError(
@@ -94,9 +88,9 @@ def check_torch_weights(folder: Path) -> None:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The files of the weights: one, or those that an index names."""
+    """The files of the weights: one, or else those that an index names."""
     index = folder / WEIGHTS_INDEX
-    if not index.is_file():
+    if (folder / WEIGHTS).is_file() or not index.is_file():
         return [folder / WEIGHTS]
     names = read_json(index).get("weight_map")
     if not names or not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
@@ -104,12 +98,12 @@ def _parts(folder: Path) -> list[Path]:
     return [inside(folder, name) for name in sorted(set(names.values()))]
 
 
-def _check_part(path: Path) -> None:
+def _names_in(path: Path) -> list[str]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent} holds no {path.name}: saving or downloading it was interrupted")
     try:
-        with safe_open(path, framework="numpy"):
-            pass
+        with safe_open(path, framework="numpy") as tensors:
+            return list(tensors.keys())
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or half-written ({error}); fetch or save it again") from error
 

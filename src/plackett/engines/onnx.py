@@ -34,7 +34,7 @@ from plackett.engines._exported import (
 )
 from plackett.engines.base import EngineSettings, computing
 from plackett.engines.hardware import usable_threads
-from plackett.tokenization.batches import EncodedPairs, token_batches
+from plackett.tokenization.batches import EncodedPairs, groups, token_batches
 
 PROVIDERS = ["CPUExecutionProvider"]
 
@@ -70,7 +70,11 @@ class OnnxEngine:
                 self._free.put(session)
 
         share = -(-int(batch.lengths.sum()) // self._sessions)
-        parts = token_batches(batch.lengths, min(PART, share))
+        parts = [
+            pairs[part]
+            for pairs in groups(batch.lengths, self._checkpoint.inputs.padding)
+            for part in token_batches(batch.lengths[pairs], min(PART, share))
+        ]
         with computing(self._checkpoint, "onnx"):
             if len(parts) == 1:
                 run(parts[0])

@@ -22,7 +22,7 @@ from plackett.engines._exported import (
 from plackett.engines.base import EngineSettings, check_process, computing
 from plackett.engines.hardware import usable_threads
 from plackett.errors import SettingError
-from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.batches import EncodedPairs, groups
 
 STEP = 8
 """Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
@@ -56,9 +56,12 @@ class OpenvinoEngine:
         if not len(batch):
             return np.empty((0, self._checkpoint.labels), np.float32)
         check_process(self._process, "openvino")
-        feed = padded_feed(batch, self._checkpoint, self._inputs, STEP)
-        with self._lock, computing(self._checkpoint, "openvino"):
-            scores: NDArray[np.float32] = self._request.infer(feed)[OUTPUT].copy()
+        padding = self._checkpoint.inputs.padding
+        scores = np.empty((len(batch), self._checkpoint.labels), np.float32)
+        for pairs in groups(batch.lengths, padding):
+            feed = padded_feed(batch.select(pairs), self._checkpoint, self._inputs, 1 if padding == "none" else STEP)
+            with self._lock, computing(self._checkpoint, "openvino"):
+                scores[pairs] = self._request.infer(feed)[OUTPUT]
         return scores
 
 

@@ -134,8 +134,10 @@ class WindowedPairs:
         return int(np.argmax(logits[self.cu_windows[pair] : self.cu_windows[pair + 1]]))
 
 
-def equal_lengths(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Indices of the pairs of each length: batches without padding."""
+def groups(lengths: NDArray[np.int64], padding: str) -> list[NDArray[np.int64]]:
+    """Indices of pairs that may share a batch: all of them or, with the padding "none", those of each length."""
+    if padding != "none":
+        return [np.arange(len(lengths))]
     return [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
 
 

@@ -16,7 +16,7 @@ from plackett.engines.torch.packed import PackedEncoder
 from plackett.engines.torch.weights import read_weights
 from plackett.errors import SettingError
 from plackett.models.classifier import load_model, padded_inputs
-from plackett.tokenization.batches import EncodedPairs, equal_lengths
+from plackett.tokenization.batches import EncodedPairs, groups
 
 _TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibration LISTS --output FOLDER"
 
@@ -43,14 +43,11 @@ class TorchEngine:
             return np.empty((0, self._labels), np.float32)
         if torch.get_num_threads() > 1:
             check_process(self._process, "torch")
-        if self._checkpoint.inputs.padding == "none":
-            return self._by_length(batch)
-        return self._logits(batch)
-
-    def _by_length(self, batch: EncodedPairs) -> NDArray[np.float32]:
-        """The same for models whose scores would change with padding."""
+        parts = groups(batch.lengths, self._checkpoint.inputs.padding)
+        if len(parts) == 1:
+            return self._logits(batch)
         scores = np.empty((len(batch), self._labels), np.float32)
-        for pairs in equal_lengths(batch.lengths):
+        for pairs in parts:
             scores[pairs] = self._logits(batch.select(pairs))
         return scores
 
