@@ -4,7 +4,8 @@ The defaults are those of transformers' configuration classes, for keys that a `
 here because the bare install has no transformers; a test compares them with its classes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Family:
     padding: the side that batches are padded on; "none" where padding changes scores, whichever side it is on.
     first_token_head: whether its layers are BERT's own, and its head reads the first token only.
     activation: the function between the two linear layers of its head, where Plackett computes the head itself.
+    aliases: other names of keys in `config.json` -> their usual names.
     """
 
     takes_types: bool = False
@@ -37,6 +39,7 @@ class Family:
     padding: str = "right"
     first_token_head: bool = False
     activation: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 FAMILIES = {
@@ -99,7 +102,13 @@ FAMILIES = {
     "eurobert": Family(positions=8192, vocabulary=128256, pad_id=128001),
     "exaone4": Family(positions=2048, vocabulary=102400),
     "falcon": Family(positions=2048, vocabulary=65024),
-    "flaubert": Family(takes_types=True, positions=512, vocabulary=30145, pad_id=2),
+    "flaubert": Family(
+        takes_types=True,
+        positions=512,
+        vocabulary=30145,
+        pad_id=2,
+        aliases={"n_words": "vocab_size", "pad_index": "pad_token_id"},
+    ),
     "fnet": Family(
         takes_types=True, types=4, gives_types=True, positions=512, vocabulary=32000, pad_id=3, padding="none"
     ),
@@ -205,7 +214,13 @@ FAMILIES = {
     "ultrabert": Family(positions=32768, vocabulary=32000, pad_id=0),
     "ultravbert": Family(positions=32768, vocabulary=32000, pad_id=0),
     "umt5": Family(vocabulary=250112, pad_id=0),
-    "xlm": Family(takes_types=True, positions=512, vocabulary=30145, pad_id=2),
+    "xlm": Family(
+        takes_types=True,
+        positions=512,
+        vocabulary=30145,
+        pad_id=2,
+        aliases={"n_words": "vocab_size", "pad_index": "pad_token_id"},
+    ),
     "xlm-roberta": Family(
         takes_types=True,
         types=2,
@@ -219,7 +234,7 @@ FAMILIES = {
     "xlm-roberta-xl": Family(
         takes_types=True, types=1, positions=514, behind_padding=True, vocabulary=250880, pad_id=1
     ),
-    "xlnet": Family(takes_types=True, vocabulary=32000, pad_id=5, padding="left"),
+    "xlnet": Family(takes_types=True, vocabulary=32000, pad_id=5, padding="left", aliases={"n_token": "vocab_size"}),
     "xmod": Family(takes_types=True, types=2, positions=512, behind_padding=True, vocabulary=30522, pad_id=1),
     "yoso": Family(takes_types=True, types=1, positions=4096, vocabulary=50265, pad_id=1, padding="none"),
     "zamba": Family(positions=4096, vocabulary=32000, pad_id=0),

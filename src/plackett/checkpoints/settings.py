@@ -77,10 +77,16 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "_json_padding": REFUSED,
         "gguf_file": REFUSED,
         "tokenizer_object": REFUSED,
+        "fast_tokenizer_files": REFUSED,  # another file for each release of transformers
+        "fix_mistral_regex": REFUSED,
+        "keep_accents": FOLLOWED,  # these, too, in the classes that read them
+        "split_by_punct": FOLLOWED,
         "add_bos_token": HARMLESS,  # not read beside a tokenizer.json
         "add_eos_token": HARMLESS,
         "vocab": HARMLESS,  # nor are the next
         "merges": HARMLESS,
+        "merges_file": HARMLESS,
+        "unk_id": HARMLESS,
         "vocab_file": HARMLESS,
         "tokenizer_file": HARMLESS,
         "_spm_precompiled_charsmap": HARMLESS,
@@ -96,6 +102,7 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "chat_control_tokens": HARMLESS,
         "processor_class": HARMLESS,
         "name_or_path": HARMLESS,
+        "tokenizer": HARMLESS,
         "verbose": HARMLESS,
         "backend": HARMLESS,
         "files_loaded": HARMLESS,
@@ -118,19 +125,27 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "vocab_size": FOLLOWED,
         "text_config": FOLLOWED,
         "auto_map": REFUSED,
+        "configuration_files": REFUSED,  # another file for each release of transformers
         "quantization_config": REFUSED,
         "use_cache": HARMLESS,  # turned off
         "dtype": HARMLESS,  # the next are about how to compute: Plackett chooses its precision
         "torch_dtype": HARMLESS,
         "_attn_implementation": HARMLESS,
         "attn_implementation": HARMLESS,
+        "experts_implementation": HARMLESS,
         "chunk_size_feed_forward": HARMLESS,
         "output_hidden_states": HARMLESS,  # the next change what is returned beside the logits
         "output_attentions": HARMLESS,
         "return_dict": HARMLESS,
         "label2id": HARMLESS,
         "problem_type": HARMLESS,  # for the loss
-        "is_encoder_decoder": FOLLOWED,  # by transformers, as whatever a family adds
+        "is_encoder_decoder": FOLLOWED,  # these by transformers, as whatever a family adds
+        "layer_types": FOLLOWED,
+        "per_layer_config": FOLLOWED,
+        "rope_scaling": FOLLOWED,
+        "rope_theta": FOLLOWED,
+        "max_position_embeddings": FOLLOWED,
+        "_commit_hash": HARMLESS,
         "name_or_path": HARMLESS,
         "_name_or_path": HARMLESS,
     },

@@ -26,11 +26,26 @@ _SAME = {
     "add_prefix_space": ("pre_tokenizer", "ByteLevel", "add_prefix_space"),
 }
 
+# Key of tokenizer_config.json -> part of tokenizer.json, a step of that part, and the value with which it is there.
+_STEPS = {
+    "do_lower_case": ("normalizer", "Lowercase", True),
+    "keep_accents": ("normalizer", "StripAccents", False),
+    "split_by_punct": ("pre_tokenizer", "Punctuation", True),
+}
+_READ_BY = {
+    "Albert": ("do_lower_case", "keep_accents"),
+    "RemBert": ("do_lower_case", "keep_accents"),
+    "XLNet": ("do_lower_case",),
+    "DebertaV2": ("do_lower_case", "split_by_punct"),
+}
+"""Classes of tokenizers whose steps follow these keys."""
+
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) -> None:
     """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
     config = read_optional(folder / _CONFIG)
     _check_parts(tokenizer, folder, config)
+    _check_steps(tokenizer, folder, config)
     for key, token, wanted in _tokens(config, folder):
         found = tokenizer.token_to_id(token)
         if found is None or (wanted is not None and found != wanted):
@@ -65,13 +80,33 @@ def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) 
         value = config.get(key)
         if not isinstance(value, bool):
             continue
-        own = getattr(tokenizer, part)
-        settings = json.loads(own.__getstate__()) if own is not None else {}
-        if settings.get("type") == kind and settings.get(name) not in (None, value):
-            raise CheckpointError(
-                f"{folder / _CONFIG} sets {key} to {value}, but tokenizer.json has {name} = {settings[name]}; other "
-                "libraries follow the first, Plackett the second: make them agree"
-            )
+        for step in _steps(tokenizer, part):
+            if step.get("type") == kind and step.get(name) not in (None, value):
+                raise _differ(folder, key, value, f"has {name} = {step[name]}")
+
+
+def _check_steps(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
+    kind = str(config.get("tokenizer_class")).removesuffix("Fast").removesuffix("Tokenizer")
+    for key in _READ_BY.get(kind, ()):
+        part, step, value = _STEPS[key]
+        found = any(item.get("type") == step for item in _steps(tokenizer, part))
+        if isinstance(config.get(key), bool) and found != (config[key] == value):
+            raise _differ(folder, key, config[key], f"{'has' if found else 'lacks'} the step {step}")
+
+
+def _steps(tokenizer: Tokenizer, part: str) -> list[dict[str, Any]]:
+    """The settings of each step of a normaliser or pre-tokeniser."""
+    own = getattr(tokenizer, part)
+    settings = json.loads(own.__getstate__()) if own is not None else {}
+    steps: list[dict[str, Any]] = settings.get("normalizers") or settings.get("pretokenizers") or [settings]
+    return steps
+
+
+def _differ(folder: Path, key: str, value: object, there: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / _CONFIG} sets {key} to {value}, but tokenizer.json {there}; other libraries follow the first, "
+        "Plackett the second: make them agree"
+    )
 
 
 def _tokens(config: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str, int | None]]:
