@@ -18,6 +18,7 @@ from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
 from plackett.checkpoints.jsons import read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
+from plackett.checkpoints.older import older_keys
 from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain
 from plackett.checkpoints.weights import check_weights, has_head
@@ -168,6 +169,7 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
     defaults = {"__version__": {"plackett": version("plackett")}, "prompts": {}, "default_prompt_name": None}
     write_json(path, defaults | read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
 
+    _text_part(config).update(older_keys(config))
     _state_inputs(tokenizer_config, inputs)
     _state_padding(folder, config, tokenizer_config, inputs)
     write_json(folder / TOKENIZER_CONFIG, tokenizer_config)
@@ -194,13 +196,18 @@ def _state_padding(folder: Path, config: dict[str, Any], tokenizer_config: dict[
     """Set the padding id where the configuration lacks one, and the side on which padding does no harm."""
     if inputs.padding != "none":
         tokenizer_config["padding_side"] = inputs.padding
-    nested = config.get("text_config")
-    text = nested if isinstance(nested, dict) else config
+    text = _text_part(config)
     default = family_of(str(config.get("model_type"))).pad_id
     if inputs.pad_id != NEVER and text.get("pad_token_id", default) is None:
         text["pad_token_id"] = inputs.pad_id
         if token_name(folder, tokenizer_config, "pad_token") is None:
             tokenizer_config["pad_token"] = token_name(folder, tokenizer_config, "eos_token")
+
+
+def _text_part(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that speaks of text."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, dict) else config
 
 
 def _config(folder: Path) -> dict[str, Any]:

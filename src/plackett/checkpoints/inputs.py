@@ -65,7 +65,7 @@ def read_inputs(
     that the model is to be trained, in padded batches, whatever its configuration knows of padding.
     """
     family = family_of(str(config.get("model_type", "")))
-    config = _of_text(config, family)
+    config = of_text(config)
     tokenizer_config = read_optional(folder / "tokenizer_config.json")
     if limit is not None:
         tokenizer_config = tokenizer_config | {"model_max_length": limit}
@@ -115,8 +115,9 @@ def _written_before_5(config: Mapping[str, Any]) -> bool:
     return number.isdecimal() and int(number) < 5
 
 
-def _of_text(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
-    """The configuration of the part that reads text, in families of several parts, under the usual names."""
+def of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration of the part that reads text, in families of several parts, under the usual names."""
+    family = family_of(str(config.get("model_type", "")))
     nested = config.get("text_config")
     text = {**config, **nested, "model_type": config.get("model_type", "")} if isinstance(nested, dict) else config
     return {**text, **{usual: text[name] for name, usual in family.aliases.items() if name in text}}

@@ -7,8 +7,8 @@ import click
 from plackett._extras import extra
 from plackett.cli.options import COLUMNS
 from plackett.data import Columns
+from plackett.evaluation.probes import probes
 from plackett.workflows import verify as verification
-from plackett.workflows.probes import probes
 
 
 @click.command()
@@ -36,7 +36,10 @@ def verify(
     tolerance: float,
     as_json: bool,
 ) -> None:
-    """Score the same pairs with A and B, and compare the logits: exit code 1 where they differ.
+    """Score the same pairs with A and B, and compare the logits.
+
+    The exit code is 1 where they differ, or where sentence-transformers or transformers would read one of the folders
+    otherwise.
 
     Each is a checkpoint (default is Plackett's own), an export or a server's address; @ENGINE:PRECISION after a
     checkpoint says how it runs.
@@ -53,4 +56,4 @@ def verify(
         collection = read_one(data, depth, split=split, columns=columns, show_progress=True)
     done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
     click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
-    context.exit(0 if done.within else 1)
+    context.exit(0 if done.holds else 1)

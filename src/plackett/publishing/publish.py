@@ -11,11 +11,15 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
 from plackett._arguments import checked
 from plackett.checkpoints.calibrations import parameters_of, read_calibration
+from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.hub import check_inside, hub_error, is_hub_id
 from plackett.checkpoints.own_files import CALIBRATION_PLOT, CARD, FACTS, RECIPE, TRAINING_PLOT
+from plackett.checkpoints.readers import misread
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, HubError, SettingError
+from plackett.evaluation.probes import DOCUMENTS, QUERIES
 from plackett.facts import Facts
+from plackett.models.tokens import misread_tokens
 from plackett.publishing.card import render
 from plackett.publishing.storage import dump_facts, read_facts
 from plackett.training.recipe import without_paths
@@ -58,8 +62,8 @@ def publish(
     repository stands in the place of the folder, and the recipe names files without their paths. `dry_run`
     checks everything and asks nobody.
 
-    Raises CheckpointError for a folder that does not load, or whose card is not what its facts give; HubError where the
-    hub refuses or cannot be reached.
+    Raises CheckpointError for a folder that does not load, that other libraries would read otherwise, or whose card is
+    not what its facts give; HubError where the hub refuses or cannot be reached.
     """
     if not is_hub_id(repository):
         raise SettingError(f"{repository!r} is not a hub id such as org/name")
@@ -88,11 +92,12 @@ def publish(
 
 
 def check(folder: Path) -> Facts:
-    """Return the facts of a checkpoint that is fit to be published: it loads, and its card is true."""
+    """Return the facts of a checkpoint that is fit to be published: all read it alike, and its card is true."""
     facts = read_facts(folder)
     check_inside(folder)
     encoder = CrossEncoder(folder)
 
+    _check_readers(encoder.checkpoint)
     _check_card(folder, facts, encoder)
     if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
         raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
@@ -104,6 +109,16 @@ def check(folder: Path) -> Facts:
                 "train again, or restore the weights"
             )
     return facts
+
+
+def _check_readers(checkpoint: Checkpoint) -> None:
+    pairs = [(query, document) for query in QUERIES for document in DOCUMENTS]
+    found = [*misread(checkpoint), *misread_tokens(checkpoint, pairs)]
+    if found:
+        raise CheckpointError(
+            f"other libraries would read {checkpoint.folder} otherwise than Plackett ({'; '.join(found)}); save it "
+            f"again: CrossEncoder({str(checkpoint.folder)!r}).save_pretrained(FOLDER)"
+        )
 
 
 def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:

@@ -1,7 +1,7 @@
 """The same pairs through two models, engines or servers: do they say the same?"""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett._arguments import COUNT, NOT_NEGATIVE, checked
-from plackett._extras import extra
+from plackett._extras import extra, is_installed
+from plackett.checkpoints.exports import ENGINES
+from plackett.checkpoints.folder import Checkpoint
+from plackett.checkpoints.readers import misread
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import is_url
 from plackett.errors import DataError, SettingError
@@ -19,6 +22,9 @@ from plackett.retrieval.reranking import Candidates
 from plackett.tokenization.batches import EncodedPairs
 
 MEASURE = f"nDCG@{TOP}"
+MOST_TOKENISED = 100
+"""Pairs whose tokens are compared with those of transformers."""
+
 CHARACTERS, IDS = 90, 16  # of a text and of its token ids in the report
 
 
@@ -36,7 +42,11 @@ class PairDifference:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of `verify`: `measured` are both sides' nDCG@10, where the pairs are judged."""
+    """What came of `verify`.
+
+    measured: nDCG@10 of both sides, where the pairs are judged.
+    misread: folder of a side -> what other libraries read otherwise there, a line each; empty where they agree.
+    """
 
     a: str
     b: str
@@ -45,11 +55,17 @@ class Verification:
     agreement: Agreement
     measured: tuple[float, float] | None
     worst: tuple[PairDifference, ...]
+    misread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def within(self) -> bool:
         """Whether no logit differs by more than the tolerance."""
         return self.agreement.largest <= self.tolerance
+
+    @property
+    def holds(self) -> bool:
+        """Whether A and B agree, and other libraries would read their folders as Plackett does."""
+        return self.within and not self.misread
 
 
 def open_side(name: str) -> CrossEncoder:
@@ -102,7 +118,23 @@ def verify(
             [keys[index] for index in found.worst],
             [of_side[list(found.worst)] for of_side in logits],
         ),
+        misread=_misread(
+            [side.checkpoint for name, side in zip((a, b), sides, strict=True) if not is_url(name)],
+            [(collection.queries[query], collection.corpus[document]) for query, document in keys],
+        ),
     )
+
+
+def _misread(checkpoints: Sequence[Checkpoint], pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """What other libraries read otherwise, by folder; tokens are compared where transformers is installed."""
+    by_folder = {str(checkpoint.folder): checkpoint for checkpoint in checkpoints}
+    found = {folder: misread(checkpoint) for folder, checkpoint in by_folder.items()}
+    if all(map(is_installed, ENGINES["torch"].packages)):
+        from plackett.models.tokens import misread_tokens
+
+        for folder, checkpoint in by_folder.items():
+            found[folder] += misread_tokens(checkpoint, pairs[:MOST_TOKENISED])
+    return {folder: tuple(lines) for folder, lines in found.items() if lines}
 
 
 def _worst(
@@ -162,6 +194,9 @@ def report(verification: Verification) -> str:
     if found.largest:
         lines += ["", "the worst pairs"]
         lines += [line for rank, pair in enumerate(verification.worst, start=1) for line in _pair_lines(rank, pair)]
+    for folder, misread_there in verification.misread.items():
+        lines += ["", f"other libraries read {folder} otherwise; save it again with Plackett"]
+        lines += [f"   {line}" for line in misread_there]
     verdict = "A and B agree" if verification.within else "A AND B DISAGREE"
     return "\n".join([*lines, "", f"{verdict}: tolerance {verification.tolerance:g}"])
 
