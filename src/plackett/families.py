@@ -13,6 +13,7 @@ class Family:
     """One family.
 
     takes_types: whether its models read token types.
+    takes_mask: whether its models take an attention mask in every release of transformers.
     types: default of `type_vocab_size`; None where its configuration has no such key.
     gives_types: whether the family's own tokenizer class returns token types.
     positions: default of the position limit; None for families without one.
@@ -28,6 +29,7 @@ class Family:
     """
 
     takes_types: bool = False
+    takes_mask: bool = True
     types: int | None = None
     gives_types: bool = False
     positions: int | None = None
@@ -110,7 +112,14 @@ FAMILIES = {
         aliases={"n_words": "vocab_size", "pad_index": "pad_token_id"},
     ),
     "fnet": Family(
-        takes_types=True, types=4, gives_types=True, positions=512, vocabulary=32000, pad_id=3, padding="none"
+        takes_types=True,
+        takes_mask=False,
+        types=4,
+        gives_types=True,
+        positions=512,
+        vocabulary=32000,
+        pad_id=3,
+        padding="none",
     ),
     "funnel": Family(takes_types=True, vocabulary=30522),
     "gemma": Family(positions=8192, vocabulary=256000, pad_id=0),

@@ -23,7 +23,7 @@ from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENI
 from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain
 from plackett.checkpoints.weights import check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
-from plackett.families import family_of
+from plackett.families import Family, family_of
 
 # The name of the model that comes with Plackett, wherever a checkpoint is named.
 DEFAULT = "default"
@@ -170,7 +170,7 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
     write_json(path, defaults | read_optional(path) | {"model_type": "CrossEncoder", "activation_fn": dotted})
 
     _text_part(config).update(older_keys(config))
-    _state_inputs(tokenizer_config, inputs)
+    _state_inputs(tokenizer_config, inputs, family_of(str(config.get("model_type"))))
     _state_padding(folder, config, tokenizer_config, inputs)
     write_json(folder / TOKENIZER_CONFIG, tokenizer_config)
     write_json(folder / CONFIG, config)
@@ -182,11 +182,11 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
             write_json(path, module | {"max_seq_length": inputs.max_length})
 
 
-def _state_inputs(tokenizer_config: dict[str, Any], inputs: Inputs) -> None:
+def _state_inputs(tokenizer_config: dict[str, Any], inputs: Inputs, family: Family) -> None:
     """Set the token limit and the names of the inputs; drop chat templates, as the model reads plain texts."""
     for key in ("chat_template", "max_len"):
         tokenizer_config.pop(key, None)
-    names = ["input_ids", *["token_type_ids"] * inputs.token_types, "attention_mask"]
+    names = ["input_ids", *["token_type_ids"] * inputs.token_types, *["attention_mask"] * family.takes_mask]
     tokenizer_config |= {"model_max_length": inputs.max_length, "model_input_names": names}
     if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
         tokenizer_config["tokenizer_class"] = "PreTrainedTokenizerFast"  # its name in transformers 4; 5 reads both

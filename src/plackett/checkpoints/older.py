@@ -14,7 +14,10 @@ _ROTARY = ("rope_theta", "partial_rotary_factor")
 
 # Family -> key of today -> key before, where the two differ.
 _RENAMED = {
+    "flaubert": {"pad_token_id": "pad_index"},
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+    "qwen3_moe": {"num_local_experts": "num_experts"},
+    "xlm": {"pad_token_id": "pad_index"},
 }
 
 # Family -> keys before, of the base of each kind of layer.
@@ -30,7 +33,9 @@ def older_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what transformers 4 reads of rotary positions and kinds of layers, with the values that 5 reads."""
     family, text = str(config.get("model_type", "")), of_text(config)
     rotary, step = text.get("rope_parameters"), _step(text.get("layer_types"))
-    keys = {"global_attn_every_n_layers": step} if step and family.startswith("modernbert") else {}
+    keys = {before: text[today] for today, before in _RENAMED.get(family, {}).items() if today in text}
+    if step and family.startswith("modernbert"):
+        keys["global_attn_every_n_layers"] = step
     if not isinstance(rotary, dict):
         return keys
     return keys | (_of_layers(family, rotary) if FULL in rotary else _of_all(family, rotary))
