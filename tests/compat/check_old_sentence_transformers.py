@@ -32,6 +32,7 @@ def main() -> None:
         "activation": type(encoder.activation_fn).__name__,
         "scores": encoder.predict(pairs).tolist(),
         "logits": encoder.predict(pairs, activation_fn=torch.nn.Identity()).tolist(),
+        "alone": [float(encoder.predict([pair], activation_fn=torch.nn.Identity())[0]) for pair in pairs],
     }
     json.dump(answer, sys.stdout)
 

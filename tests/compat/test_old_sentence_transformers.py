@@ -17,6 +17,8 @@ import torch
 
 from plackett import CrossEncoder
 from plackett.workflows.train import train as run_recipe
+from small_families import PAIRS as SHORT_AND_LONG
+from small_families import build
 from tiny import PAIRS
 
 SCRIPT = Path(__file__).with_name("check_old_sentence_transformers.py")
@@ -28,9 +30,9 @@ pytestmark = [pytest.mark.peer, pytest.mark.process, pytest.mark.skipif(not PYTH
 @pytest.fixture(params=PYTHONS or ["none"], ids=lambda name: Path(name).parts[-3] if name.count("/") > 2 else name)
 def old(request, tmp_path):
     """`old(folder, save=None)`: what an old sentence-transformers says of a folder."""
-    (tmp_path / "pairs.json").write_text(json.dumps(PAIRS))
 
-    def answer(folder, save=None):
+    def answer(folder, save=None, pairs=PAIRS):
+        (tmp_path / "pairs.json").write_text(json.dumps(pairs))
         command = [request.param, SCRIPT, folder, tmp_path / "pairs.json", *(["--save", save] if save else [])]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr
@@ -99,3 +101,29 @@ def test_the_oldest_key_is_read_and_replaced(old, bert, tmp_path):
     ours.save_pretrained(tmp_path / "saved")
     assert "sbert_ce_default_activation_function" not in (tmp_path / "saved" / "config.json").read_text()
     agree(old(tmp_path / "saved"), ours)
+
+
+WRITTEN = [
+    *("albert", "bart", "big_bird", "deberta-v2", "distilbert", "electra", "fnet", "gemma3_text", "gpt2", "gpt_neox"),
+    *("llama", "modernbert", "mpnet", "nystromformer", "qwen3", "qwen3_moe", "roberta", "xlm", "xlm-roberta"),
+]
+
+
+@pytest.mark.parametrize("family", WRITTEN)
+def test_families_written_here_score_there_as_here_and_theirs_here_as_there(old, tmp_path, family):
+    """Rotary positions count from another base than the classes' default."""
+    build(tmp_path / "read", family)
+    path = tmp_path / "read" / "config.json"
+    config = json.loads(path.read_text())
+    rotary = config.get("rope_parameters") or {}
+    for part in rotary.values() if "full_attention" in rotary else [rotary] * bool(rotary):
+        part["rope_theta"] = 77.0
+    path.write_text(json.dumps(config))
+
+    ours = CrossEncoder(tmp_path / "read")
+    expected = ours.score(SHORT_AND_LONG)[:, 0]
+    ours.save_pretrained(tmp_path / "written")
+    theirs = old(tmp_path / "written", save=tmp_path / "theirs", pairs=SHORT_AND_LONG)
+    np.testing.assert_allclose(theirs["alone"], expected, rtol=5e-5, atol=2e-5)
+    back = CrossEncoder(tmp_path / "theirs").score(SHORT_AND_LONG)[:, 0]
+    np.testing.assert_allclose(back, expected, rtol=5e-5, atol=2e-5)

@@ -15,8 +15,8 @@ from plackett import CrossEncoder, InputError, SettingError
 from plackett.data import read_collection
 from plackett.engines.remote import connection
 from plackett.evaluation import evaluate
-from plackett.records import ScoredDoc
 from plackett.evaluation.probes import DOCUMENTS, QUERIES, probes
+from plackett.records import ScoredDoc
 from plackett.workflows.verify import figures, open_side, report, verify
 from rerank_server import running_server
 from tiny import TEXTS, token_rows
