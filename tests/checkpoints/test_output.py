@@ -327,3 +327,16 @@ def test_a_kill_between_two_renames_loses_neither_folder(tmp_path, caplog, fill,
     assert (target / "plackett.json").read_text() == "third"
     assert bool(kept) == (not fill or at == 1)
     assert all(str(path.parent) in caplog.text for path in kept)
+
+
+def test_saving_onto_ones_own_folder_keeps_every_file(folder):
+    for name in ("LICENSE", "NOTICE", "onnx/model_q4.onnx", "openvino/openvino_model.xml", "1_Pooling/config.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("kept")
+    (folder / "calibration.png").write_bytes(b"kept")
+    before = everything(folder)
+    CrossEncoder(folder, engine="torch").save_pretrained(folder / ".." / folder.name)
+    after = everything(folder)
+    assert set(before) <= set(after)
+    assert {name for name in before if before[name] != after[name]} <= {"config.json", "tokenizer_config.json"}
+    assert os.listdir(folder.parent) == [folder.name]

@@ -213,6 +213,45 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(place, run, monkeypa
     assert everything() == before
 
 
+AS_ANOTHER_USER = """
+import json, os, sys
+from plackett.cli import main
+
+def run(words):
+    sys.argv = ["plackett", *words]
+    try:
+        main()
+    except SystemExit as exit_:
+        print(exit_.code)
+
+refused, read_only = json.loads(sys.argv[1])
+for words in refused:  # imports what the other user may not read
+    run(words)
+if os.getuid() == 0:
+    os.setuid(65534)
+for words in read_only:
+    run(words)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_read_only_folder_is_refused_before_the_work(place):
+    """As another user than root, who may write anywhere."""
+    for path in (place, *place.parents, *place.rglob("*")):
+        if path.owner() == "root" and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o055)
+    (place / "closed").mkdir(mode=0o555)
+    before = everything()
+    commands = [[arguments(name, path) for name in WITH_OUTPUT] for path in ("/proc/plackett-output", "closed/out")]
+    command = [sys.executable, "-c", AS_ANOTHER_USER, json.dumps(commands)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.split() == ["2"] * 2 * len(WITH_OUTPUT), done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith(USER_LINES)]
+    assert ["closed" in line for line in told] == [False] * len(WITH_OUTPUT) + [True] * len(WITH_OUTPUT)
+    assert everything() == before
+
+
 @pytest.mark.parametrize("name", WITH_OUTPUT)
 def test_an_output_that_is_an_input_is_refused(place, run, name):
     before = everything()

@@ -1,6 +1,8 @@
 """One document of megabytes through the commands: Python's memory stays within a few times the document's size."""
 
 import json
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -28,6 +30,35 @@ def place(tmp_path, monkeypatch):
     lists = [{"query": f"word {i}", "docs": ["sort a list", "other", "how to"], "labels": [1, 0, 0]} for i in range(4)]
     lists[1]["docs"][1] = HUGE
     (tmp_path / "lists.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in lists))
+
+
+RESIDENT = """
+import resource, sys
+from plackett.cli import main
+
+def peak(documents):
+    sys.argv = ["plackett", "rank", "sort", "--documents", documents, "--model", sys.argv[-1]]
+    try:
+        main()
+    except SystemExit as exit_:
+        assert not exit_.code, exit_.code
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+small = peak("small.txt")
+print(peak("documents.txt") - small, file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_50_megabytes_in_one_line_stay_within_a_few_times_their_size(place, tmp_path, bert):
+    size = 50_000_000
+    (tmp_path / "small.txt").write_text("how to sort\n")
+    (tmp_path / "documents.txt").write_text(f"{HUGE * (size // len(HUGE))}\nhow to sort\n")
+    command = [sys.executable, "-c", RESIDENT, str(bert)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.split()[-1]) < 12 * size
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -48,3 +48,4 @@ def train(
     folder = run(recipe, overrides, replaced=replaced, resume=resume).folder
     click.echo(folder)
     say(f"next: plackett rank QUERY DOCUMENT ... --model {folder}")
+    say(f"is it better than the default model? plackett evaluate {folder} default --data OTHER-LISTS")
