@@ -184,7 +184,9 @@ def own(module):
                 yield f"{module.__name__}.{name}.{inner}", method
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.peer if ".integrations." in name else []) for name in MODULES]
+)
 def test_everything_public_has_a_docstring(name):
     module = importlib.import_module(name)
     assert module.__doc__

@@ -1,0 +1,43 @@
+"""What the adapters share: opening a model, and checking the release of a framework."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from plackett._extras import extra
+from plackett.cross_encoder import CrossEncoder
+from plackett.errors import MissingExtraError
+
+Source = str | os.PathLike[str] | CrossEncoder | None
+"""A folder, a Hub id, the address of a server, or a model that is open; None for the one that comes with Plackett."""
+
+
+def opened(model: Source) -> CrossEncoder:
+    """Return a model that may be open already."""
+    return model if isinstance(model, CrossEncoder) else CrossEncoder(model)
+
+
+@contextlib.contextmanager
+def framework(name: str, distribution: str, least: str) -> Iterator[None]:
+    """Raise MissingExtraError for imports of a framework that is not installed, or whose release is too old."""
+    try:
+        with extra(name):
+            yield
+    except MissingExtraError:
+        raise
+    except ImportError as error:
+        raise _unsupported(name, distribution, least) from error
+    if _numbers(version(distribution)) < _numbers(least):
+        raise _unsupported(name, distribution, least)
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(part) for part in release.split(".")[:2] if part.isdecimal()]
+
+
+def _unsupported(name: str, distribution: str, least: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"{distribution} {version(distribution)} is installed, and this adapter supports {least} and later: "
+        f"pip install --upgrade 'plackett[{name}]'"
+    )

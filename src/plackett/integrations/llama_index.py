@@ -1,0 +1,66 @@
+"""LlamaIndex: a node postprocessor."""
+
+import asyncio
+from functools import cached_property
+from typing import Any
+
+from plackett.cross_encoder import CrossEncoder, RankedDocument
+from plackett.errors import InputError
+from plackett.integrations._shared import framework, opened
+
+with framework("llama-index", "llama-index-core", "0.14"):
+    from llama_index.core.bridge.pydantic import Field
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+
+
+class PlackettRerank(BaseNodePostprocessor):
+    """Keeps the best nodes of a retriever, best first, with the reranker's scores.
+
+    The nodes are read with the metadata that they show to embeddings. They are not changed, unless
+    `keep_retrieval_score` asks for the retriever's score in their metadata, as `retrieval_score`.
+    """
+
+    model: Any = Field(default=None, description="Folder, Hub id, server or plackett.CrossEncoder; default: embedded.")
+    top_n: int | None = Field(default=2, description="Number of nodes to keep; None for all.")
+    min_score: float | None = Field(default=None, description="Least score of a node to keep.")
+    keep_retrieval_score: bool = Field(default=False, description="Keep the retriever's score in the metadata.")
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that serialised components have."""
+        return "PlackettRerank"
+
+    @cached_property
+    def encoder(self) -> CrossEncoder:
+        """The model, loaded when first used."""
+        return opened(self.model)
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query, texts = _read(nodes, query_bundle)
+        return self._best(nodes, self.encoder.rank(query, texts, top_k=self.top_n, min_score=self.min_score))
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query, texts = _read(nodes, query_bundle)
+        encoder = await asyncio.to_thread(lambda: self.encoder)
+        return self._best(nodes, await encoder.arank(query, texts, top_k=self.top_n, min_score=self.min_score))
+
+    def _best(self, nodes: list[NodeWithScore], ranked: list[RankedDocument]) -> list[NodeWithScore]:
+        best = []
+        for item in ranked:
+            found = nodes[item["corpus_id"]]
+            if self.keep_retrieval_score:
+                found.node.metadata["retrieval_score"] = found.score
+            best.append(NodeWithScore(node=found.node, score=item["score"]))
+        return best
+
+
+def _read(nodes: list[NodeWithScore], query_bundle: QueryBundle | None) -> tuple[str, list[str]]:
+    """Return the query and the texts of the nodes."""
+    if query_bundle is None:
+        raise InputError("PlackettRerank needs a query; pass query_str= or query_bundle=")
+    return query_bundle.query_str, [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]

@@ -1,0 +1,44 @@
+"""MTEB: a cross-encoder of its protocol, for reranking and retrieval tasks."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.cross_encoder import CrossEncoder
+from plackett.integrations._shared import Source, framework
+
+with framework("mteb", "mteb", "2.0"):
+    from mteb.models import ModelMeta
+
+
+class PlackettCrossEncoder:
+    """`mteb.evaluate(PlackettCrossEncoder("models/mine"), tasks)`: scores as raw logits, so that none are ties.
+
+    `model_name` is a folder, a Hub id or a `plackett.CrossEncoder`; the default is embedded.
+    """
+
+    def __init__(
+        self, model_name: Source = None, revision: str | None = None, device: str | None = None, **_: object
+    ) -> None:
+        is_open = isinstance(model_name, CrossEncoder)
+        self.model = model_name if is_open else CrossEncoder(model_name, revision=revision, device=device)  # type: ignore[arg-type]
+        name = self.model.model.name
+        self.mteb_model_meta = ModelMeta.create_empty(
+            overwrites={
+                "name": name if "/" in name else f"plackett/{name}",
+                "revision": revision or self.model.fingerprint().split()[-1],
+                "loader": PlackettCrossEncoder,
+                "model_type": ["cross-encoder"],
+            }
+        )
+
+    def predict(
+        self, inputs1: Iterable[Mapping[str, Any]], inputs2: Iterable[Mapping[str, Any]], **_: object
+    ) -> NDArray[np.float32]:
+        """Score the texts of two loaders, query by document, in their order: float32 (pairs,)."""
+        queries = [text for batch in inputs1 for text in batch["text"]]
+        documents = [text for batch in inputs2 for text in batch["text"]]
+        pairs = list(zip(queries, documents, strict=True))
+        return self.model.score(pairs)[:, 0] if pairs else np.empty(0, np.float32)

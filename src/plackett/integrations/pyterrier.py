@@ -1,0 +1,30 @@
+"""PyTerrier: a transformer that reranks result frames."""
+
+from plackett.integrations._shared import Source, framework, opened
+
+with framework("pyterrier", "python-terrier", "1.0"):
+    import pandas as pd
+    import pyterrier as pt
+
+
+class PlackettReranker(pt.Transformer):
+    """Gives the rows of a result frame the reranker's scores, as raw logits, and new ranks.
+
+    `retriever % 100 >> PlackettReranker("models/mine")`. The frame needs the columns qid, query, docno, and
+    `text_field`, which `pt.text.get_text` adds. Every row stays, its other columns too.
+    """
+
+    def __init__(self, model: Source = None, *, text_field: str = "text") -> None:
+        self.model = opened(model)
+        self.text_field = text_field
+
+    def __repr__(self) -> str:
+        return "PlackettReranker()"
+
+    def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
+        """Return the frame with `score` and `rank`."""
+        pt.validate.columns(inp, includes=["qid", "query", "docno", self.text_field])
+        pairs = list(zip(inp["query"], inp[self.text_field], strict=True))
+        scores = self.model.score(pairs)[:, 0] if pairs else []
+        frame: pd.DataFrame = pt.model.add_ranks(inp.assign(score=pd.Series(scores, index=inp.index, dtype="float64")))
+        return frame
