@@ -14,6 +14,7 @@ from plackett.cli.publish import publish
 from plackett.cli.rank import rank
 from plackett.cli.rerank import rerank
 from plackett.cli.running import debug_option
+from plackett.cli.search import search
 from plackett.cli.serve import serve_command
 from plackett.cli.train import train
 from plackett.cli.verify import verify
@@ -36,6 +37,7 @@ for command in (
     calibrate,
     verify,
     rank,
+    search,
     serve_command,
     info,
     demo,

@@ -4,12 +4,14 @@
 character bigrams, as Lucene's CJKAnalyzer splits it; all other text into words.
 """
 
+import json
 import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import bm25s
@@ -22,6 +24,7 @@ from plackett.records import Collection, ScoredDoc
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 
+DOCUMENTS = "documents.json"  # beside the files of bm25s: ids and settings
 NGRAM = 2  # characters, where the corpus needs n-grams and the settings leave the number open
 SPACELESS_SHARE = 0.01  # of a corpus's characters; an English corpus that quotes a Chinese name stays below
 
@@ -109,6 +112,22 @@ class BM25:
             )
         self._index = bm25s.BM25()
         self._index.index(terms, show_progress=False)
+
+    def save(self, folder: Path) -> None:
+        """Write the index into a folder: arrays and JSON, no pickles."""
+        self._index.save(folder, show_progress=False)
+        kept = {"doc_ids": self._doc_ids, "splitting": asdict(self._splitting)}
+        (folder / DOCUMENTS).write_text(json.dumps(kept), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "BM25":
+        """Read an index that `save` wrote."""
+        kept = json.loads((folder / DOCUMENTS).read_text(encoding="utf-8"))
+        index = cls.__new__(cls)
+        index._doc_ids = kept["doc_ids"]
+        index._splitting = Splitting(**kept["splitting"])
+        index._index = bm25s.BM25.load(folder, show_progress=False)
+        return index
 
     @property
     def description(self) -> str:

@@ -1,0 +1,140 @@
+"""Search the files of a folder: BM25 finds passages in an index that is kept up to date, the reranker orders them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from plackett._files import whole_files
+from plackett.cross_encoder import CrossEncoder
+from plackett.errors import DataError
+from plackett.explanations import Contribution
+from plackett.retrieval.bm25 import BM25, ENGLISH, Splitting
+from plackett.retrieval.passages import FileState, Passage, read_passages
+
+INDEX = ".plackett-search"
+"""Folder of the index, in the folder that is searched or beside the file."""
+
+FILES = "files.json"  # written last: without it the other files do not count
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """A passage, its score, and its ranks by BM25 alone and by the reranker, from 1."""
+
+    passage: Passage
+    score: float
+    first_rank: int
+    rank: int
+    explanation: Sequence[Contribution] = ()
+
+
+@dataclass(frozen=True)
+class Index:
+    """Passages by number, and BM25 over them.
+
+    read: files that were new or changed; left_out: files without text; is_kept: whether the index could be written.
+    """
+
+    passages: Sequence[Passage]
+    bm25: BM25
+    read: int
+    left_out: Sequence[str]
+    is_kept: bool = True
+
+    def search(
+        self, query: str, encoder: CrossEncoder, *, depth: int, top_k: int | None = None, explain: bool = False
+    ) -> list[Found]:
+        """Return the `top_k` best of BM25's first `depth` passages, best first."""
+        candidates = [int(item.doc_id) for item in self.bm25.run({"": query}, depth=depth)]
+        texts = [self.passages[number].text for number in candidates]
+        ranked = encoder.rank(query, texts, top_k=top_k, explain=explain)
+        return [
+            Found(
+                self.passages[candidates[item["corpus_id"]]],
+                item["score"],
+                item["corpus_id"] + 1,
+                rank,
+                item.get("explanation", ()),
+            )
+            for rank, item in enumerate(ranked, start=1)
+        ]
+
+
+def open_index(source: Path, folder: Path | None = None, splitting: Splitting = ENGLISH) -> Index:
+    """Read the index of a file or folder, after bringing it up to date; files that did not change are not read again.
+
+    `folder` holds the index, by default `.plackett-search` in the folder, or beside the file. If it cannot be written,
+    the index is used once. Raises DataError for a source that is missing, or without any text.
+    """
+    if not source.exists():
+        raise DataError(f"{source} does not exist; name a folder or a file")
+    folder = folder or _place_of(source)
+    known = _known(folder, splitting)
+    states, left_out = read_passages(source, known)
+    passages = [passage for state in states.values() for passage in state.passages]
+    if not passages:
+        raise DataError(f"{source} holds no text to search")
+    digests = {name: state.digest for name, state in known.items()}
+    read = sum(state.digest != digests.get(name) for name, state in states.items())
+    if states == known:
+        with suppress(Exception):  # an index that cannot be read is made again
+            return Index(passages, BM25.load(folder), read, left_out)
+    bm25 = BM25({str(number): passage.text for number, passage in enumerate(passages)}, splitting)
+    return Index(passages, bm25, read, left_out, _keep(folder, states, bm25, splitting))
+
+
+def _place_of(source: Path) -> Path:
+    return source / INDEX if source.is_dir() else source.parent / INDEX / source.name
+
+
+def _keep(folder: Path, states: Mapping[str, FileState], bm25: BM25, splitting: Splitting) -> bool:
+    """Write the index, whole or not at all; return whether that went well."""
+    content = {
+        "format": FORMAT,
+        "splitting": str(splitting),
+        "files": {
+            name: asdict(replace(state, passages=())) | {"passages": [[it.line, it.text] for it in state.passages]}
+            for name, state in states.items()
+        },
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        with whole_files(folder, last=FILES) as beside:
+            bm25.save(beside)
+            (beside / FILES).write_text(json.dumps(content), encoding="utf-8")
+    except (OSError, DataError):
+        return False
+    return True
+
+
+def _known(folder: Path, splitting: Splitting) -> dict[str, FileState]:
+    """Read what the index holds; nothing if there is none, or it is of another release or another way to split."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads((folder / FILES).read_text(encoding="utf-8"))
+        if (content["format"], content["splitting"]) == (FORMAT, str(splitting)):
+            return {name: _state_of(name, item) for name, item in content["files"].items()}
+    return {}
+
+
+def _state_of(name: str, item: Mapping[str, object]) -> FileState:
+    passages = item["passages"]
+    if not isinstance(passages, list):
+        raise TypeError
+    return FileState(
+        int(str(item["size"])),
+        int(str(item["modified"])),
+        str(item["digest"]),
+        tuple(Passage(name, line, text) for line, text in passages),
+    )
+
+
+def rows(found: Iterable[Found]) -> Iterator[dict[str, object]]:
+    """Return found passages as JSON objects."""
+    for item in found:
+        row: dict[str, object] = asdict(item.passage)
+        row |= {"score": item.score, "rank": item.rank, "first_rank": item.first_rank}
+        yield row | ({"explanation": list(item.explanation)} if item.explanation else {})
