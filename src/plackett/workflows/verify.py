@@ -118,22 +118,23 @@ def verify(
             [keys[index] for index in found.worst],
             [of_side[list(found.worst)] for of_side in logits],
         ),
-        misread=_misread(
-            [side.checkpoint for name, side in zip((a, b), sides, strict=True) if not is_url(name)],
-            [(collection.queries[query], collection.corpus[document]) for query, document in keys],
-        ),
+        misread=_misread({a: sides[0], b: sides[1]}, collection, keys[:MOST_TOKENISED]),
     )
 
 
-def _misread(checkpoints: Sequence[Checkpoint], pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _misread(
+    sides: Mapping[str, CrossEncoder], collection: Collection, keys: Sequence[tuple[str, str]]
+) -> dict[str, tuple[str, ...]]:
     """What other libraries read otherwise, by folder; tokens are compared where transformers is installed."""
+    checkpoints = [side.checkpoint for name, side in sides.items() if not is_url(name)]
+    pairs = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
     by_folder = {str(checkpoint.folder): checkpoint for checkpoint in checkpoints}
     found = {folder: misread(checkpoint) for folder, checkpoint in by_folder.items()}
     if all(map(is_installed, ENGINES["torch"].packages)):
         from plackett.models.tokens import misread_tokens
 
         for folder, checkpoint in by_folder.items():
-            found[folder] += misread_tokens(checkpoint, pairs[:MOST_TOKENISED])
+            found[folder] += misread_tokens(checkpoint, pairs)
     return {folder: tuple(lines) for folder, lines in found.items() if lines}
 
 
