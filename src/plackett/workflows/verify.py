@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from plackett._arguments import COUNT, NOT_NEGATIVE, checked
 from plackett._extras import extra, is_installed
 from plackett.checkpoints.exports import ENGINES
-from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.readers import misread
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import is_url
