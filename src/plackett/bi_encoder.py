@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from tokenizers.normalizers import Lowercase
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import AutoModel
 
 from plackett._arguments import checked
 from plackett._compat.transformers import quiet
+from plackett._progress import progress_bar
 from plackett.checkpoints.embedding import read_embedding
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.errors import CheckpointError, SettingError
@@ -79,7 +79,7 @@ class BiEncoder:
         encoded = self._tokenizer.encode(self._with_prompt(texts, role))
         size = self._model.config.hidden_size * len(self._embedding.poolings)
         embeddings = np.empty((len(texts), size), np.float32)
-        with tqdm(total=len(texts), desc="embedding", unit="text", disable=not show_progress) as bar:
+        with progress_bar(total=len(texts), desc="embedding", unit="text", show=show_progress) as bar:
             for batch in token_batches(encoded.lengths, TOKEN_BUDGET):
                 embeddings[batch] = self._pooled(padded_inputs(encoded.select(batch), self._checkpoint))
                 bar.update(len(batch))

@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, overl
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from plackett._arguments import checked
 from plackett._cancelling import check_cancelled, in_thread
@@ -24,6 +23,7 @@ from plackett._inputs import (
     name_of,
     threshold,
 )
+from plackett._progress import progress_bar
 from plackett.checkpoints.activations import CALIBRATED
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metadata
 from plackett.checkpoints.heads import as_they_are
@@ -107,20 +107,37 @@ ALONE = Share(0, 1, lambda array: array)
 
 
 class CrossEncoder:
-    """Reads a query and a document together and returns one score for the pair.
+    """Score and rank documents for a query with a cross-encoder.
 
-    `model` is a folder or a hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers;
-    or the address of a server that reranks (http://...). Without it, the one that comes with Plackett.
-    `max_length` (tokens per pair) and `activation` (identity, sigmoid, softmax, tanh, or calibrated where `plackett
-    calibrate` was run) take the place of what the checkpoint says. `precision` (fp32, bf16, int8) and `threads` (of the
-    processor, by default all that the process may use) are the engine's. `long_documents` says what becomes of pairs
-    that are longer than `max_length`: longest_first (sentence-transformers' way: the longer text is cut), truncate
-    (only the document is), error, windows, or `LongDocuments` with more to set. Weights are safetensors, unless
-    `allow_pickle` takes others too. Threads may share one CrossEncoder.
+    ```python
+    model = CrossEncoder()
+    model.rank("how to sort a list", ["dict.get returns a value", "list.sort sorts in place"])
+    ```
 
-    Raises CheckpointError for a folder that is missing, half-written or no classifier, HubError where the hub did not
-    deliver, RemoteError for a server that does not answer, and SettingError for an unknown engine, device, precision or
-    activation.
+    Several threads may share one object.
+
+    Args:
+        model: A folder or Hub id of a sequence classifier, saved by Plackett, sentence-transformers or transformers, or
+            the address of a rerank server (`http://...`). None loads the embedded model.
+        engine: `torch`, `onnx`, `openvino` or `auto`, the best exact engine that is installed.
+        device: Device of the torch engine. Default: CUDA or MPS if available, else the CPU.
+        precision: `fp32`, `bf16` or `int8`; not every engine has all of them.
+        threads: Processor threads. Default: all that this process may use.
+        max_length: Token limit of a pair. Overrides the checkpoint's setting.
+        long_documents: How to handle pairs longer than `max_length`. `longest_first` cuts the longer text, as
+            sentence-transformers does. `truncate` cuts only the document. `error` refuses the pair. `windows` reads the
+            whole document in parts. A `LongDocuments` sets more options.
+        revision: Branch, tag or commit of a Hub repository.
+        local_files_only: Read the Hub's cache only.
+        activation: `identity`, `sigmoid`, `softmax`, `tanh`, or `calibrated` after `plackett calibrate`. Overrides the
+            checkpoint's setting.
+        allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
+
+    Raises:
+        CheckpointError: The folder is missing, incomplete or no sequence classifier.
+        HubError: The Hub did not deliver the checkpoint.
+        RemoteError: The server does not answer.
+        SettingError: An engine, device, precision or activation is unknown or does not fit.
     """
 
     @checked()
@@ -423,8 +440,8 @@ class CrossEncoder:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the checkpoint, whole or not at all, with this object's activation and token limit.
 
-        A calibration goes with it, to be asked for again with `activation="calibrated"`: as other libraries do not know
-        it, the activation that stands in the configuration stays what it was.
+        A calibration is copied too and used with `activation="calibrated"`. The activation in the configuration stays
+        unchanged, because other libraries do not know calibrations.
         """
         source = self.checkpoint.folder.resolve()
         inputs = [] if os.path.realpath(folder) == str(source) else [source]
@@ -509,7 +526,7 @@ class CrossEncoder:
         logits = np.zeros((len(encoded.rows), self.model.labels), np.float32)
         batches = token_batches(encoded.rows.lengths, self._engine.token_budget)[share.index :: share.processes]
         total = sum(map(len, batches))
-        with tqdm(total=total, unit="pair", delay=2, disable=not show_progress) as progress:
+        with progress_bar(total=total, unit="pair", delay=2, show=show_progress) as progress:
             for batch in batches:
                 check_cancelled()
                 logits[batch] = to_logit(self._engine.score(encoded.rows.select(batch)))

@@ -42,7 +42,7 @@ class Reading:
 def sentences(text: str) -> list[tuple[int, int]]:
     """First character, and the one behind the last, of each sentence: together they are the text.
 
-    A full stop before a small letter ends no sentence, as in "e.g. this", and neither does one before which stands no
+    A full stop before a small letter ends no sentence, as in "e.g. this", and neither does one that follows no
     letter, as in "1. This". White space belongs to the sentence before.
     """
     ends, seen, letters = [0], 0, False

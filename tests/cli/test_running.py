@@ -9,14 +9,14 @@ import click
 import pytest
 
 from plackett import DataError
-from plackett.cli import running
+from plackett.cli import console, running
 from plackett.cli.group import commands
 
 INFO = [sys.executable, "-m", "plackett", "info"]
 
 
 def failing(error):
-    @click.command(params=[running.debug_option()])
+    @click.command(params=console.options())
     def command():
         raise error
 

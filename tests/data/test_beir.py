@@ -63,7 +63,7 @@ def test_qrels_of_trec(beir):
         (
             "corpus.jsonl",
             '{"_id": "1", "text": "a"}\n{"_id": "1", "text": "b"}',
-            r"corpus\.jsonl:2: the id '1' stands twice",
+            r"corpus\.jsonl:2: the id '1' is listed twice",
         ),
         ("queries.jsonl", "{", r"queries\.jsonl:1: not a line of JSON"),
     ],

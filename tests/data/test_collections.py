@@ -39,7 +39,7 @@ def test_lists_that_make_no_collection(tmp_path, row, message):
 
 def test_a_query_id_that_stands_twice(tmp_path):
     (tmp_path / "l.jsonl").write_bytes(lines([{**ROWS[1], "qid": "x"}] * 2))
-    with pytest.raises(DataError, match=r"l\.jsonl:2: the qid 'x' stands twice"):
+    with pytest.raises(DataError, match=r"l\.jsonl:2: the qid 'x' is listed twice"):
         read_collection(tmp_path / "l.jsonl")
 
 

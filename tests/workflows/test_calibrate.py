@@ -228,7 +228,7 @@ def test_checkpoints_that_cannot_be_calibrated(tiny, model, lists, run, monkeypa
 def test_what_cannot_be_written_at_the_end_leaves_the_checkpoint_as_it_was(model, lists):
     (model / CALIBRATION_PLOT).mkdir()
     before = sorted(path.name for path in model.iterdir())
-    with pytest.raises(DataError, match=r"calibration\.png is a folder in the place of a file"):
+    with pytest.raises(DataError, match=r"calibration\.png is a folder where a file is expected"):
         calibrate(model, Sources(data=[str(lists)]))
     assert sorted(path.name for path in model.iterdir()) == before
 

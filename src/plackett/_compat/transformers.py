@@ -39,7 +39,7 @@ def attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tens
 
 
 def callback_state(trainer_state: Mapping[str, Any], callback: str) -> Mapping[str, Any]:
-    """Arguments that a callback saved in `trainer_state.json`; LookupError where there are none."""
+    """Arguments that a callback saved in `trainer_state.json`; LookupError if there are none."""
     saved: Mapping[str, Any] = trainer_state["stateful_callbacks"][callback]["args"]
     return saved
 

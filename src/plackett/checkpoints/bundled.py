@@ -100,7 +100,7 @@ def _sums(source: Traversable) -> dict[str, str]:
 
 
 def _names(source: Traversable, prefix: str = "") -> Iterator[str]:
-    """The files of a folder and of those in it, but for hidden ones, which file managers leave anywhere."""
+    """The files of a folder and its subfolders, except hidden ones, which file managers leave anywhere."""
     for item in source.iterdir():
         if item.is_dir():
             yield from _names(item, f"{prefix}{item.name}/")

@@ -91,7 +91,7 @@ def method_of(calibration: Calibration) -> str:
 
 
 def parameters_of(calibration: Calibration) -> dict[str, float]:
-    """What there is to say of a calibration in a line; of an isotonic one, the number of its knots and its ends."""
+    """A one-line summary of a calibration: its parameters, or the number of knots and the ends of an isotonic one."""
     if isinstance(calibration, Isotonic):
         lowest, highest = calibration.probabilities[0], calibration.probabilities[-1]
         return {"knots": len(calibration.logits), "lowest": lowest, "highest": highest}

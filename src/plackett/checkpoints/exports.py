@@ -48,7 +48,7 @@ class EngineSpec:
 
 
 def _how_to_export(precision: str, engines: Sequence[EngineSpec]) -> str:
-    """The command to type first, for a precision that needs a file of its own."""
+    """The command to type first, for a precision that needs its own file."""
     found = next((spec.name for spec in engines if precision in spec.exports), None)
     if found is None or precision == "fp32":
         return ""

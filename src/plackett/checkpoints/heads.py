@@ -1,4 +1,4 @@
-"""Heads: how the raw outputs of a model become one logit for each pair, which is what a ranking needs."""
+"""Heads: how the raw outputs of a model become one logit per pair."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -61,7 +61,7 @@ def read_inputs(
 ) -> Inputs:
     """Read the settings of a folder.
 
-    `wanted` is a token limit that overrides its own, `limit` one that takes the place of the tokenizer's. `trains` says
+    `wanted` is a token limit that overrides its own, `limit` one that overrides the tokenizer's. `trains` says
     that the model is to be trained, in padded batches, whatever its configuration knows of padding.
     """
     family = family_of(str(config.get("model_type", "")))
@@ -126,7 +126,7 @@ def of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _max_length(
     folder: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, wanted: int | None
 ) -> int:
-    """The wanted limit, else the tokenizer's, within what the position embeddings allow."""
+    """The requested limit, else the tokenizer's, within what the position embeddings allow."""
     positions = _positions(config, family)
     if positions < 1:
         raise CheckpointError(f"the configuration of {folder} leaves no position for a token")
@@ -168,7 +168,7 @@ def _pad_id(
 ) -> int:
     """The padding id: the configuration's, else the tokenizer's, else the end of text.
 
-    Models without one of their own read the last token. The end of text serves only if the tokenizer never appends it:
+    Models without their own read the last token. The end of text serves only if the tokenizer never appends it:
     it would be taken for padding.
     """
     pad_id = whole(config, "pad_token_id", family.pad_id)

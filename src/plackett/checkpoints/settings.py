@@ -261,7 +261,7 @@ def _check_module(folder: Path) -> None:
 
 
 def _is_template(key: str, value: object) -> bool:
-    """Whether a modality is a chat template, which has an error of its own."""
+    """Whether a modality is a chat template, which has its own error."""
     return key == "modality_config" and isinstance(value, dict) and "message" in value
 
 

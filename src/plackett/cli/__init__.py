@@ -16,12 +16,11 @@ def main() -> None:
     """Run the command line."""
     _at_ctrl_c(_end)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
-    import logging
-
+    from plackett.cli.console import log_to_stderr
     from plackett.cli.group import commands
     from plackett.cli.running import run
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     _at_ctrl_c(signal.default_int_handler)
     code = run(commands)
     _at_ctrl_c(_end)  # the end of the interpreter takes time, too

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options, say
+from plackett.cli.console import complain, show
+from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options
+from plackett.cli.tables import painted
 from plackett.errors import SettingError
 
 if TYPE_CHECKING:
@@ -80,7 +82,12 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="CHECKPOINT|RUN...")
 @_source_options
-@click.option("--depth", default="100", show_default=True, help="Candidates reranked a query; several: 10,20,50,100.")
+@click.option(
+    "--depth",
+    default="100",
+    show_default=True,
+    help="Number of candidates to rerank per query; a comma-separated list evaluates several depths.",
+)
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
 @LONG
@@ -96,7 +103,7 @@ def evaluate(
     only_retrieved: bool,
     outputs: "Outputs",
 ) -> None:
-    """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured as it is.
+    """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured unchanged.
 
     The checkpoint default is the one that comes with Plackett.
 
@@ -128,9 +135,9 @@ def evaluate(
 
 def _show(table: str, problems: Sequence[str]) -> None:
     """Print the table, whatever happened to the files; they set the exit code."""
-    click.echo(table)
+    show(painted(table))
     for problem in problems:
-        say(f"plackett: {' '.join(problem.split())}")
+        complain(f"plackett: {' '.join(problem.split())}")
     if problems:
         sys.exit(1)
 

@@ -13,10 +13,10 @@ from plackett.data import Columns
 @click.argument("checkpoint")
 @click.option("--engine", required=True, help="onnx or openvino.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
-@click.option("--output", type=FILE, help="A folder of its own, without weights for torch.  [default: CHECKPOINT]")
+@click.option("--output", type=FILE, help="Folder to write, without weights for torch.  [default: CHECKPOINT]")
 @click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
 @COLUMNS
-@click.option("--accept-loss", is_flag=True, help="Write what loses more than 0.005 nDCG@10 on these lists.")
+@click.option("--accept-loss", is_flag=True, help="Write the export even if it loses more than 0.005 nDCG@10.")
 def export(
     checkpoint: str,
     engine: str,

@@ -5,7 +5,10 @@ import click
 from plackett import __version__
 from plackett.cli.calibrate import calibrate
 from plackett.cli.card import card
+from plackett.cli.completion import completion
+from plackett.cli.console import options
 from plackett.cli.demo import demo
+from plackett.cli.doctor import doctor
 from plackett.cli.evaluate import evaluate
 from plackett.cli.export import export
 from plackett.cli.info import info
@@ -13,15 +16,20 @@ from plackett.cli.mine import mine
 from plackett.cli.publish import publish
 from plackett.cli.rank import rank
 from plackett.cli.rerank import rerank
-from plackett.cli.running import debug_option
 from plackett.cli.search import search
 from plackett.cli.serve import serve_command
 from plackett.cli.train import train
 from plackett.cli.verify import verify
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__, prog_name="plackett")
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 120,
+        "auto_envvar_prefix": "PLACKETT",
+    }
+)
+@click.version_option(__version__, prog_name="plackett", allow_from_autoenv=False)
 def commands() -> None:
     """Train, evaluate, publish and use listwise cross-encoder rerankers."""
 
@@ -40,8 +48,10 @@ for command in (
     search,
     serve_command,
     info,
+    doctor,
     demo,
+    completion,
 ):
-    command.params.append(debug_option())
+    command.params.extend(options())
     commands.add_command(command)
-commands.params.append(debug_option())
+commands.params.extend(options())

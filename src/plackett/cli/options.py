@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they print with."""
+"""Options that several commands share."""
 
 import functools
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
+from plackett.cli.console import say as say
 from plackett.data import Columns, parse_columns
 
 if TYPE_CHECKING:
@@ -18,9 +19,14 @@ LONG = click.option(
     "--long-documents",
     default="longest_first",
     show_default=True,
-    help="What becomes of pairs that are too long: longest_first, truncate, error or windows.",
+    help="How to handle pairs longer than the token limit: longest_first, truncate, error or windows.",
 )
-MODEL = click.option("--model", help="A checkpoint: a folder or a hub id.  [default: the one that comes with Plackett]")
+MODEL = click.option(
+    "--model",
+    envvar="PLACKETT_MODEL",
+    show_envvar=True,
+    help="A folder, a Hub id or the address of a server.  [default: the embedded model]",
+)
 
 
 def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,11 +63,6 @@ def _first_stage(
     with extra("train"):
         from plackett.retrieval.first_stage import FirstStageSettings
     return FirstStageSettings.of(name=name, language=language, stemmer=stemmer, ngrams=ngrams)
-
-
-def say(message: str) -> None:
-    """Print to standard error: hints and progress, which are no result."""
-    click.echo(message, err=True)
 
 
 def _columns(context: click.Context, parameter: click.Parameter, value: str) -> Columns:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import click
 
+from plackett.cli.console import show
 from plackett.cli.options import COLUMNS, LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_documents
@@ -24,12 +25,12 @@ from plackett.errors import InputError
 @COLUMNS
 @MODEL
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
-@click.option("--top-k", type=int, help="Show the best so many.")
-@click.option("--min-score", type=float, help="Show those with at least this score, as it is printed by --json.")
+@click.option("--top-k", type=int, help="Show only the top K documents.")
+@click.option("--min-score", type=float, help="Show only documents that score at least this, as printed by --json.")
 @LONG
-@click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit: of the best 5, or --top-k.")
+@click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit, for the top 5 or --top-k.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON lines of corpus_id, score, text and what was asked for."
+    "--json", "as_json", is_flag=True, help="Print one JSON object per document: corpus_id, score, text, details."
 )
 def rank(
     query: str,
@@ -68,7 +69,10 @@ def rank(
         show_progress=True,
     )
     for item in ranked:
-        click.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+        if as_json:
+            click.echo(json.dumps(item, ensure_ascii=False))
+        else:
+            show(_line(item))
     if not ranked and min_score is not None:
         say(f"no document scores {min_score:g} or more")
 
@@ -78,9 +82,11 @@ PIECES = re.compile(r"\S.{0,100000}\S*", re.DOTALL)
 
 
 def _line(item: RankedDocument) -> str:
-    lines = [f"{item['score']:.4f}  {_one_line(item['text'])}"]
+    score = click.style(f"{item['score']:.4f}", bold=True)
+    lines = [f"{score}  {_one_line(item['text'])}"]
     for part in item.get("explanation", ()):
-        lines.append(f"    {part['contribution']:+.4f}  {_one_line(part['text'])}")
+        added = click.style(f"{part['contribution']:+.4f}", fg="green" if part["contribution"] > 0 else "red")
+        lines.append(f"    {added}  {_one_line(part['text'])}")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import click
 
 from plackett._files import is_full
-from plackett.cli.options import say
+from plackett.cli.console import complain, reset, say
 from plackett.errors import PlackettError
 
 FAILED, MISTAKE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
@@ -29,8 +29,9 @@ def run(command: click.Command) -> int:
     """Run a command on the arguments of this process; the exit code."""
     if "_PLACKETT_COMPLETE" in os.environ:
         command.main(prog_name="plackett")
+    reset()
     if not _open_streams():
-        say("plackett: standard output is closed; redirect it to a file or to /dev/null")
+        complain("plackett: standard output is closed; redirect it to a file or to /dev/null")
         return FAILED
     try:
         # Not `command.main`, which exits with 1 at a closed pipe and at Ctrl-C: `verify` means something else by it.
@@ -46,11 +47,6 @@ def run(command: click.Command) -> int:
     return 0
 
 
-def debug_option() -> click.Option:
-    """`--debug`, which `run` looks for among the arguments, so that it counts from the first error on."""
-    return click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
-
-
 def _ended(error: BaseException) -> int:
     """Say how a command failed; the exit code."""
     if isinstance(error, click.ClickException):
@@ -64,7 +60,7 @@ def _ended(error: BaseException) -> int:
         traceback.print_exception(error)
 
     if isinstance(error, KeyboardInterrupt):
-        say(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
+        complain(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
         return INTERRUPTED
 
     return _failed(error)
@@ -82,14 +78,14 @@ def _failed(error: BaseException) -> int:
     """Say in one line why the work failed; the exit code."""
     full = any(is_full(cause) for cause in _causes(error))
     if isinstance(error, PlackettError):
-        say(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
+        complain(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
         return FAILED if full else MISTAKE
 
     if full:
         _discard_output()
-        say(f"plackett: the output could not be written: {_one_line(error)}")
+        complain(f"plackett: the output could not be written: {_one_line(error)}")
     else:
-        say(f"plackett: unexpected {type(error).__name__}: {_one_line(error)}; add --debug to see the traceback")
+        complain(f"plackett: unexpected {type(error).__name__}: {_one_line(error)}; add --debug to see the traceback")
     return FAILED
 
 
@@ -115,7 +111,7 @@ def _is_debug() -> bool:
 def _open_streams() -> bool:
     """Fill the places of closed standard streams, where the next file would be opened; whether results can be shown.
 
-    What an encoding lacks is printed as an escape, which is what JSON has for it.
+    Characters that the encoding lacks are printed as escapes, as in JSON.
     """
     is_shown = sys.stdout is not None
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):

@@ -5,7 +5,9 @@ import json
 import click
 
 from plackett._extras import extra
+from plackett.cli.console import show
 from plackett.cli.options import COLUMNS
+from plackett.cli.tables import painted
 from plackett.data import Columns
 from plackett.evaluation.probes import probes
 from plackett.workflows import verify as verification
@@ -55,5 +57,8 @@ def verify(
             from plackett.retrieval.sources import read_one
         collection = read_one(data, depth, split=split, columns=columns, show_progress=True)
     done = verification.verify(a, b, collection, depth=depth, tolerance=tolerance, show_progress=True)
-    click.echo(json.dumps(verification.figures(done)) if as_json else verification.report(done))
+    if as_json:
+        click.echo(json.dumps(verification.figures(done)))
+    else:
+        show(painted(verification.report(done)))
     context.exit(0 if done.holds else 1)

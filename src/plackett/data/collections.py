@@ -34,7 +34,7 @@ def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
 def unmatched(collection: Collection) -> str:
     """Report how many judged documents the corpus lacks, with the first few ids of both; empty for none.
 
-    A collection without texts is measured by its ids alone: its run stands in for the corpus, and the report is empty
+    A collection without texts is measured by its ids alone: its run replaces the corpus, and the report is empty
     unless the run has no judged document at all.
     """
     judged = dict.fromkeys(qrel.doc_id for qrel in collection.qrels)
@@ -74,7 +74,7 @@ def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
     run: list[ScoredDoc] = []
     for (query_id, doc_ids), entry in zip(_global_ids(entries), entries, strict=True):
         if query_id in queries:
-            raise DataError(f"{entry.where}: the qid {query_id!r} stands twice")
+            raise DataError(f"{entry.where}: the qid {query_id!r} is listed twice")
         queries[query_id] = entry.item.query
         documents = zip(doc_ids, entry.item.documents, entry.item.labels, strict=True)
         for rank, (doc_id, document, label) in enumerate(documents, start=1):

@@ -45,7 +45,7 @@ def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Colum
     for where, row in read_rows(path, columns=columns):
         text_id = id_of(where, row)
         if text_id in texts:
-            raise DataError(f"{where}: the id {text_id!r} stands twice")
+            raise DataError(f"{where}: the id {text_id!r} is listed twice")
         if keep is None or text_id in keep:
             texts[text_id] = text_of(where, row, (*TEXT_NAMES, "query"))
     return texts

@@ -47,7 +47,7 @@ def read_run(path: Path) -> list[ScoredDoc]:
 
 
 def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
-    """Read a run query by query, for runs larger than memory: the lines of a query must stand together."""
+    """Read a run query by query, for runs larger than memory: the lines of a query must be adjacent."""
     done: set[str] = set()
     query_id, candidates, lines = None, list[ScoredDoc](), dict[str, int]()
     for number, scored in _scored(path):
@@ -57,7 +57,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
                 done.add(query_id)
             if scored.query_id in done:
                 raise DataError(
-                    f"{path}:{number}: the query {scored.query_id!r} stands in two places; sort the run by query"
+                    f"{path}:{number}: the query {scored.query_id!r} is in two places; sort the run by query"
                 )
             query_id, candidates, lines = scored.query_id, [], {}
         _check_new(path, number, scored, lines)

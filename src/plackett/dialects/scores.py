@@ -43,7 +43,7 @@ def finite(score: object) -> float:
 
 
 def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logits of probabilities, (count,). Those of 0 and of 1 are finite, and ties."""
+    """Return the logits of probabilities, (count,). Probabilities of 0 and of 1 give finite logits, which are ties."""
     if probabilities.min() < 0 or probabilities.max() > 1:
         worst = max(probabilities, key=lambda value: abs(value - 0.5))
         raise RemoteError(f"the score {worst:g}, although its earlier scores were between 0 and 1")

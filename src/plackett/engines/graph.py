@@ -4,7 +4,7 @@ Inputs are int64 (batch, sequence), padded on the right: `input_ids`, `attention
 model reads them. The output is `logits`, float32 (batch, labels). These are the names that sentence-transformers,
 fastembed, FlashRank and TEI look for.
 
-Inside, the real tokens stand one after the other in one matrix, (tokens, hidden), so that padding costs nothing; only
+Inside, the real tokens are rows of one matrix, (tokens, hidden), so that padding costs nothing; only
 attention looks at padded rows. The last layer is computed for the first token of each row, all that the head reads.
 """
 

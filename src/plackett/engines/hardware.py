@@ -15,7 +15,7 @@ INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
 """Instructions, each of which multiplies int8 at several times the speed of fp32."""
 
 RELEVANT = ("avx2", "fma", "avx512f", *BF16, *INT8, "asimddp", "i8mm", "bf16")
-"""What the speed of a reranker hangs on; the last three are of ARM."""
+"""Instructions that decide the speed of a reranker; the last three are of ARM."""
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def _field(wanted: str) -> str:
 def usable_threads(root: Path = Path("/")) -> int:
     """The cores that the affinity of this process allows, and not more than its cgroups' quota of time; at least 1.
 
-    A container limited to 1.5 cores on a machine of 64 may start 64 threads, but they would stand in each other's way:
+    A container limited to 1.5 cores on a machine of 64 may start 64 threads, but they would block each other:
     the quota is rounded up. `root` is where /proc and /sys are.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

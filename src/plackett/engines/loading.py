@@ -1,9 +1,11 @@
 """Open a model: find its files, choose the engine that runs them, and load it."""
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple
 
 from plackett._extras import is_installed, require
@@ -13,6 +15,8 @@ from plackett.checkpoints.hub import Patterns, torch_files
 from plackett.engines.base import Engine, EngineSettings, Parts
 from plackett.errors import SettingError
 from plackett.tokenization.windows import LongDocuments
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ def _chosen(possible: list[Route], folder: Path) -> str:
 def _load(name: str, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
     spec = ENGINES[name]
     spec.check(settings.precision)
+    start = perf_counter()
     engine: Engine = require(spec.module, extra=spec.extra).load(checkpoint, settings)
+    logger.info("loaded %s with the engine %s in %.2f s", checkpoint.folder, name, perf_counter() - start)
     return engine
 
 

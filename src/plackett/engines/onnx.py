@@ -85,7 +85,7 @@ class OnnxEngine:
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
-    """The export of the wanted precision, by default the fp32 one where there is one."""
+    """The export in the requested precision, by default fp32 if the folder has it."""
     on_cpu("onnx", settings)
     path, _ = find_export(checkpoint, "onnx", settings.precision)
     threads = settings.threads or usable_threads()

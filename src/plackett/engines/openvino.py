@@ -28,13 +28,13 @@ STEP = 8
 """Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
 
 INT8_GROUP = 128
-"""Values of an activation that share a scale, in int8: made for each token by itself, whatever stands beside it."""
+"""Values of an activation that share a scale, in int8: computed for each token by itself."""
 
 
 CORE = openvino.Core()
 """One for as long as the process lives, whichever thread comes first.
 
-Each core sets a stack of its own for signal handlers, and frees it in the end even where another has put it back: with
+Each core sets its own stack for signal handlers, and frees it in the end even where another has put it back: with
 two that end in the order of their making, the next signal that Python handles kills the process.
 """
 
@@ -66,7 +66,7 @@ class OpenvinoEngine:
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
-    """The export of the wanted precision, by default the fp32 one where there is one; bf16 from the same file."""
+    """The export in the requested precision, by default fp32 if the folder has it; bf16 uses the same file."""
     on_cpu("openvino", settings)
     path, stored = find_export(checkpoint, "openvino", settings.precision)
     has_bf16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -232,7 +232,7 @@ def _sample(query: str, relevant: Sequence[str], candidates: Sequence[str], alwa
 
 
 def _scores(encoder: CrossEncoder, queries: Sequence[Sample], show_progress: bool) -> list[NDArray[np.float32]]:
-    """Score the documents of each query; those of a query without a relevant one stay 0, as they count for nothing."""
+    """Score the documents of each query; those of a query without a relevant one stay 0, as they do not count."""
     scored = [number for number, sample in enumerate(queries) if any(sample.relevant)]
     pairs = [(queries[number].query, document) for number in scored for document in queries[number].documents]
 

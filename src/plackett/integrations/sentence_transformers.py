@@ -394,7 +394,7 @@ def _precision(dtype: object) -> str | None:
 
 
 def _find(name: str | os.PathLike[str] | None, options: Options, access: Access) -> str | os.PathLike[str] | None:
-    """Return the folder of a model by the rules of sentence-transformers; what Plackett finds itself, as it is."""
+    """Return the folder of a model by the rules of sentence-transformers; others are unchanged."""
     if name is None or is_url(name) or str(name).startswith("pypi:") or Path(name).exists():
         return name
     access = access._replace(cache_folder=access.cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME"))

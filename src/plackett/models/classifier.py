@@ -56,7 +56,7 @@ _Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def _loaded(checkpoint: Checkpoint, config: Any = None) -> tuple[Reranker, set[str], dict[str, _Shapes]]:
-    """The model, the names of weights that the file lacks, and the shapes of those that differ (file, model)."""
+    """The model, the names of weights that the file lacks, and the shapes that differ (file, model)."""
     with quiet():
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(

@@ -12,7 +12,7 @@ from plackett.models.classifier import Reranker
 def first_token_only(model: Reranker) -> None:
     """Compute the last layer for the first token of each pair: exact, because these heads read no other, and cheaper.
 
-    Models of other families stay as they are.
+    Models of other families are returned unchanged.
     """
     if family_of(model.config.model_type).first_token_head:
         encoder: Any = model.base_model

@@ -68,7 +68,7 @@ def write_card(folder: Path, facts: Facts) -> Path:
 
 
 def cell(value: object) -> str:
-    """Text that stands in a line or a table as it is: Markdown, HTML, mathematics and links in it are only characters.
+    """Text as plain characters in a line or a table: Markdown, HTML, mathematics and links in it are only characters.
 
     Names stay legible in a terminal: an underscore between letters, which means nothing in Markdown, is left.
     """
@@ -205,7 +205,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def _line(value: Mapping[str, Any]) -> str:
-    """JSON in one line, fit to stand between backticks."""
+    """JSON in one line, fit for backticks."""
     return json.dumps(value, ensure_ascii=False, default=list).replace("`", "'")
 
 

@@ -57,10 +57,10 @@ def publish(
 ) -> Published:
     """Send a checkpoint to `repository` (org/name) on the hub, in one commit or pull request.
 
-    The repository is made where there is none, `private` or not, and so is the branch `revision`. What the hub has
+    The repository is created if it is missing, `private` or not, and so is the branch `revision`. What the hub has
     already is not sent again, so the same call goes on after an interruption. In the published card and facts the
-    repository stands in the place of the folder, and the recipe names files without their paths. `dry_run`
-    checks everything and asks nobody.
+    repository replaces the folder, and the recipe names files without their paths. `dry_run`
+    checks everything and makes no request.
 
     Raises CheckpointError for a folder that does not load, that other libraries would read otherwise, or whose card is
     not what its facts give; HubError where the hub refuses or cannot be reached.
@@ -137,7 +137,7 @@ def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
 
 
 def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
-    """One for each file; the card, the facts and the recipe as they are to be read in the repository."""
+    """One for each file; the card, the facts and the recipe as readers of the repository will see them."""
     own = {CARD: render(facts).encode(), FACTS: dump_facts(facts).encode()}
     if (folder / RECIPE).is_file():
         own[RECIPE] = _recipe(folder / RECIPE, facts.model.base)

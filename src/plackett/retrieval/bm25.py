@@ -151,7 +151,7 @@ class BM25:
 
 @checked()
 def with_bm25(collection: Collection, *, depth: Annotated[int, COUNT], splitting: Splitting = ENGLISH) -> Collection:
-    """Return the collection with BM25's run in place of its own."""
+    """Return the collection with BM25's run, replacing any other."""
     index = BM25(collection.corpus, splitting)
     origin = replace(collection.origin, first_stage=index.description)
     return replace(collection, run=index.run(collection.queries, depth=depth), origin=origin)

@@ -70,7 +70,7 @@ class FirstStageSettings:
 def with_first_stage(
     collection: Collection, settings: FirstStageSettings, *, depth: int, show_progress: bool = False
 ) -> Collection:
-    """Return the collection with the run of a first stage in place of its own."""
+    """Return the collection with the run of a first stage, replacing any other."""
     stage = settings.build(collection.corpus, show_progress=show_progress)
     origin = replace(collection.origin, first_stage=stage.description)
     return replace(collection, run=stage.run(collection.queries, depth=depth), origin=origin)

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from plackett._arguments import check_fields, checked
 from plackett._files import growing_file
+from plackett._progress import progress_bar
 from plackett._resumable import partial_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import check_matched, read_collection
@@ -230,7 +230,7 @@ def mine(
     with partial_file(output, _facts(collection, settings, stage, teacher)) as partial:
         report = MiningReport(**partial.counts)
         done = report.queries
-        with tqdm(total=len(query_ids), initial=done, unit="query", delay=2, disable=not show_progress) as progress:
+        with progress_bar(total=len(query_ids), initial=done, unit="query", delay=2, show=show_progress) as progress:
             for start in range(done, len(query_ids), CHUNK):
                 results = miner.results(query_ids[start : start + CHUNK])
                 report = report.including(results, settings.negatives)

@@ -56,7 +56,7 @@ def files_of(source: Path) -> Iterator[Path]:
 
 
 def read_passages(source: Path, known: Mapping[str, FileState]) -> tuple[dict[str, FileState], list[str]]:
-    """Read the files that changed since `known`; return all files by name, and the names of those left out.
+    """Read the files that changed since `known`; return all files by name, and the names left out.
 
     A file of the same size and time is taken as known without reading it; one with the same bytes without cutting it
     up. In a folder, files without text are left out; a single file without text is a DataError.
@@ -125,7 +125,7 @@ def cut(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _pieces(line: str) -> list[str]:
-    """Cut a line into pieces of at most twice `LENGTH` characters, between words where there are any."""
+    """Cut a line into pieces of at most twice `LENGTH` characters, between words if possible."""
     pieces = []
     while len(line) > 2 * LENGTH:
         end = line.rfind(" ", LENGTH, 2 * LENGTH)

@@ -13,10 +13,10 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from plackett._arguments import COUNT, checked
 from plackett._files import growing_file
+from plackett._progress import progress_bar
 from plackett._resumable import file_fact, partial_file
 from plackett.cross_encoder import ALONE, CrossEncoder, Share
 from plackett.data.documents import read_corpus, read_queries
@@ -114,7 +114,7 @@ def rerank_file(
     with partial_file(output, facts) as partial:
         counts: Mapping[str, int] = {"queries": 0, "pairs": 0} | dict(partial.counts)
         before = counts["queries"]
-        with tqdm(total=pairs, initial=counts["pairs"], unit="pair", delay=2, disable=not show_progress) as progress:
+        with progress_bar(total=pairs, initial=counts["pairs"], unit="pair", delay=2, show=show_progress) as progress:
             rest = islice(_first(run, depth), before, None)
             while chunk := list(islice(rest, CHUNK)):
                 lines, scored = _reranked_lines(encoder, collection, chunk)

@@ -104,7 +104,7 @@ class Access:
 
 
 def log_to_stderr() -> None:
-    """Write the lines of the log as they are."""
+    """Write the lines of the log unchanged."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     LOGGER.addHandler(handler)

@@ -66,7 +66,7 @@ class Buffer:
 
 
 async def read_body(request: Request, settings: Settings, buffer: Buffer) -> bytes:
-    """Read a body, counted on the way: Refusal, status 413, as soon as it is too large.
+    """Read a body, counted on the way: Refusal, status 413, once it is too large.
 
     Its bytes stay in the buffer until `release`.
     """

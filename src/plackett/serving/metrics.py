@@ -38,7 +38,7 @@ GAUGES = {
 
 
 class Metrics:
-    """The metrics of one server, in a registry of its own."""
+    """The metrics of one server, in its own registry."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

@@ -25,7 +25,7 @@ class Pairs(Protocol):
 
 @dataclass(frozen=True)
 class TextPairs:
-    """Pairs as they are, for an engine that reads texts. Each costs one, so batches of them keep the input's order."""
+    """Pairs of texts, for an engine that reads texts. Each costs one, so batches of them keep the input's order."""
 
     texts: Sequence[tuple[str, str]]
 
@@ -121,7 +121,7 @@ class WindowedPairs:
         return int(np.searchsorted(self.cu_windows, row, side="right")) - 1
 
     def aggregate(self, logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:
-        """Logits of the pairs, (pairs, labels), out of those of the rows, (rows, labels)."""
+        """Logits of the pairs, (pairs, labels), from the logits of the rows, (rows, labels)."""
         starts = self.cu_windows[:-1]
         if how == "max":
             return np.maximum.reduceat(logits, starts)
@@ -152,7 +152,7 @@ def token_batches(
 ) -> list[NDArray[np.int64]]:
     """Indices of pairs, longest first, cut so that a padded batch holds at most `token_budget` tokens.
 
-    A pair longer than the budget stands alone. Every index is in one batch: `scores[np.concatenate(batches)] = ...` is
+    A pair longer than the budget is a batch. Every index is in one batch: `scores[np.concatenate(batches)] = ...` is
     the way back to input order.
     """
     order = np.argsort(-lengths, kind="stable")

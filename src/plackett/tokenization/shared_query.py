@@ -21,7 +21,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around the two texts of a pair: each part's (token ids, token types), and the types of the texts."""
+    """The tokens around the two texts of a pair: each part's (token ids, token types), and the types of the texts."""
 
     parts: tuple[tuple[Ids, Ids], ...]
     query_type: int

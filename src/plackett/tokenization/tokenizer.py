@@ -29,13 +29,13 @@ CHUNK = 8192
 CHUNK_CHARACTERS = 1 << 21
 
 MOST_CHARACTERS = 1 << 22
-"""Characters of a text that is read whole, in windows: the encoding of so many takes 0.5 GB."""
+"""Most characters of a text that is read whole, in windows: their encoding takes 0.5 GB."""
 
 
 class Kept(NamedTuple):
     """What stays of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
 
-    query: of the query, for all windows. windows: int64 (windows, 2), of the document, each a row of its own.
+    query: of the query, for all windows. windows: int64 (windows, 2), of the document, one row each.
     """
 
     query: tuple[int, int]
@@ -136,7 +136,7 @@ class PairTokenizer:
         return (max(0, length - kept), length) if self._left else (0, min(length, kept))
 
     def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:
-        """Encode texts, those far beyond the limit only as far as they are read."""
+        """Encode texts; of texts far beyond the limit, only the part that the model reads."""
         encode = self._tokenizer.encode_batch_fast
         is_long = self._shortener.applies_to if not whole else is_huge
         long = [index for index, text in enumerate(texts) if is_long(text)]
@@ -156,7 +156,7 @@ class PairTokenizer:
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
-        """Where the query and the document of a pair stand, and what stays of them."""
+        """The places of the query and the document in a pair, and what stays of them."""
         sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
         document = _run(sequences == 1, len(encoding))
         query = _run(sequences == 0, document[0])

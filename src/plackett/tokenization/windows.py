@@ -33,7 +33,7 @@ SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the wind
 
 @dataclass(frozen=True)
 class LongDocuments:
-    """What becomes of a pair that is longer than `max_length`; one that fits is scored the same by all of them.
+    """How to handle a pair that is longer than `max_length`; one that fits is scored the same by all of them.
 
     `policy`: `longest_first` cuts the longer text, query or document, as sentence-transformers does; `truncate` cuts
     the document only; `error` refuses it; `windows` reads all of the document in windows, each `overlap` of which is

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from plackett._progress import progress_bar
 from plackett.training.sampling import SampledLists, StreamedLists
 
 
@@ -19,7 +20,9 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Open the bar."""
         if state.is_world_process_zero:
-            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="training")
+            self._bar = progress_bar(
+                show=True, total=state.max_steps, initial=state.global_step, unit="step", desc="training"
+            )
             self._figures = {"next": next_event(args, state)}
             self._bar.set_postfix(self._figures)
 

@@ -57,7 +57,7 @@ def training_facts(
 
 
 def _loss_parameters(recipe: Recipe) -> dict[str, Any]:
-    """Return all options of the loss, with the defaults of those that the recipe leaves out."""
+    """Return all options of the loss, with defaults for options that the recipe leaves out."""
     loss = loss_function(recipe.loss)
     defaults = {
         key: parameter.default

@@ -173,7 +173,7 @@ def _several(names: Any) -> Any:
 
 
 def _at_home(name: Any) -> Any:
-    """A path with ~ replaced by the home folder; hub ids stay as they are."""
+    """A path with ~ replaced by the home folder; Hub ids stay unchanged."""
     return os.path.expanduser(name) if isinstance(name, str) else name
 
 
@@ -190,7 +190,7 @@ _SHORT_FORMS: dict[str, Callable[[Any], Any]] = {
 
 
 def _problem(error: Any) -> str:
-    """One mistake in the words of pydantic, with what to type where a text is wanted."""
+    """One mistake in the words of pydantic, with what to type if a text is expected."""
     place = ".".join(map(str, error["loc"]))
     if error["type"] == "string_type":
         return f"{place} is {error['input']!r}, not text{quote_hint(error['input'])}"

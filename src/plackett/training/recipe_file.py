@@ -11,7 +11,7 @@ import yaml
 from plackett.errors import SettingError
 
 TEXTS = ("base", "description", "license", "output")
-"""Keys of a recipe that hold one text: an override gives it as it is, without quotes."""
+"""Keys of a recipe that hold one text: an override gives it verbatim, without quotes."""
 
 _FOLDER = files("plackett").joinpath("recipes")
 

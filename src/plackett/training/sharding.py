@@ -91,7 +91,7 @@ def in_step(batches: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor
 
 
 def own_scores(scores: Tensor, pairs: int) -> Tensor:
-    """The first so many, (pairs,); those of the micro-batches that `in_step` added stay in the graph, times 0."""
+    """Scores of real pairs, (pairs,); those of the micro-batches that `in_step` added stay in the graph, times 0."""
     return scores[:pairs] + 0 * scores[pairs:].sum()
 
 
@@ -103,7 +103,7 @@ def whole_weights(accelerator: Accelerator, model: torch.nn.Module) -> dict[str,
 
 
 class ShardedEngine:
-    """Runs a model in shards as it is now, in padded batches. All processes must score the same number of them."""
+    """Runs a model in shards in its present state, in padded batches. All processes must score equally many."""
 
     token_budget = TorchEngine.token_budget
 

@@ -166,7 +166,7 @@ def _write(
     base: Checkpoint,
     publish: Callable[[Path, TrainingFacts], None],
 ) -> Exception | None:
-    """Write the checkpoint and publish it; what failed in that, as hours of training must not hang on a card.
+    """Write the checkpoint and publish it; what failed in that, as hours of training must not depend on a card.
 
     TrainingError where the weights are worthless.
     """

@@ -100,7 +100,7 @@ class ListTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Rerank the development collections with the model as it stands: `eval_COLLECTION_MEASURE`.
+        """Rerank the development collections with the model in its present state: `eval_COLLECTION_MEASURE`.
 
         They are tokenised once; several processes share the work, in the batches of one. With weights in shards each
         does all of it, in step with the others.

@@ -151,7 +151,7 @@ def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
     weights = read_weights(module)
     if weights is None:
         raise CheckpointError(
-            f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or a variant of its own, which "
+            f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or its own variant, which "
             f"cannot be exported; engine='torch' runs it. Exported are plain {', '.join(sorted(LAYOUTS))}"
         )
     return weights

@@ -23,7 +23,7 @@ else:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Where the pairs of a packed batch are, shortest first; rows that fill up the matrix stand behind them.
+    """Where the pairs of a packed batch are, shortest first; rows that fill up the matrix follow.
 
     `first` is the row of the first token of each, filled up too. `groups` are (pairs, tokens of each) by length.
     `cu_seqlens` is int32 (pairs + 1,): where each pair starts, and the end.

@@ -22,7 +22,7 @@ _TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibrat
 
 
 class TorchEngine:
-    """Runs a transformers model, as it is now: for a model that has learned on, make a new engine.
+    """Runs a transformers model in its present state: after more training, make a new engine.
 
     `dtype` is what it computes in, by default what the model is in; logits are float32 anyway.
     """
@@ -84,7 +84,7 @@ def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
 
 
 def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy with the encoder in `dtype` and the head as it is: bf16 logits have 8 bits, and would make many ties."""
+    """A copy with the encoder in `dtype` and the head unchanged: bf16 logits have 8 bits, and would make many ties."""
     converted: Any = copy.deepcopy(model)
     converted.base_model.to(dtype)
     for name, head in converted.named_children():
@@ -94,7 +94,7 @@ def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
-    """The checkpoint's weights on a device: by default CUDA or MPS where there is one, else the CPU; in fp32 or bf16.
+    """The checkpoint's weights on a device: by default CUDA or MPS if available, else the CPU; in fp32 or bf16.
 
     `settings.threads` is set for the whole process, as torch has one number for all of its models: the engine that was
     loaded last decides. None leaves torch's own number, unless this process may use fewer.

@@ -1,4 +1,4 @@
-"""Linear layers for inference: oneDNN over weights in a layout of its own where that wins, else torch's own.
+"""Linear layers for inference: oneDNN over weights in oneDNN's layout where that is faster, else torch's own.
 
 torch's fp32 linear runs through MKL, which reaches less than half of oneDNN's speed on some AMD processors. The layout
 is chosen once, when the layer is built; the exact GELU and the fp32 residual are part of the same product.

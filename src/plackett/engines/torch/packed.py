@@ -1,6 +1,6 @@
 """The forward pass of the BERT family without padding.
 
-The tokens of a batch stand one after the other in one matrix, (tokens, hidden), shortest pair first. Only attention
+The tokens of a batch are rows of one matrix, (tokens, hidden), shortest pair first. Only attention
 looks at pairs. The last layer is computed for the first token of each pair, which is all that the head reads. In bf16
 the products of weights are; what is added up, normed and read by the head stays in fp32.
 """

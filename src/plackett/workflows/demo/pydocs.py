@@ -19,7 +19,7 @@ from types import ModuleType
 # Importing these prints, opens a window or a browser, or runs a program.
 SKIPPED = {"__main__", "antigravity", "idlelib", "lib2to3", "test", "tests", "this", "tkinter", "turtle", "turtledemo"}
 
-QUESTION = "split a string into words, keeping what stands in quotes together"  # what the demo asks of it
+QUESTION = "split a string into words, keeping quoted parts together"  # what the demo asks of it
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'`(\[A-Z])|\n\s*\n")
 _SIGNATURE_LINE = re.compile(r"[\w.]+\(.*\)\s*(->.*)?")
@@ -41,7 +41,7 @@ class DocumentedObject:
 
 
 def read_objects() -> list[DocumentedObject]:
-    """Every documented object of the standard library, sorted by name; the first of those with the same query."""
+    """Every documented object of the standard library, sorted by name; the first of several with the same query."""
     objects: dict[str, DocumentedObject] = {}
     with _silence():
         for module in _modules():

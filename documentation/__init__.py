@@ -1,0 +1,1 @@
+"""What builds the documentation: tables of committed figures, pictures, generated reference pages, and the site."""

@@ -1,0 +1,133 @@
+"""The tables of figures in README.md and docs/, written from committed results.
+
+    python -m documentation.figures
+
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`, where NAME is a key of TABLES. A test compares.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/default-model.md")
+BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+RESULTS = ROOT / "default_model" / "results"
+SPEED = ROOT / "benchmarks" / "speed" / "results"
+SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
+PRECISIONS = ("fp32", "bf16", "int8")
+LIBRARIES = {"sentence_transformers": "sentence-transformers", "flashrank": "FlashRank", "fastembed": "fastembed"}
+# sentence-transformers runs its fp32 export in bf16 on the measured processor: OpenVINO's own default.
+COMPUTED_IN = {"sentence_transformers:openvino:fp32": "bf16"}
+
+
+def quality() -> str:
+    """Every reranker measured on the same candidates of TREC DL 2019."""
+    document = _read(RESULTS / "quality.json")
+    (encoder, of_encoder), (_, of_default) = document["systems"].items()
+    published, of_published = list(_read(RESULTS / "published.json")["systems"].items())[-1]
+    first = _measure(of_encoder)["first_stage"]
+    rows = [
+        ("BM25, not reranked", f"{first:.3f}", ""),
+        (encoder.replace(", bi-encoder", ", an embedding model"), *_gain(of_encoder)),
+        (f"**Plackett's embedded model**, {_layers()} layers", *_gain(of_default)),
+        (f"{published} in int8", *_gain(of_published)),
+    ]
+    return _table(("ranked by", MEASURE, "gain over BM25 (95% interval)"), rows)
+
+
+def _layers() -> int:
+    layers: int = _read(ROOT / "src" / "plackett" / "default_model" / "config.json")["num_hidden_layers"]
+    return layers
+
+
+def _gain(system: dict[str, Any]) -> tuple[str, str]:
+    found = _measure(system)
+    low, high = found["ci95"]
+    return f"{found['reranked']:.3f}", f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _measure(system: dict[str, Any]) -> dict[str, Any]:
+    measured: dict[str, Any] = system["collections"][SHOWN]["measures"][MEASURE]
+    return measured
+
+
+def collections() -> str:
+    """The embedded model on every collection, by the measure that its results name first."""
+    from default_model.evaluate import COLLECTIONS
+
+    theirs, ours = (system["collections"] for system in _read(RESULTS / "quality.json")["systems"].values())
+    rows = []
+    for name, of_model in ours.items():
+        measure = COLLECTIONS[name][1]
+        found, encoder = of_model["measures"][measure], theirs[name]["measures"][measure]["reranked"]
+        rows.append((name, measure, *(f"{value:.3f}" for value in (found["first_stage"], encoder, found["reranked"]))))
+    return _table(("collection", "measure", "BM25", "its base as a bi-encoder", "this model"), rows)
+
+
+def speed() -> str:
+    """Each library and engine, relative to sentence-transformers' default, on short documents with six layers.
+
+    The engine onnx has a later run, in which the libraries that did not change were measured again as well.
+    """
+    ways = {way["name"]: way for way in _ways("6-layers.json")}
+    ways |= {way["name"]: way for way in _ways("sessions.json") if way["name"].startswith("plackett:onnx")}
+    engines: dict[str, dict[str, Any]] = {}
+    for name, way in ways.items():
+        library, engine, precision = name.split(":")
+        engines.setdefault(f"{library}:{engine}", {})[COMPUTED_IN.get(name, precision)] = way
+
+    rows = []
+    for name, by_precision in sorted(engines.items(), key=lambda item: (item[0].startswith("plackett"), item[0])):
+        ratios = (f"{by_precision[key]['ratio']:.1f}" if key in by_precision else "" for key in PRECISIONS)
+        slowest = max(way["cold start s"] for way in by_precision.values())
+        memory = max(way["peak MB"] for way in by_precision.values())
+        rows.append((_title(name, by_precision), *ratios, f"{slowest:.1f} s", f"{memory:,} MB"))
+    return _table(("library, engine", *PRECISIONS, "first score after", "peak memory"), rows)
+
+
+def _title(name: str, by_precision: dict[str, Any]) -> str:
+    library, engine = name.split(":")
+    if library == "plackett":
+        return f"**Plackett**, {engine}"
+    versions = {way["version"] for way in by_precision.values()}
+    return f"{LIBRARIES[library]} {', '.join(sorted(versions))}, {engine}"
+
+
+def _ways(name: str) -> list[dict[str, Any]]:
+    [result] = [item for item in _read(SPEED / name)["results"] if item["workload"] == "short" and item["layers"] == 6]
+    ways: list[dict[str, Any]] = result["ways"]
+    return ways
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    sides = "|".join(":---" if number == 0 else "---:" for number, _ in enumerate(head))
+    lines = [" | ".join(row) for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", f"|{sides}|", *(f"| {line} |" for line in lines), ""])
+
+
+TABLES = {"quality": quality, "collections": collections, "speed": speed}
+
+
+def filled(text: str) -> str:
+    """`text` with its tables as the committed results give them."""
+    return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{TABLES[found[1]]()}", text)
+
+
+def main() -> None:
+    """Write the tables of all pages."""
+    for name in PAGES:
+        path = ROOT / name
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
