@@ -12,6 +12,7 @@ from plackett.cli.doctor import doctor
 from plackett.cli.evaluate import evaluate
 from plackett.cli.export import export
 from plackett.cli.info import info
+from plackett.cli.mcp import mcp_command
 from plackett.cli.mine import mine
 from plackett.cli.publish import publish
 from plackett.cli.rank import rank
@@ -47,6 +48,7 @@ for command in (
     rank,
     search,
     serve_command,
+    mcp_command,
     info,
     doctor,
     demo,

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from plackett._extras import extra
 from plackett.errors import PlackettError, SettingError
 from plackett.serving.access import log_to_stderr
 from plackett.serving.app import build_app
@@ -120,6 +121,10 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = Service(settings)
+    if settings.traces:
+        with extra("otel"):
+            from plackett.serving.tracing import otlp_tracing
+        service.trace = otlp_tracing()
     life = Life(service)
     config = uvicorn.Config(
         build_app(service, life.reload),

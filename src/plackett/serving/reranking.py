@@ -68,7 +68,9 @@ async def _answer(service: Service, request: Request, parsed: RerankRequest, *, 
     model = service.models.find(request.path_params.get("model") or parsed.model, strict=strict)
     seconds = _seconds(request, service.settings.request_timeout)
     prioritised = _with_priority(request, parsed)
-    answer = await service.answer(prioritised, model, _gone(request), seconds)
+    with service.trace(request.headers, prioritised, model.name) as finish:
+        answer = await service.answer(prioritised, model, _gone(request), seconds)
+        finish(answer)
     request.scope[NOTES].update(model=model.name, documents=len(parsed.documents), tokens=answer.tokens)
     return answer
 

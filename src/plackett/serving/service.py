@@ -5,7 +5,8 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,16 @@ WAIT_SHARE = 0.5
 
 CLIENT_LEFT = 499
 
+# (headers, request, name of the model) -> around the scoring; what it yields is called with the answer.
+Trace = Callable[[Mapping[str, str], RerankRequest, str], AbstractContextManager[Callable[[Answer], None]]]
+
+
+def untraced(
+    _headers: Mapping[str, str], _request: RerankRequest, _model: str
+) -> AbstractContextManager[Callable[[Answer], None]]:
+    """Trace nothing."""
+    return contextlib.nullcontext(lambda _answer: None)
+
 
 class Service:
     """The state of a server: its models, once they are loaded, the queue, and the metrics."""
@@ -51,6 +62,7 @@ class Service:
         self.loaded: Models | None = None
         self.started = int(time.time())
         self.draining = False
+        self.trace: Trace = untraced
         self.metrics.gauge("te_queue_size", lambda: self.batcher.waiting)
         self.metrics.gauge("plackett_queue_tokens", lambda: self.batcher.queued)
         self.metrics.gauge("plackett_buffered_bytes", lambda: self.buffer.held)

@@ -55,6 +55,7 @@ class Settings:
     api_key: str = _setting("", "Key that clients must send as a bearer token.")
     api_key_file: str = _setting("", "File that holds the key.")
     cors_origins: tuple[str, ...] = _setting((), "Origin whose web pages may send requests; repeat for several.", tuple)
+    traces: bool = _setting(False, "Whether to send OpenTelemetry spans, to where OTEL_* variables say.", bool)
     access_log: bool = _setting(True, "Whether to log each request as a line of JSON.", bool)
 
     @property
