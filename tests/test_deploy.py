@@ -1,0 +1,94 @@
+"""The files of deploy/: checked by the tools of their formats, and against the server's settings, paths and metrics."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plackett.serving.metrics import COUNTS, GAUGES, HISTOGRAMS
+from plackett.serving.settings import OPTIONS, PREFIX, Settings
+from serving_app import serving
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["plackett"]
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+UNIT = (DEPLOY / "plackett.service").read_text()
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("hadolint", [DEPLOY / "Dockerfile"]),
+        ("kubernetes-validate", ["--strict", DEPLOY / "kubernetes.yaml"]),
+        ("systemd-analyze", ["verify", "--man=no", DEPLOY / "plackett.service"]),
+    ],
+)
+def test_a_linter_finds_nothing(tool, arguments):
+    if not shutil.which(tool):
+        pytest.skip(f"needs {tool}")
+    done = run(tool, *arguments)
+    output = done.stdout + done.stderr
+    if tool == "systemd-analyze":  # the program is not installed there
+        output = re.sub(r".*/opt/plackett/bin/plackett is not executable.*\n?", "", output)
+        assert output.strip() == ""
+    else:
+        assert done.returncode == 0, output
+
+
+def test_the_variables_are_settings():
+    named = re.findall(rf"\b{PREFIX}([A-Z_]+)", "".join(path.read_text() for path in DEPLOY.iterdir()))
+    assert {name.lower() for name in named} <= OPTIONS.keys()
+
+
+def test_probes_ask_paths_of_the_server(bert):
+    [container] = KUBERNETES[0]["spec"]["template"]["spec"]["containers"]
+    paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
+    assert paths == {"startupProbe": "/ready", "readinessProbe": "/ready", "livenessProbe": "/health"}
+    [checked] = re.findall(r"127\.0\.0\.1:8000(/\w+)", DOCKERFILE)
+    with serving(bert, api_key="k") as client:
+        for path in {*paths.values(), checked}:
+            assert client.get(path).status_code == 200
+
+
+def test_draining_ends_before_the_process_is_killed():
+    pod = KUBERNETES[0]["spec"]["template"]["spec"]
+    environment = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+    waited = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    drain = int(environment[f"{PREFIX}DRAIN_TIMEOUT"])
+    assert pod["terminationGracePeriodSeconds"] > drain + waited
+    assert int(COMPOSE["stop_grace_period"].removesuffix("s")) > int(COMPOSE["environment"][f"{PREFIX}DRAIN_TIMEOUT"])
+    assert int(re.findall(r"TimeoutStopSec=(\d+)", UNIT)[0]) > Settings().drain_timeout
+
+
+def test_the_container_does_not_run_as_root():
+    user = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[-1]
+    assert int(user) == KUBERNETES[0]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] > 0
+
+
+def test_scaling_and_the_dashboard_read_metrics_that_exist(bert):
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = set(re.findall(r"\b(?:te|plackett)_\w+", " ".join(expressions)))
+    used |= {item["pods"]["metric"]["name"] for item in KUBERNETES[2]["spec"]["metrics"]}
+    known = {*COUNTS, *GAUGES, *(f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count"))}
+    assert used <= known
+    with serving(bert) as client:
+        text = client.get("/metrics").text
+    assert all(re.search(rf"^(# TYPE )?{name}\b", text, re.MULTILINE) for name in used)
+
+
+def test_the_dashboard_is_laid_out():
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]}
+    assert len(places) == len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in dashboard["panels"])
