@@ -145,17 +145,18 @@ def test_the_version_is_that_of_the_package():
 def test_the_signatures_that_users_type():
     encoder = plackett.CrossEncoder
     options = "model engine device precision threads max_length long_documents"
-    options += " revision local_files_only activation allow_pickle"
+    options += " revision local_files_only activation instruction allow_pickle"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
         "predict": "self pairs min_score show_progress errors",
         "score": "self pairs show_progress",
-        "rank": "self query documents text top_k min_score return_documents return_windows explain",
+        "rank": "self query documents text top_k min_score return_documents return_windows explain instruction",
         "rank_many": "self queries documents text top_k min_score return_documents return_windows explain show_progress"
         " errors",
         "apredict": "self pairs min_score",
-        "arank": "self query documents text top_k min_score return_documents return_windows explain",
+        "arank": "self query documents text top_k min_score return_documents return_windows explain instruction",
         "arank_many": "self queries documents text top_k min_score return_documents return_windows explain",
+        "instructed": "self instruction",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, overload
 
 import numpy as np
@@ -131,6 +130,7 @@ class CrossEncoder:
         local_files_only: Read the Hub's cache only.
         activation: `identity`, `sigmoid`, `softmax`, `tanh`, or `calibrated` after `plackett calibrate`. Overrides the
             checkpoint's setting.
+        instruction: What to look for, in words. Replaces the instruction of a model with a chat template.
         allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
 
     Raises:
@@ -154,6 +154,7 @@ class CrossEncoder:
         revision: str | None = None,
         local_files_only: bool = False,
         activation: str | None = None,
+        instruction: str | None = None,
         allow_pickle: bool = False,
     ) -> None:
         options = Options(
@@ -166,6 +167,7 @@ class CrossEncoder:
             revision=revision,
             local_files_only=local_files_only,
             activation=activation,
+            instruction=instruction,
             allow_pickle=allow_pickle,
         )
         self._assemble(open_model(model, options), (model, options))
@@ -190,19 +192,31 @@ class CrossEncoder:
         model, options = self._opened
         if self._checkpoint is not None and model is not None:
             commit = commit_of(self._checkpoint.folder)
-            is_folder = self._checkpoint.folder == Path(model) and not commit
+            is_folder = bool(self._folder) and not commit
             model = self._folder if is_folder else str(model)
             options = replace(options, revision=options.revision if is_folder else commit or options.revision)
         return _reopened, (model, options)
 
     def _assemble(self, parts: Parts, opened: tuple[str | os.PathLike[str] | None, Options] | None = None) -> None:
         self._opened = opened
-        self._folder = str(parts.checkpoint.folder.absolute()) if parts.checkpoint else ""  # wherever it is unpickled
+        named = opened[0] if opened and parts.checkpoint else None
+        self._folder = os.path.abspath(named) if named and os.path.isdir(named) else ""  # wherever it is unpickled
         self.model = parts.model
         self._checkpoint = parts.checkpoint
         self._tokenizer = parts.tokenizer
         self._engine = parts.engine
         self._long_documents = parts.long_documents
+
+    def instructed(self, instruction: str) -> "CrossEncoder":
+        """Return this model with another instruction, such as "Find the paragraph that answers the question".
+
+        Both share one engine. Raises SettingError for a model that takes none: its texts go through no chat template.
+        """
+        parts = Parts(self.model, self._tokenizer, self._engine, self._checkpoint, self._long_documents)
+        opened = self._opened and (self._opened[0], replace(self._opened[1], instruction=instruction))
+        found = CrossEncoder.__new__(CrossEncoder)
+        found._assemble(parts.instructed(instruction), opened)
+        return found
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -270,7 +284,7 @@ class CrossEncoder:
         return self._scored(checked_pairs(pairs, refusals), "pair {}".format, refusals, show_progress).logits
 
     @checked(but=("query", "documents", "top_k", "min_score"))
-    def rank(
+    def rank(  # noqa: PLR0913 - what people type by name
         self,
         query: str,
         documents: Sequence[Document],
@@ -281,13 +295,14 @@ class CrossEncoder:
         return_documents: bool = False,
         return_windows: bool = False,
         explain: bool = False,
+        instruction: str | None = None,
     ) -> list[RankedDocument]:
         """Return the best documents first, by raw logit; ties keep the input's order.
 
         Return at most `top_k` documents, and only those scoring at least `min_score` (possibly none). A blank document
         is scored as empty text, with a warning. `return_documents` adds the texts, `return_windows` the characters that
         were read or, of several windows, those of the best. `explain` adds what each sentence there contributes, for
-        the first `top_k` documents, by default five.
+        the first `top_k` documents, by default five. `instruction` replaces that of a model with a chat template.
 
         Documents are texts, or mappings whose fields `text` names ("title, body" or a list), by default `title`, if
         there is one, and `text`, `document` or `contents`. The fields are joined by spaces, those that are None left
@@ -296,7 +311,8 @@ class CrossEncoder:
         Raises InputError for an empty query, a document that is not text or lacks a field, a negative `top_k`, a
         `min_score` that is not a number, a checkpoint with several labels, and a pair that `long_documents` refuses.
         """
-        return self.rank_many(
+        model = self if instruction is None else self.instructed(instruction)
+        return model.rank_many(
             [query],
             [documents],
             text=text,
@@ -385,7 +401,7 @@ class CrossEncoder:
         """
         return await in_thread(partial(self.predict, pairs, min_score=min_score))
 
-    async def arank(
+    async def arank(  # noqa: PLR0913 - those of `rank`
         self,
         query: str,
         documents: Sequence[Document],
@@ -396,9 +412,11 @@ class CrossEncoder:
         return_documents: bool = False,
         return_windows: bool = False,
         explain: bool = False,
+        instruction: str | None = None,
     ) -> list[RankedDocument]:
         """Rank the documents of a query as `rank` does, in a thread; cancelled as `apredict`."""
-        [ranked] = await self.arank_many(
+        model = self if instruction is None else self.instructed(instruction)
+        [ranked] = await model.arank_many(
             [query],
             [documents],
             text=text,
@@ -450,7 +468,8 @@ class CrossEncoder:
             activation = self.checkpoint.activation
             if activation == CALIBRATED:
                 activation = read_checkpoint(beside, allow_pickle=True).activation
-            write_metadata(beside, activation=activation, inputs=self.checkpoint.inputs)
+            template = self.checkpoint.template
+            write_metadata(beside, activation=activation, inputs=self.checkpoint.inputs, template=template)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> WindowedPairs:
         """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does."""
@@ -471,7 +490,7 @@ class CrossEncoder:
 
     def fingerprint(self) -> str:
         """Return the model's name and a digest that changes with its scores."""
-        digest = hashlib.sha256(f"{self.model.digest()}{self._long_documents}".encode())
+        digest = hashlib.sha256(f"{self.model.digest()}{self._long_documents}{self.model.instruction}".encode())
         return f"{self.model.name} {digest.hexdigest()[:12]}"
 
     def _scored(

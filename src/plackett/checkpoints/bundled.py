@@ -84,7 +84,7 @@ def checked_folder(source: Traversable) -> Path:
             _content(source / name, sha256)
         return source
     version = hashlib.sha256(str(sums).encode()).hexdigest()[:16]
-    target = _cache() / version / NAME
+    target = cache() / version / NAME
     for name, sha256 in sums.items():
         _copy(source / name, target / name, sha256)
     return target
@@ -143,5 +143,6 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
         ) from error
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where a user's copies of models are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plackett"

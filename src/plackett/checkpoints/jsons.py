@@ -31,8 +31,8 @@ def read_optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write an object, its keys sorted."""
+def write_json(path: Path, value: object) -> None:
+    """Write a value, the keys of objects sorted."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ class Model:
     to_logit: raw outputs of the engine -> one logit per pair; None keeps the outputs of several labels.
     activation: a name in `ACTIVATIONS`, or `CALIBRATED`, which applies `calibration`.
     prompt: text that precedes every query.
+    instruction: what the user set in place of a chat template's own instruction.
     digest: called to identify the scores; two models with the same digest give the same ones.
     """
 
@@ -26,6 +27,7 @@ class Model:
     activation: str = "sigmoid"
     calibration: Calibration | None = None
     prompt: str = ""
+    instruction: str = ""
     digest: Callable[[], str] = field(default=str, compare=False, repr=False)
 
     @property

@@ -44,7 +44,7 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "query_length": HARMLESS,  # for inputs that are marked as queries or documents, which pairs are not
         "document_length": HARMLESS,
         "do_lower_case": REFUSED,
-        "processing_kwargs": REFUSED,
+        "processing_kwargs": FOLLOWED,  # of a chat template; others are refused
         "query_expansion": REFUSED,
         "tokenizer_name_or_path": REFUSED,
         "backend": REFUSED,
@@ -67,7 +67,7 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "strip_accents": FOLLOWED,
         "tokenize_chinese_chars": FOLLOWED,
         "add_prefix_space": FOLLOWED,
-        "chat_template": REFUSED,
+        "chat_template": FOLLOWED,
         "auto_map": REFUSED,
         "split_special_tokens": REFUSED,
         "tokenizer_truncation": REFUSED,
@@ -155,7 +155,6 @@ _NEUTRAL: tuple[object, ...] = (None, False, "", [], {}, 0)
 
 _PLAIN_MODALITY = {"text": {"method": "forward", "method_output_name": "logits"}}
 
-_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _CODE_OF = ("AutoModelForSequenceClassification", "AutoModel", "AutoConfig", "AutoTokenizer")
 
 
@@ -174,7 +173,6 @@ def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
             f"remove {key} if the model was trained without it"
         )
     _check_module(folder)
-    _check_templates(folder)
     _check_processors(folder)
 
 
@@ -203,6 +201,12 @@ def first_module(folder: Path) -> dict[str, Any]:
     return next((found for name in FIRST_MODULE if (found := read_optional(folder / name))), {})
 
 
+def prompt_of(settings: Mapping[str, Any]) -> str:
+    """Return the prompt that `config_sentence_transformers.json` makes the default; empty for none."""
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
+    return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""
+
+
 def _refused(folder: Path, config: Mapping[str, Any], chain: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """File and key of each refused setting that has an effect."""
     contents: list[tuple[str, Mapping[str, Any], Callable[[str], bool]]] = [
@@ -217,7 +221,7 @@ def _refused(folder: Path, config: Mapping[str, Any], chain: list[dict[str, Any]
     ]
     for name, content, is_refused in contents:
         for key, value in content.items():
-            if is_refused(key) and key != "chat_template" and value not in _NEUTRAL and not _is_other_code(key, value):
+            if is_refused(key) and value not in _NEUTRAL and not _is_other_code(key, value):
                 yield name, key
 
 
@@ -250,6 +254,7 @@ def _check_module(folder: Path) -> None:
     plain: dict[str, tuple[object, ...]] = {
         "transformer_task": ("sequence-classification",),
         "modality_config": (None, _PLAIN_MODALITY),
+        "processing_kwargs": (None, {}),
         "module_output_name": (None, "scores"),
     }
     for key, values in plain.items():
@@ -261,22 +266,13 @@ def _check_module(folder: Path) -> None:
 
 
 def _is_template(key: str, value: object) -> bool:
-    """Whether a modality is a chat template, which has its own error."""
-    return key == "modality_config" and isinstance(value, dict) and "message" in value
-
-
-def _check_templates(folder: Path) -> None:
-    """Refuse a chat template, unless the chain of a folder reads plain texts."""
-    if is_chain(folder) and "message" not in (first_module(folder).get("modality_config") or {}):
-        return
-    found = [name for name in (*_TEMPLATES, "additional_chat_templates") if (folder / name).exists()]
-    if read_optional(folder / "tokenizer_config.json").get("chat_template"):
-        found.append("chat_template in tokenizer_config.json")
-    if found:
-        raise CheckpointError(
-            f"{folder} has a chat template ({', '.join(found)}), which other libraries apply to every pair and which "
-            "Plackett does not support; remove it if the model was trained on plain pairs of texts"
-        )
+    """Whether a setting is about a chat template: its messages, or what it is rendered with."""
+    if not isinstance(value, dict):
+        return False
+    if key == "processing_kwargs":
+        return value.keys() <= {"chat_template"}
+    message = value.get("message")
+    return key == "modality_config" and isinstance(message, dict) and message.get("method") == "forward"
 
 
 def _check_processors(folder: Path) -> None:

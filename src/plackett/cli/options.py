@@ -27,6 +27,10 @@ MODEL = click.option(
     show_envvar=True,
     help="A folder, a Hub id or the address of a server.  [default: the embedded model]",
 )
+INSTRUCTION = click.option(
+    "--instruction",
+    help="What to look for, in words, for a model with a chat template.  [default: the model's own]",
+)
 
 
 def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:

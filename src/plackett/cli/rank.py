@@ -7,7 +7,7 @@ from typing import BinaryIO
 import click
 
 from plackett.cli.console import show
-from plackett.cli.options import COLUMNS, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, INSTRUCTION, LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_documents
 from plackett.errors import InputError
@@ -28,6 +28,7 @@ from plackett.errors import InputError
 @click.option("--top-k", type=int, help="Show only the top K documents.")
 @click.option("--min-score", type=float, help="Show only documents that score at least this, as printed by --json.")
 @LONG
+@INSTRUCTION
 @click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit, for the top 5 or --top-k.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per document: corpus_id, score, text, details."
@@ -42,6 +43,7 @@ def rank(
     top_k: int | None,
     min_score: float | None,
     long_documents: str,
+    instruction: str | None,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -56,7 +58,7 @@ def rank(
     texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents)
+    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents, instruction=instruction)
     windows = long_documents == "windows"
     [ranked] = encoder.rank_many(
         [query],

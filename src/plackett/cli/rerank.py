@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from plackett.cli.options import COLUMNS, FILE, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, FILE, INSTRUCTION, LONG, MODEL, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import Columns
 from plackett.retrieval.reranking import rerank_file
@@ -19,6 +19,7 @@ from plackett.retrieval.reranking import rerank_file
 @click.option("--output", required=True, type=FILE, help="TREC run to write.")
 @click.option("--depth", type=click.IntRange(min=1), help="Number of candidates to rerank per query.  [default: all]")
 @LONG
+@INSTRUCTION
 def rerank(
     run: Path,
     output: Path,
@@ -28,6 +29,7 @@ def rerank(
     model: str | None,
     depth: int | None,
     long_documents: str,
+    instruction: str | None,
 ) -> None:
     """Rerank a TREC run into another.
 
@@ -37,7 +39,7 @@ def rerank(
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --output reranked.trec
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
-    encoder = CrossEncoder(model, long_documents=long_documents)
+    encoder = CrossEncoder(model, long_documents=long_documents, instruction=instruction)
     done = rerank_file(
         encoder, run, output, queries=queries, corpus=corpus, depth=depth, columns=columns, show_progress=True
     )

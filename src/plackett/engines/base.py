@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -67,6 +67,10 @@ class Tokenizer(Protocol):
         """The characters of its document that each window of a pair reads: first, and behind the last."""
         ...
 
+    def instructed(self, instruction: str, /) -> "Tokenizer":
+        """Return the same with another instruction. SettingError for a model that takes none."""
+        ...
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -83,6 +87,13 @@ class Parts:
         """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
         tokenizer = WindowTokenizer(checkpoint, long_documents)
         return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
+
+    def instructed(self, instruction: str) -> "Parts":
+        """Return the same with another instruction. SettingError for a model that takes none."""
+        if not isinstance(instruction, str) or not instruction.strip():
+            raise SettingError(f"instruction={instruction!r} is not a text; leave it out for the model's own")
+        model = replace(self.model, instruction=instruction)
+        return replace(self, model=model, tokenizer=self.tokenizer.instructed(instruction))
 
 
 @contextlib.contextmanager

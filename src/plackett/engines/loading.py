@@ -32,6 +32,7 @@ class Options:
     revision: str | None = None
     local_files_only: bool = False
     activation: str | None = None
+    instruction: str | None = None
     allow_pickle: bool = False
 
     @property
@@ -66,7 +67,8 @@ def open_model(model: str | os.PathLike[str] | None, options: Options = Options(
     engine = options.engine
     if isinstance(engine, str):
         engine = _load(_chosen(possible, folder), checkpoint, settings)
-    return Parts.of(checkpoint, engine, options.long_documents)
+    parts = Parts.of(checkpoint, engine, options.long_documents)
+    return parts if options.instruction is None else parts.instructed(options.instruction)
 
 
 def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> Engine:

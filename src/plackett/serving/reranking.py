@@ -55,12 +55,16 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
     request.scope[DIALECT] = dialect.name
     parsed = dialect.parse(body)
     answer = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
-    return json_response(dialect.reply(parsed, answer), headers=warning_header(_ignored(parsed)))
+    ignored = [*parsed.ignored, *(["instruction"] if _ignores_instruction(service, request, parsed) else [])]
+    return json_response(dialect.reply(parsed, answer), headers=warning_header(ignored))
 
 
-def _ignored(parsed: RerankRequest) -> list[str]:
-    """The fields that have no effect, among them the instruction, which no encoder reads."""
-    return [*parsed.ignored, *(["instruction"] if parsed.instruction is not None else [])]
+def _ignores_instruction(service: Service, request: Request, parsed: RerankRequest) -> bool:
+    """Whether a request has an instruction and its model has no chat template to put it in."""
+    if parsed.instruction is None:
+        return False
+    model = service.models.find(request.path_params.get("model") or parsed.model, strict=False)
+    return model.checkpoint.template is None
 
 
 async def _answer(service: Service, request: Request, parsed: RerankRequest, *, strict: bool) -> Answer:

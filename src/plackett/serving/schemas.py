@@ -64,7 +64,9 @@ OPTIONS: Mapping[str, Schema] = {
             ),
         ],
     },
-    "instruction": _described({"type": ["string", "null"]}, "Ignored: encoders read none."),
+    "instruction": _described(
+        {"type": ["string", "null"]}, "What to look for, for a model with a chat template; others ignore it."
+    ),
     "priority": _described(
         {"type": ["integer", "null"], "minimum": -LARGEST, "maximum": LARGEST}, "Above 0: later, and refused first."
     ),

@@ -16,6 +16,7 @@ from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shared_query import SharedQueryTokenizer
 from plackett.tokenization.shortening import CHARACTERS as CUT
 from plackett.tokenization.shortening import SLACK
+from plackett.tokenization.templates import AnyTokenizer, TemplateTokenizer, tokenizer_of
 from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer, truncation_side
 
 CHARACTERS = 4  # per token, in the estimate
@@ -40,11 +41,18 @@ class TextReader:
         self._checkpoint = checkpoint
         self._tokenizer = read_tokenizer(checkpoint)
         self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
-        self._special = self._tokenizer.num_special_tokens_to_add(True)
+        self._template = None if checkpoint.template is None else tokenizer_of(checkpoint)
+        self._special = self._around()
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._shared = SharedQueryTokenizer(self._tokenizer, token_types=checkpoint.inputs.token_types)
         self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
+
+    def _around(self) -> int:
+        """The tokens of a pair of empty texts."""
+        if isinstance(self._template, TemplateTokenizer):
+            return self.max_length - self._template.room
+        return int(self._tokenizer.num_special_tokens_to_add(True))
 
     def check(self, request: RerankRequest) -> None:
         """Raise RequestError for token limits that do not fit the model."""
@@ -68,24 +76,27 @@ class TextReader:
         side, limit = self._limits(request)
         with self._lock:
             texts = self._shortened(request, pairs, side, limit)
-            rows = self._rows(texts, side, limit)
+            tokenizer = self._pair_tokenizer(request, side, limit)
+            rows = self._rows(tokenizer, texts, side, limit)
             if not request.truncate:
-                self._refuse_long(texts, rows, limit, indices)
+                _refuse_long(tokenizer, texts, rows, limit, indices)
         return rows
 
-    def _rows(self, texts: Sequence[tuple[str, str]], side: str, limit: int) -> EncodedPairs:
-        """Tokenise pairs; a query that they share is tokenised once."""
+    def _rows(self, tokenizer: AnyTokenizer, texts: Sequence[tuple[str, str]], side: str, limit: int) -> EncodedPairs:
+        """Tokenise pairs; a query that they share is tokenised once, unless it is in a template."""
+        if isinstance(tokenizer, TemplateTokenizer):
+            return tokenizer.encode(texts)
         queries, documents = {query for query, _ in texts}, [document for _, document in texts]
         query = texts[0][0]
         if len(queries) == 1 and self._shared.takes(query, documents, limit):
             return self._shared.encode(query, documents, limit, side)
-        return self._pair_tokenizer(side, limit).encode(texts)
+        return tokenizer.encode(texts)
 
     def readings(self, request: RerankRequest, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
         """The part of each document that its score comes from."""
         side, limit = self._limits(request)
         with self._lock:
-            tokenizer = self._pair_tokenizer(side, limit)
+            tokenizer = self._pair_tokenizer(request, side, limit)
             texts = self._shortened(request, pairs, side, limit)
             return [_reading(tokenizer, pair, text, side) for pair, text in zip(pairs, texts, strict=True)]
 
@@ -93,7 +104,9 @@ class TextReader:
         """The side that long texts lose, and the tokens of a pair."""
         return request.truncation_side or self._side, request.max_tokens or self.max_length
 
-    def _pair_tokenizer(self, side: str, limit: int) -> PairTokenizer:
+    def _pair_tokenizer(self, request: RerankRequest, side: str, limit: int) -> AnyTokenizer:
+        if isinstance(self._template, TemplateTokenizer):
+            return self._template.limited(limit, left=side == "left", instruction=request.instruction)
         types = self._checkpoint.inputs.token_types
         return PairTokenizer(self._tokenizer, limit, token_types=types, truncation_side=side)
 
@@ -129,18 +142,23 @@ class TextReader:
             return near
         return near[offsets[-tokens][0] :] if side == "left" else near[: offsets[tokens - 1][1]]
 
-    def _refuse_long(
-        self, texts: Sequence[tuple[str, str]], rows: EncodedPairs, limit: int, indices: Sequence[int]
-    ) -> None:
-        most = (limit + SLACK) * CUT
-        for row in map(int, np.flatnonzero(rows.lengths >= limit)):
-            query, document = texts[row]
-            if len(self._tokenizer.encode(query[:most], document[:most])) > limit:
-                name = f"document {indices[row]}"
-                raise RequestError(f"{name} and its query have more than {limit} tokens", field="truncate")
+
+def _refuse_long(
+    tokenizer: AnyTokenizer,
+    texts: Sequence[tuple[str, str]],
+    rows: EncodedPairs,
+    limit: int,
+    indices: Sequence[int],
+) -> None:
+    most = (limit + SLACK) * CUT
+    for row in map(int, np.flatnonzero(rows.lengths >= limit)):
+        query, document = texts[row]
+        if tokenizer.length((query[:most], document[:most])) > limit:
+            name = f"document {indices[row]}"
+            raise RequestError(f"{name} and its query have more than {limit} tokens", field="truncate")
 
 
-def _reading(tokenizer: PairTokenizer, pair: tuple[str, str], text: tuple[str, str], side: str) -> Reading:
+def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, str], side: str) -> Reading:
     """What is read of a pair, whose shortened form is `text`."""
     [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
     skipped = len(pair[1]) - len(text[1]) if side == "left" else 0

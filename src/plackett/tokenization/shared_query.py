@@ -76,7 +76,7 @@ class SharedQueryTokenizer:
         expected = self._tokenizer.encode(query, document)
         made = self.encode(query, [document], len(expected) + 1, "right")
         types = expected.type_ids if self._token_types else [0] * len(expected)
-        return made.token_ids.tolist() == expected.ids and made.type_ids.tolist() == types
+        return bool(made.token_ids.tolist() == expected.ids and made.type_ids.tolist() == types)
 
 
 def _template(tokenizer: Tokenizer) -> Template | None:

@@ -94,22 +94,22 @@ class PairTokenizer:
         `whole` says that `cut` may keep any token of a text; otherwise it keeps those of one end. Only the end of a
         text of more than `MOST_CHARACTERS` is read, whatever `whole` says.
         """
-        self._check_process()
+        stay_in_process(self._process)
         parts, counts = [], [np.empty(0, np.int64)]
         for start, texts in chunks(pairs):
             encodings = self._encodings(texts, whole)
-            flat = _flat(encodings, token_types=self._token_types)
+            flat = flat_of(encodings, token_types=self._token_types)
             long = np.flatnonzero(flat.lengths > self.max_length)
-            cuts = {int(index): self._cut(encodings[index], start + int(index), cut) for index in long}
-            count = np.ones(len(texts), np.int64)
-            count[list(cuts)] = [len(kept.windows) for _, _, kept in cuts.values()]
-            parts.append(_take(flat, cuts, count) if cuts else flat)
+            rows, count = with_windows(
+                flat, {int(index): self._cut(encodings[index], start + int(index), cut) for index in long}
+            )
+            parts.append(rows)
             counts.append(count)
         return EncodedPairs.joined(parts), np.concatenate(counts)
 
     def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
         """Return the characters of its document that each window of a pair reads: first, and behind the last."""
-        self._check_process()
+        stay_in_process(self._process)
         if whole or not self._shortener.applies_to(pair):
             encoding, skipped = self._tokenizer.encode_batch([pair])[0], 0
         else:
@@ -122,6 +122,10 @@ class PairTokenizer:
         spans = (_characters(encoding, int(start), int(end)) for start, end in first + kept.windows)
         return [(start + skipped, end + skipped) for start, end in spans]
 
+    def length(self, pair: tuple[str, str]) -> int:
+        """The tokens of a pair that nothing is cut of."""
+        return len(self._tokenizer.encode(*pair))
+
     def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
         """As `tokenizers` and sentence-transformers cut: the longer text only, or else both to half of the room.
 
@@ -133,7 +137,7 @@ class PairTokenizer:
 
     def side(self, length: int, kept: int) -> tuple[int, int]:
         """The run of at most `kept` tokens that stays of a text."""
-        return (max(0, length - kept), length) if self._left else (0, min(length, kept))
+        return side_of(length, kept, left=self._left)
 
     def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:
         """Encode texts; of texts far beyond the limit, only the part that the model reads."""
@@ -150,11 +154,6 @@ class PairTokenizer:
             encodings[index], _ = self._shortener.extended(texts[index], encodings[index], encode)
         return encodings
 
-    def _check_process(self) -> None:
-        """Keep a forked process from waiting for the threads of `tokenizers`, which stayed in the other one."""
-        if os.getpid() != self._process:
-            os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
     def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
         """The places of the query and the document in a pair, and what stays of them."""
         sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
@@ -162,6 +161,17 @@ class PairTokenizer:
         query = _run(sequences == 0, document[0])
         lengths = query[1] - query[0], document[1] - document[0]
         return query, document, cut(index, *lengths, self.max_length - len(encoding) + sum(lengths))
+
+
+def stay_in_process(loaded_in: int) -> None:
+    """Keep a forked process from waiting for the threads of `tokenizers`, which stayed in the other one."""
+    if os.getpid() != loaded_in:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def side_of(length: int, kept: int, *, left: bool) -> tuple[int, int]:
+    """The run of at most `kept` tokens that stays of a text: its start, or its end for `left`."""
+    return (max(0, length - kept), length) if left else (0, min(length, kept))
 
 
 def is_huge(text: Text) -> bool:
@@ -179,6 +189,18 @@ def _characters(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
     """The characters of a text that its tokens from `start` to `end` stand for."""
     first, last = encoding.token_to_chars(start), encoding.token_to_chars(max(start, end - 1))
     return (first[0], last[1]) if first and last else (0, 0)
+
+
+def with_windows(
+    whole: EncodedPairs, cuts: dict[int, tuple[tuple[int, int], tuple[int, int], Kept]]
+) -> tuple[EncodedPairs, NDArray[np.int64]]:
+    """Cut pairs: each in `cuts`, by the places of its query and its document and what stays of them.
+
+    Returns the rows, and how many each pair has, (pairs,).
+    """
+    counts = np.ones(len(whole), np.int64)
+    counts[list(cuts)] = [len(kept.windows) for _, _, kept in cuts.values()]
+    return (_take(whole, cuts, counts) if cuts else whole), counts
 
 
 def _take(
@@ -232,7 +254,7 @@ def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[s
             part, characters, start = [], 0, index + 1
 
 
-def _flat(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
+def flat_of(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
     """What the tokenizer gave, as arrays."""
     token_ids = _array(encoding.ids for encoding in encodings)
     type_ids = _array(encoding.type_ids for encoding in encodings) if token_types else np.zeros_like(token_ids)

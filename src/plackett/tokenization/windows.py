@@ -5,6 +5,7 @@ tokenizer's own post-processor. The stride of `tokenizers` itself is no help: it
 panics where a query leaves less room than the stride.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from plackett._arguments import check_fields
 from plackett.checkpoints.folder import Checkpoint
 from plackett.errors import InputError, SettingError
 from plackett.tokenization.batches import WindowedPairs
-from plackett.tokenization.tokenizer import MOST_CHARACTERS, Cut, Kept, PairTokenizer, is_huge
+from plackett.tokenization.templates import TemplateTokenizer, tokenizer_of
+from plackett.tokenization.tokenizer import MOST_CHARACTERS, Cut, Kept, is_huge
 
 POLICIES = ("longest_first", "truncate", "error", "windows")
 AGGREGATES = ("max", "first", "mean")
@@ -76,7 +78,7 @@ class WindowTokenizer:
 
     def __init__(self, checkpoint: Checkpoint, settings: LongDocuments) -> None:
         self.settings = settings
-        self._tokenizer = PairTokenizer.from_checkpoint(checkpoint)
+        self._tokenizer = tokenizer_of(checkpoint)
 
     def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair) -> WindowedPairs:
         """Return the token ids of all pairs, unpadded, in input order.
@@ -91,13 +93,22 @@ class WindowTokenizer:
         rows, counts = self._tokenizer.encode_windows(pairs, self._cut(refuse), whole=self.settings.reads_everything)
         return WindowedPairs(rows, np.concatenate([[0], np.cumsum(counts)]))
 
+    def instructed(self, instruction: str) -> "WindowTokenizer":
+        """The same with another instruction. SettingError for a model whose texts go through no template."""
+        if not isinstance(self._tokenizer, TemplateTokenizer):
+            raise SettingError("this model takes no instruction: its texts go through no chat template")
+        found = copy.copy(self)
+        found._tokenizer = self._tokenizer.instructed(instruction)
+        return found
+
     def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
         """The characters of its document that each window of a pair reads: first, and behind the last."""
         return self._tokenizer.spans(pair, self._cut(refuse_pair), whole=self.settings.reads_everything)
 
     def _cut(self, refuse: Refuse) -> Cut:
-        longest_first = self.settings.policy == "longest_first"
-        return self._tokenizer.longest_first if longest_first else partial(self._cut_document, refuse)
+        if self.settings.policy == "longest_first" and not isinstance(self._tokenizer, TemplateTokenizer):
+            return self._tokenizer.longest_first
+        return partial(self._cut_document, refuse)
 
     def _cut_document(self, refuse: Refuse, index: int, query: int, document: int, room: int) -> Kept:
         left = room - query
@@ -113,6 +124,11 @@ class WindowTokenizer:
         """Why the policy refuses the pair, if it does: for its document, or a query that leaves too little room."""
         limit = f"max_length={self._tokenizer.max_length}"
         if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
+            if isinstance(self._tokenizer, TemplateTokenizer):
+                return (
+                    f"the query and the template around it leave {left} of {limit} tokens to the document; shorten the "
+                    "query, or raise max_length"
+                )
             return (
                 f"the query has {query} tokens, and {limit} leaves {max(0, left)} beside it, too few for the document; "
                 "shorten the query, or use long_documents='longest_first' to cut both"

@@ -12,14 +12,14 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.models.classifier import padded_inputs
 from plackett.records import LabeledList
 from plackett.tokenization.batches import token_batches
-from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.tokenization.templates import AnyTokenizer
 
 
 class ListCollator:
     """Lists -> micro-batches of token ids, the way back (`order`), lengths and labels. Runs in data-loader workers."""
 
     def __init__(
-        self, tokenizer: PairTokenizer, base: Checkpoint, token_budget: int, max_pairs: int | None = None
+        self, tokenizer: AnyTokenizer, base: Checkpoint, token_budget: int, max_pairs: int | None = None
     ) -> None:
         self._tokenizer = tokenizer
         self._base = base

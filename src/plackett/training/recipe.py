@@ -54,6 +54,7 @@ class Recipe:
     candidates of each query are reranked. `first_stage` ranks their corpora anew: `bm25`, `bi_encoder:CHECKPOINT`, or a
     mapping of `name` and BM25's `language`, `stemmer` and `ngrams`. `early_stopping` ends the training after this many
     evaluations in a row without a better `metric_for_best_model`.
+    `instruction` replaces that of a base with a chat template.
     `allow_pickle` accepts a base whose weights are a pickle instead of safetensors.
     `description` (of the data), `language` (ISO codes) and `license` appear on the card.
     """
@@ -67,6 +68,7 @@ class Recipe:
     list_size: Annotated[int, Strict(), Field(ge=2, le=LARGEST)] = 16
     negatives: Literal["random", "first"] = "random"
     max_length: Count | None = None
+    instruction: Text | None = None
     allow_pickle: Switch = False
     columns: Mapping[str, Text] = field(default_factory=dict)
     token_budget: Count = 4096

@@ -56,7 +56,7 @@ class UsableCheckpoints(TrainerCallback):
 def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
     """Add the tokenizer, the activation, the token limit and the recipe to saved weights."""
     copy_tokenizer(base.folder, folder)
-    write_metadata(folder, activation="sigmoid", inputs=base.inputs)
+    write_metadata(folder, activation="sigmoid", inputs=base.inputs, template=base.template)
     (folder / RECIPE).write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
     follow_umask(folder)
 

@@ -65,7 +65,7 @@ def train(
     output = output_of(recipe)
     pickle = recipe.allow_pickle
     folder = find_folder(recipe.base, revision=None, local_files_only=False, files=torch_files(allow_pickle=pickle))
-    base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle)
+    base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle, instruction=recipe.instruction)
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     model = model_to_train(recipe, base, arguments)

@@ -21,7 +21,7 @@ from plackett.evaluation.development import Evaluator
 from plackett.losses.matrices import to_matrix
 from plackett.models.lora import without_lora
 from plackett.records import Collection
-from plackett.tokenization.tokenizer import PairTokenizer
+from plackett.tokenization.templates import tokenizer_of
 from plackett.training import sharding
 from plackett.training.callbacks import EarlyStop, MeasureAtEnd, ProgressBar, Reproducible
 from plackett.training.collator import ListCollator
@@ -47,7 +47,7 @@ class ListTrainer(Trainer):
     ) -> None:
         source = StreamedLists if recipe.streaming else SampledLists
         dataset = source(parts, recipe.list_size, arguments.seed, draw=recipe.negatives)
-        tokenizer = PairTokenizer.from_checkpoint(base)
+        tokenizer = tokenizer_of(base)
         super().__init__(
             model=model,
             args=arguments,

@@ -165,7 +165,7 @@ def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
         work.mkdir()
         copy_tokenizer(checkpoint.folder, work)
         _copy(checkpoint.folder, work, SETTINGS_FILES)
-        write_metadata(work, activation=checkpoint.activation, inputs=checkpoint.inputs)
+        write_metadata(work, activation=checkpoint.activation, inputs=checkpoint.inputs, template=checkpoint.template)
         yield work
 
 

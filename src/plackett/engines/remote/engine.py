@@ -31,6 +31,10 @@ class TextTokenizer:
         """Return the whole document, because where the server cuts it is unknown."""
         return [(0, len(pair[1]))]
 
+    def instructed(self, instruction: str) -> "TextTokenizer":
+        """Refuse: the instruction is the server's own."""
+        raise SettingError(f"instruction={instruction!r} cannot be set for a server, which runs with its own settings")
+
 
 class RemoteEngine:
     """Requests the scores of pairs from a server, query by query, in requests as large as it accepts."""

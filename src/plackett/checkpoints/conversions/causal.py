@@ -1,0 +1,127 @@
+"""Causal language models that judge a pair by the logit of a token ("yes"), often against another one ("no").
+
+Such a model is a sequence classifier whose head is a row of its output matrix, or the difference of two rows: both read
+the last token of the rendered template. So the weights are linked and one row is added.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plackett.checkpoints.conversions.folders import (
+    add_weights,
+    headers,
+    link_files,
+    modules_of,
+    read_config,
+    replace_json,
+    rows_of,
+    unlink,
+)
+from plackett.checkpoints.conversions.known import KNOWN, Known
+from plackett.checkpoints.jsons import read_json, read_optional, whole, write_json
+from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
+from plackett.checkpoints.settings import FIRST_MODULE, first_module, prompt_of
+from plackett.checkpoints.templates import ChatTemplate, read_template, write_modules
+from plackett.errors import CheckpointError
+
+CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
+
+# What some families do to the logits of their vocabulary, which a classifier's head does not.
+_SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_EMBEDDINGS = ("model.embed_tokens.weight", "transformer.wte.weight", "gpt_neox.embed_in.weight")
+
+
+def fits(folder: Path) -> bool:
+    """Whether a folder has the module that makes a score of a language model's logits, or is known by its name."""
+    return [name for name, _ in modules_of(folder)] == ["Transformer", "LogitScore"] or _known(folder) is not None
+
+
+def convert(inputs: list[Path], target: Path) -> None:
+    """Write the classifier that a causal reranker is."""
+    [folder] = inputs
+    known = _known(folder)
+    config = read_config(folder)
+    _check(folder, config)
+    true, false = _of_module(folder) if known is None else known.tokens_of(folder)
+
+    link_files(folder, target)
+    name = _matrix(folder, config)
+    rows = rows_of(folder, name, [true] if false is None else [true, false])
+    score = rows if false is None else rows[:1] - rows[1:]
+    add_weights(target, {"score.weight": score}, "model-score.safetensors")
+
+    architectures = [str(item).replace(CAUSAL, CLASSIFIER) for item in config.get("architectures") or []]
+    replace_json(
+        target / "config.json",
+        config
+        | {
+            "architectures": architectures,
+            "id2label": {"0": "LABEL_0"},
+            "label2id": {"LABEL_0": 0},
+            "tie_word_embeddings": False,
+        },
+    )
+    template = _template_of(folder, known)
+    if template is None:
+        raise CheckpointError(
+            f"{folder} scores by a token's logit and has no chat template, so how to render a pair is not known"
+        )
+    for name in (*FIRST_MODULE, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG, MODULES):
+        unlink(target / name)
+    write_modules(target, template)
+    if known is not None:
+        settings = read_optional(target / TOKENIZER_CONFIG)
+        write_json(target / TOKENIZER_CONFIG, settings | {"model_max_length": known.max_length})
+
+
+def _template_of(folder: Path, known: Known | None) -> ChatTemplate | None:
+    """The template of a causal reranker: its own, or that of its authors' code."""
+    if known is not None:
+        return ChatTemplate(known.template, format="flat")
+    settings = read_optional(folder / SENTENCE_TRANSFORMERS)
+    return read_template(folder, first_module(folder), prompt_of(settings))
+
+
+def _of_module(folder: Path) -> tuple[int, int | None]:
+    """The token whose logit is the score, and the one whose logit is taken off it, by the folder's LogitScore."""
+    path = modules_of(folder)[1][1] / "config.json"
+    config = read_json(path)
+    true, false = (whole(config, key, None) for key in ("true_token_id", "false_token_id"))
+    if true is None or true < 0:
+        raise CheckpointError(f"{path} names no true_token_id, the token whose logit is the score")
+    return true, false
+
+
+def _check(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for a model whose score is not a linear function of its last state."""
+    scaled = next((key for key in _SCALED if config.get(key) not in (None, 1, 1.0)), None)
+    if scaled:
+        raise CheckpointError(
+            f"{folder / 'config.json'} sets {scaled}, which changes the logits of the vocabulary; Plackett does not "
+            "support causal rerankers of this family"
+        )
+    if not any(str(name).endswith(CAUSAL) for name in config.get("architectures") or []):
+        raise CheckpointError(f"{folder} scores by a token's logit, and its architecture is no {CAUSAL}")
+
+
+def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
+    """The name of the output matrix: the head's own, or the embeddings that it is tied to."""
+    names = headers(folder)
+    own = next((name for name in _HEADS if name in names), None)
+    tied = next((name for name in _EMBEDDINGS if name in names), None)
+    found = own or (tied if config.get("tie_word_embeddings", True) else None)
+    if found is None:
+        raise CheckpointError(f"{folder} has no output matrix ({', '.join(_HEADS)}) to take the score of a token from")
+    return found
+
+
+def _known(folder: Path) -> Known | None:
+    """The published reranker that a plain causal folder is by its name; None for any other folder."""
+    config = read_optional(folder / "config.json")
+    if (folder / MODULES).is_file() or not any(
+        str(name).endswith(CAUSAL) for name in config.get("architectures") or []
+    ):
+        return None
+    return next((known for known in KNOWN if known.is_named(folder)), None)

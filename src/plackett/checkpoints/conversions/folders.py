@@ -1,0 +1,130 @@
+"""What conversions share: modules of sentence-transformers, links to weights, small weights of their own."""
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from plackett.checkpoints.jsons import parsed, read_json, read_optional, write_json
+from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, WEIGHTS, WEIGHTS_INDEX
+from plackett.errors import CheckpointError
+
+_NUMBERS = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+
+
+def modules_of(folder: Path) -> list[tuple[str, Path]]:
+    """Class name and folder of each module of a cross-encoder of sentence-transformers; empty for other folders."""
+    path = folder / MODULES
+    if not path.is_file() or read_optional(folder / SENTENCE_TRANSFORMERS).get("model_type") != "CrossEncoder":
+        return []
+    modules = parsed(path)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        return []  # the reader of plain folders says what is wrong
+    return [
+        (str(module.get("type", "")).rpartition(".")[2], folder / str(module.get("path") or "")) for module in modules
+    ]
+
+
+def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
+    """Link what a folder holds, in place of what has the same name; copy files where links cannot be made."""
+    for path in sorted(source.iterdir()):
+        is_weight = path.suffix in (".safetensors", ".bin") or path.name.endswith(".safetensors.index.json")
+        if (is_weight and not weights) or path.name.startswith("."):
+            continue
+        (target / path.name).unlink(missing_ok=True)
+        try:
+            os.symlink(path.resolve(), target / path.name)
+        except OSError:  # a system without links
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target / path.name)
+
+
+def unlink(path: Path) -> None:
+    """Put a copy in place of a link, so that writing to it changes nothing of the folder that it points to."""
+    if path.is_symlink():
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+
+
+def replace_json(path: Path, content: object) -> None:
+    """Write JSON in place of a link, whose target is somebody else's."""
+    path.unlink(missing_ok=True)
+    write_json(path, content)
+
+
+def headers(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any], int]]:
+    """Name of each weight -> its file, its entry in the header, and where the file's data begins."""
+    found: dict[str, tuple[Path, Mapping[str, Any], int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        header, start = _header(path)
+        found |= {name: (path, entry, start) for name, entry in header.items() if name != "__metadata__"}
+    return found
+
+
+def rows_of(folder: Path, name: str, rows: list[int]) -> NDArray[np.float32]:
+    """Some rows of a matrix of weights as float32, (rows, columns). CheckpointError for what is not there."""
+    entry = headers(folder).get(name)
+    if entry is None:
+        raise CheckpointError(f"{folder} has no weights {name}")
+    path, tensor, start = entry
+    number = _NUMBERS.get(tensor["dtype"])
+    if number is None or len(tensor["shape"]) != 2 or max(rows) >= tensor["shape"][0]:
+        raise CheckpointError(
+            f"{path}: {name} is {tensor['dtype']} of the shape {tensor['shape']}, which has no row {max(rows)}"
+        )
+    stored = np.memmap(path, number, "r", start + tensor["data_offsets"][0], tuple(tensor["shape"]))
+    found = stored[rows]
+    if tensor["dtype"] == "BF16":  # the upper half of a float32
+        return (found.astype(np.uint32) << 16).view(np.float32)
+    return found.astype(np.float32)
+
+
+def add_weights(folder: Path, own: Mapping[str, NDArray[np.float32]], file: str) -> None:
+    """Add small weights to the linked ones of a folder, in a file of their own and an index of all."""
+    single = folder / WEIGHTS
+    if single.exists():
+        single.rename(folder / "model-base.safetensors")
+    for path in folder.glob("*.safetensors"):
+        if not path.name.startswith("model"):
+            path.rename(folder / f"model-{path.name}")
+    (folder / WEIGHTS_INDEX).unlink(missing_ok=True)
+    names = {name: path.name for name, (path, _, _) in headers(folder).items()}
+    save_file(dict(own), folder / file)
+    write_json(folder / WEIGHTS_INDEX, {"metadata": {}, "weight_map": names | dict.fromkeys(own, file)})
+
+
+def copy_renamed(source: Path, target: Path, names: Mapping[str, str]) -> None:
+    """Copy a safetensors file under other names for its weights, which stay as they are to the bit."""
+    header, start = _header(source)
+    renamed = {names.get(name, name): entry for name, entry in header.items()}
+    content = json.dumps(renamed).encode()
+    content += b" " * (-len(content) % 8)
+    with source.open("rb") as read, target.open("wb") as written:
+        written.write(struct.pack("<Q", len(content)) + content)
+        read.seek(start)
+        shutil.copyfileobj(read, written, 1 << 24)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder."""
+    return read_json(folder / "config.json")
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its data begins."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+    except (OSError, ValueError, struct.error, MemoryError) as error:
+        raise CheckpointError(f"{path} is damaged or half-written; fetch or save it again") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path} is damaged or half-written; fetch or save it again")
+    return header, 8 + length

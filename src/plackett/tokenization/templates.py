@@ -1,0 +1,242 @@
+"""Pairs as a chat template renders them: one text, of which only the document is ever cut.
+
+A causal reranker reads its score at the last token. A template's end that is cut off makes that score noise, and a
+query or an instruction that is cut changes the question. So the document alone loses its end (or, with
+`truncation_side="left"`, its start).
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from plackett._extras import require
+from plackett.checkpoints.folder import Checkpoint
+from plackett.checkpoints.templates import ChatTemplate
+from plackett.errors import CheckpointError
+from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.consistency import check_tokenizer
+from plackett.tokenization.shortening import CHARACTERS, SLACK
+from plackett.tokenization.tokenizer import (
+    Cut,
+    Kept,
+    PairTokenizer,
+    chunks,
+    flat_of,
+    read_tokenizer,
+    side_of,
+    stay_in_process,
+    truncation_side,
+    with_windows,
+)
+
+_STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "message.content[")
+"""What a template contains that reads contents as lists of parts; as sentence-transformers 6.2 tells."""
+
+QUERY, DOCUMENT = "\x00plackett-query\x00", "\x00plackett-document\x00"
+_PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|>", "{% if %} &amp; 'é'"))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A template with an instruction, split at its query and its document.
+
+    parts: literal texts and the two marks, in order. strips: whether the template strips white space off the texts.
+    """
+
+    parts: tuple[str, ...]
+    strips: bool
+
+    @classmethod
+    def of(cls, template: ChatTemplate) -> "Layout":
+        """Render a template around marks. CheckpointError unless it is exactly its literal parts around the texts."""
+        try:
+            parts = _split(_render(template, QUERY, DOCUMENT))
+            if parts.count(QUERY) < 1 or parts.count(DOCUMENT) != 1:
+                raise CheckpointError(
+                    "the chat template of this model does not render a message of the role query and one of the role "
+                    "document: it is not a reranker's. Remove it if the model was trained on plain pairs of texts"
+                )
+            for strips in (False, True):
+                layout = cls(parts, strips)
+                if all(layout.text(*probe)[0] == _render(template, *probe) for probe in _PROBES):
+                    return layout
+        except CheckpointError:
+            raise
+        except Exception as error:  # whatever a template raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise CheckpointError(f"the chat template of this model cannot be rendered: {reason}") from error
+        raise CheckpointError(
+            "the chat template of this model changes the texts of query and document, which Plackett does not support"
+        )
+
+    def text(self, query: str, document: str) -> tuple[str, int, int]:
+        """Return the rendered text, and where in it the document starts and ends, in characters."""
+        if self.strips:
+            query, document = query.strip(), document.strip()
+        start = self.parts.index(DOCUMENT)
+        before = "".join(query if part == QUERY else part for part in self.parts[:start])
+        after = "".join(query if part == QUERY else part for part in self.parts[start + 1 :])
+        return before + document + after, len(before), len(before) + len(document)
+
+
+class TemplateTokenizer:
+    """A fast tokenizer behind a chat template; the same calls as `PairTokenizer`. Threads can share it."""
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, max_length: int, *, left: bool = False) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self._template = template
+        self._layout = Layout.of(template)
+        self._process = os.getpid()
+        self._left = left
+        self.max_length = max_length
+        self.room = max_length - len(self._encoded([self._layout.text("", "")[0]])[0])
+
+    def limited(self, max_length: int, *, left: bool, instruction: str | None = None) -> "TemplateTokenizer":
+        """The same with another token limit and, if given, another instruction."""
+        template = self._template if instruction is None else replace(self._template, instruction=instruction)
+        return TemplateTokenizer(self._tokenizer, template, max_length, left=left)
+
+    def instructed(self, instruction: str) -> "TemplateTokenizer":
+        """The same tokenizer with another instruction."""
+        return self.limited(self.max_length, left=self._left, instruction=instruction)
+
+    def length(self, pair: tuple[str, str]) -> int:
+        """The tokens of a pair that nothing is cut of."""
+        return len(self._encoded([self._layout.text(*pair)[0]])[0])
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
+        """Token ids of all pairs, unpadded, in input order, documents cut to the token limit."""
+        return self.encode_windows(pairs, self.longest_first)[0]
+
+    def encode_windows(
+        self, pairs: Sequence[tuple[str, str]], cut: Cut, *, whole: bool = False
+    ) -> tuple[EncodedPairs, NDArray[np.int64]]:
+        """Return the token ids of all windows of all pairs, and how many each pair has; see `PairTokenizer`."""
+        stay_in_process(self._process)
+        parts, counts = [], [np.empty(0, np.int64)]
+        for start, texts in chunks(pairs):
+            rendered = [self._rendered((str(text[0]), str(text[1])), whole) for text in texts]
+            encodings = self._encoded([text for text, _, _ in rendered])
+            cuts = {
+                index: self._cut(encoding, rendered[index][1:], start + index, cut)
+                for index, encoding in enumerate(encodings)
+                if len(encoding) > self.max_length
+            }
+            rows, count = with_windows(flat_of(encodings, token_types=False), cuts)
+            parts.append(rows)
+            counts.append(count)
+        return EncodedPairs.joined(parts), np.concatenate(counts)
+
+    def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
+        """Return the characters of its document that each window of a pair reads: first, and behind the last."""
+        text, start, end = self._rendered(pair, whole)
+        skipped = len(pair[1]) - (end - start) if self._left else len(pair[1]) - len(pair[1].lstrip())
+        [encoding] = self._encoded([text])
+        if len(encoding) <= self.max_length:
+            return [(0, len(pair[1]))]
+        _, (first, _), kept = self._cut(encoding, (start, end), 0, cut)
+        offsets = [encoding.offsets[first + int(a) : first + int(b)] for a, b in kept.windows]
+        shift = (skipped if self._layout.strips or self._left else 0) - start
+        return [(run[0][0] + shift, run[-1][1] + shift) if run else (0, 0) for run in offsets]
+
+    def last_token(self) -> int:
+        """The token that ends every pair."""
+        return int(self._encoded([self._layout.text("", "")[0]])[0].ids[-1])
+
+    def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
+        """Cut the document: the query is part of the template's text."""
+        return Kept((0, query), np.array([self.side(document, max(0, room - query))], np.int64))
+
+    def side(self, length: int, kept: int) -> tuple[int, int]:
+        """The run of at most `kept` tokens that stays of a text."""
+        return side_of(length, kept, left=self._left)
+
+    def _encoded(self, texts: list[str]) -> list[Encoding]:
+        encodings: list[Encoding] = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return encodings
+
+    def _rendered(self, pair: tuple[str, str], whole: bool) -> tuple[str, int, int]:
+        """A pair's text; of a document far beyond the limit only as much as is read."""
+        query, document = pair
+        characters = (self.max_length + SLACK) * CHARACTERS
+        while not whole and len(document) > characters:
+            part = document[-characters:] if self._left else document[:characters]
+            if len(self._encoded([part])[0]) >= self.max_length + SLACK:
+                return self._layout.text(query, part)
+            characters *= 2
+        return self._layout.text(query, document)
+
+    def _cut(
+        self, encoding: Encoding, document: Sequence[int], index: int, cut: Cut
+    ) -> tuple[tuple[int, int], tuple[int, int], Kept]:
+        """Where the document of a pair is among its tokens, and what stays of it; the query stays whole."""
+        start, end = document
+        places = [place for place, (a, b) in enumerate(encoding.offsets) if a >= start and b <= end and a < b]
+        first, last = (places[0], places[-1] + 1) if places else (0, 0)
+        kept = cut(index, 0, last - first, self.max_length - (len(encoding) - (last - first)))
+        return (first, first), (first, last), Kept((0, 0), kept.windows)
+
+
+AnyTokenizer = PairTokenizer | TemplateTokenizer
+
+
+def tokenizer_of(checkpoint: Checkpoint) -> AnyTokenizer:
+    """Return what makes token ids of a checkpoint's pairs."""
+    if checkpoint.template is None:
+        return PairTokenizer.from_checkpoint(checkpoint)
+    tokenizer, inputs = read_tokenizer(checkpoint), checkpoint.inputs
+    check_tokenizer(tokenizer, checkpoint.folder, inputs.vocabulary)
+    left = truncation_side(tokenizer, inputs) == "left"
+    made = TemplateTokenizer(tokenizer, checkpoint.template, inputs.max_length, left=left)
+    if made.last_token() == inputs.pad_id:
+        raise CheckpointError(
+            f"the chat template of {checkpoint.folder} ends with the padding token, behind which the model would read "
+            "its score; set another pad_token_id"
+        )
+    return made
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """The literal parts of a rendered text and the marks between them."""
+    parts: list[str] = []
+    for number, piece in enumerate(text.split(QUERY)):
+        parts += [QUERY] * (number > 0)
+        for inner, part in enumerate(piece.split(DOCUMENT)):
+            parts += [DOCUMENT] * (inner > 0)
+            parts.append(part)
+    return tuple(parts)
+
+
+def _render(template: ChatTemplate, query: str, document: str) -> str:
+    """Render a template as transformers does."""
+    utils = require("transformers.utils.chat_template_utils", extra="train")
+    messages = [{"role": "query", "content": query}, {"role": "document", "content": document}]
+    if template.instruction:
+        messages = [{"role": "system", "content": template.instruction}, *messages]
+    variables = {**template.tokens, **template.settings}
+    rendered, _ = utils.render_jinja_template(
+        conversations=[_formatted(messages, template)], chat_template=template.source, **variables
+    )
+    text: str = rendered[0]
+    return text
+
+
+def _formatted(messages: Iterable[Mapping[str, str]], template: ChatTemplate) -> list[dict[str, Any]]:
+    """The messages in the form that a template reads."""
+    if _is_flat(template):
+        return [dict(message) for message in messages]
+    return [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]
+
+
+def _is_flat(template: ChatTemplate) -> bool:
+    """Whether the contents of messages are texts, by the marks that sentence-transformers looks for."""
+    if template.format != "auto":
+        return template.format == "flat"
+    return not any(mark in template.source for mark in _STRUCTURED)

@@ -1,0 +1,288 @@
+"""Rerankers in other layouts score as the libraries that define the layouts do."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from plackett import CrossEncoder
+from plackett.checkpoints import conversions
+from plackett.errors import CheckpointError
+from rerankers import PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def others(folder, pairs=PAIRS, **settings):
+    """Raw logits of sentence-transformers."""
+    from sentence_transformers import CrossEncoder as Other
+
+    model = Other(str(folder), device="cpu")
+    return model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False, **settings)
+
+
+def ours(folder, pairs=PAIRS, **settings):
+    return CrossEncoder(folder, activation="identity", **settings).predict(pairs)
+
+
+@pytest.mark.parametrize(("tied", "false"), [(True, "no"), (False, "no"), (True, None)])
+def test_a_causal_reranker_with_its_modules(tmp_path, tied, false):
+    folder = logit_score(tmp_path / "st", causal(tmp_path / "lm", tied=tied), false=false)
+    expected = others(folder)
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+    np.testing.assert_allclose([ours(folder, [pair])[0] for pair in PAIRS], expected, atol=1e-4)
+
+
+def test_instructions_are_the_prompts_of_sentence_transformers(tmp_path):
+    base = causal(tmp_path / "lm")
+    folder = logit_score(tmp_path / "st", base, prompts={"own": "Find cats"}, default_prompt_name="own")
+    np.testing.assert_allclose(ours(folder), others(folder), atol=1e-4)
+    expected = others(folder, prompt="Find dogs")
+    assert np.abs(expected - others(folder)).max() > 1e-3
+    np.testing.assert_allclose(ours(folder, instruction="Find dogs"), expected, atol=1e-4)
+    model = CrossEncoder(folder, activation="identity")
+    ranked = model.rank("cats", [document for _, document in PAIRS], instruction="Find dogs")
+    alone = others(folder, [("cats", document) for _, document in PAIRS], prompt="Find dogs")
+    np.testing.assert_allclose([item["score"] for item in ranked], np.sort(alone)[::-1], atol=1e-4)
+    assert model.fingerprint() != model.instructed("Find dogs").fingerprint()
+
+
+def test_weights_in_bf16_are_read_in_fp32(tmp_path):
+    base = causal(tmp_path / "lm")
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model.save_pretrained(base)
+    folder = logit_score(tmp_path / "st", base)
+    from sentence_transformers import CrossEncoder as Other
+
+    model = Other(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    expected = model.predict(PAIRS, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+def classifier(folder: pathlib.Path, **files: object) -> pathlib.Path:
+    """A Qwen3 classifier with a chat template, as converted variants of causal rerankers are published."""
+    fast = tokenizer()
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    torch.manual_seed(3)
+    config = transformers.Qwen3Config(
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        num_labels=1,
+    )
+    transformers.Qwen3ForSequenceClassification(config).save_pretrained(folder)
+    for name, content in files.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | content))
+    return folder
+
+
+def test_a_classifier_with_a_chat_template(tmp_path):
+    folder = classifier(tmp_path / "qwen")
+    np.testing.assert_allclose(ours(folder), others(folder), atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["causal", "classifier", "ettin"])
+def test_others_read_what_is_saved(tmp_path, layout):
+    folder = {
+        "causal": lambda: logit_score(tmp_path / "st", causal(tmp_path / "lm")),
+        "classifier": lambda: classifier(tmp_path / "qwen"),
+        "ettin": lambda: ettin(tmp_path),
+    }[layout]()
+    model = CrossEncoder(folder, activation="identity")
+    model.save_pretrained(tmp_path / "mine")
+    expected = others(folder)
+    np.testing.assert_allclose(others(tmp_path / "mine"), expected, atol=1e-4)
+    np.testing.assert_allclose(ours(tmp_path / "mine"), expected, atol=1e-4)
+    assert not any(path.is_symlink() for path in (tmp_path / "mine").iterdir())
+
+
+@pytest.mark.parametrize(("pooling", "bias"), [("cls", True), ("mean", False)])
+def test_a_chain_of_modules_is_a_classifier(tmp_path, pooling, bias):
+    folder = ettin(tmp_path, pooling=pooling, bias=bias)
+    expected = others(folder)
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+QWEN = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}\n'
+    "<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
+MXBAI = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\nquery: {query}\ndocument: {document}\nYou are a search relevance expert who evaluates how well "
+    "documents match search queries. For each query-document pair, carefully analyze the semantic relationship between "
+    "them, then provide your binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+BGE = (
+    "<|endoftext|>A: {query}\nB: {document}\nGiven a query A and a passage B, determine whether the passage contains "
+    "an answer to the query by providing a prediction of either 'Yes' or 'No'."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "true", "false"),
+    [
+        ("Qwen3-Reranker-0.6B", QWEN, "yes", "no"),
+        ("mxbai-rerank-base-v2", MXBAI, "1", "0"),
+        ("bge-reranker-v2-gemma", BGE, "Yes", None),
+    ],
+)
+def test_plain_causal_folders_score_as_their_authors_say(tmp_path, name, prompt, true, false):
+    folder = causal(tmp_path / name, template="{{ messages[0].content }}", positions=512)
+    pairs = [PAIRS[0], PAIRS[2], PAIRS[3]]
+    fast = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    expected = []
+    for query, document in pairs:
+        text = prompt.format(instruction=SEARCH, query=query, document=document)
+        ids = fast(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            last = model(input_ids=ids).logits[0, -1]
+        off = 0 if false is None else last[token(folder, false)]
+        expected.append(float(last[token(folder, true)] - off))
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(ours(folder, pairs), expected, atol=1e-4)
+
+
+def test_a_causal_folder_of_no_known_reranker_is_none(tmp_path):
+    with pytest.raises(CheckpointError, match="Qwen3ForCausalLM"):
+        CrossEncoder(causal(tmp_path / "lm"))
+
+
+def adapter(folder, model, task):
+    import peft
+
+    torch.manual_seed(5)
+    made = peft.get_peft_model(model, peft.LoraConfig(task_type=task, r=2, init_lora_weights=False))
+    made.save_pretrained(folder)
+    return folder
+
+
+def test_an_adapter_of_a_classifier_is_merged(tiny, tmp_path):
+    base = tiny("bert")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(base)
+    folder = adapter(tmp_path / "lora", model, "SEQ_CLS")
+    import peft
+
+    whole = peft.AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1).merge_and_unload()
+    shutil.copytree(base, tmp_path / "merged")
+    whole.save_pretrained(tmp_path / "merged")
+    expected = others(tmp_path / "merged")
+    assert np.abs(expected - others(base)).max() > 1e-3
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+def test_an_adapter_of_a_causal_reranker_is_merged(tmp_path):
+    base = logit_score(tmp_path / "st", causal(tmp_path / "lm"))
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    folder = adapter(tmp_path / "lora", model, "CAUSAL_LM")
+    import peft
+
+    whole = peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload()
+    shutil.copytree(base, tmp_path / "merged")
+    whole.save_pretrained(tmp_path / "merged")
+    expected = others(tmp_path / "merged")
+    assert np.abs(expected - others(base)).max() > 1e-3
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+def test_a_conversion_is_kept_and_made_again_after_a_change(tmp_path, monkeypatch, cache):
+    folder = ettin(tmp_path)
+    first = CrossEncoder(folder).checkpoint.folder
+    assert first.is_relative_to(cache)
+    assert first.name == folder.name
+    monkeypatch.setattr(conversions, "_make", None)
+    assert CrossEncoder(folder).checkpoint.folder == first
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    shutil.copyfile(
+        ettin(tmp_path / "other", pooling="mean") / "1_Pooling/config.json", folder / "1_Pooling/config.json"
+    )
+    assert CrossEncoder(folder).checkpoint.folder != first
+    assert not list(first.parent.glob(".*"))
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="XDG_CACHE_HOME"):
+        CrossEncoder(ettin(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "word"),
+    [
+        ("config.json", {"final_logit_softcapping": 30.0}, "final_logit_softcapping"),
+        ("config.json", {"architectures": ["Qwen3Model"]}, "ForCausalLM"),
+        ("1_LogitScore/config.json", {"true_token_id": None}, "true_token_id"),
+        ("1_LogitScore/config.json", {"true_token_id": 10**6}, "1000000"),
+    ],
+)
+def test_a_causal_reranker_that_cannot_be_read(tmp_path, file, change, word):
+    folder = logit_score(tmp_path / "st", causal(tmp_path / "lm"))
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=word):
+        CrossEncoder(folder)
+    assert not [name for _, _, names in os.walk(tmp_path / "cache") for name in names]
+
+
+def test_a_known_reranker_without_its_token(tmp_path):
+    folder = causal(tmp_path / "Qwen3-Reranker-0.6B")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    for vocabulary in (content["model"]["vocab"],):
+        vocabulary["other"] = vocabulary.pop("yes")
+    content["model"]["merges"] = [merge for merge in content["model"]["merges"] if "".join(merge) != "yes"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="'yes'"):
+        CrossEncoder(folder)
+
+
+def test_an_adapter_without_its_base(tmp_path):
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora/adapter_config.json").write_text(json.dumps({"task_type": "SEQ_CLS"}))
+    with pytest.raises(CheckpointError, match="base_model_name_or_path"):
+        CrossEncoder(tmp_path / "lora")
+
+
+@pytest.mark.parametrize(
+    ("template", "word"),
+    [
+        ("{{ messages[0].content }}", "role"),
+        ("{{ messages[0].content | upper }} {{ messages[1].content }}", "changes|role"),
+        ("{{ messages[0].content }} {{ messages[1].content | replace('a', 'b') }}", "changes|role"),
+        ("{{ raise_exception('no') }}", "rendered: no"),
+        ("{% if %}", "rendered"),
+        ("{{ messages[0].content }} {{ messages[1].content }}<|endoftext|>", "padding"),
+    ],
+)
+def test_a_template_that_cannot_be_used(tmp_path, template, word):
+    folder = classifier(tmp_path / "qwen")
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(CheckpointError, match=word):
+        CrossEncoder(folder)

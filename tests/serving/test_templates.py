@@ -1,0 +1,33 @@
+"""Models with a chat template, served: the scores and instructions of the library."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plackett import CrossEncoder
+from plackett.dialects import RerankRequest
+from plackett.dialects.base import Document
+from plackett.errors import RequestError
+from plackett.serving.texts import TextReader
+from rerankers import PAIRS, causal, logit_score
+
+pytestmark = pytest.mark.peer
+
+
+def test_pairs_are_tokenised_as_the_library_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = CrossEncoder(logit_score(tmp_path / "st", causal(tmp_path / "lm")))
+    reader = TextReader(model.checkpoint)
+    request = RerankRequest(("cats",), tuple(Document(document) for _, document in PAIRS))
+    pairs = [("cats", document) for _, document in PAIRS]
+    for asked, library in ((None, model), ("Find dogs", model.instructed("Find dogs"))):
+        rows = reader.encode(replace(request, instruction=asked), pairs, range(4))
+        expected = library.encode(pairs).rows
+        np.testing.assert_array_equal(rows.token_ids, expected.token_ids)
+        np.testing.assert_array_equal(rows.cu_seqlens, expected.cu_seqlens)
+    strict = RerankRequest(("cats",), request.documents, truncate=False)
+    with pytest.raises(RequestError, match="document 1"):
+        reader.encode(strict, pairs, range(4))
+    reading = reader.readings(request, pairs)[1]
+    assert 0 < reading.end < len(PAIRS[1][1])
