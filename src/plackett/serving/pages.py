@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from plackett.dialects.requests import texts
 from plackett.errors import RequestError
+from plackett.serving.aside import aside
 from plackett.serving.limits import read_body
 from plackett.serving.metrics import CONTENT_TYPE
 from plackett.serving.refusal import Refusal
@@ -113,9 +114,8 @@ class Pages:
 
     async def tokenize(self, request: Request) -> Response:
         """Return tokens: TEI's reply to `inputs`, vLLM's to `prompt`."""
-        body = read_json(
-            await read_body(request, self._service.settings, self._service.buffer), self._service.settings.max_nesting
-        )
+        content = await read_body(request, self._service.settings, self._service.buffer)
+        body = await aside(len(content), read_json, content, self._service.settings.max_nesting)
         given = body if isinstance(body, dict) else {}
         name = "prompt" if given.get("prompt") is not None else "inputs"
         if given.get(name) is None:

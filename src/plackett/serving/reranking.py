@@ -11,6 +11,7 @@ from plackett.dialects import Answer, Dialect, Document, RerankRequest
 from plackett.dialects.base import RAW
 from plackett.dialects.requests import text as read_text
 from plackett.errors import RequestError
+from plackett.serving.aside import aside
 from plackett.serving.dispatch import choose
 from plackett.serving.limits import check_size, read_body
 from plackett.serving.refusal import Refusal
@@ -26,36 +27,41 @@ LABEL = "LABEL_0"
 
 async def rerank(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
     """Score a request in one of the dialects."""
-    return await _rerank(service, dialects, request, await _body(service, dialects, request))
+    return await _rerank(service, dialects, request, *await _body(service, dialects, request))
 
 
 async def rerank_or_predict(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
     """Score a request, which may be one of TEI's `/predict`."""
-    body = await _body(service, dialects, request)
+    body, size = await _body(service, dialects, request)
     if isinstance(body, dict) and isinstance(body.get("inputs"), str | list):
         return await _predict(service, request, body)
-    return await _rerank(service, dialects, request, body)
+    return await _rerank(service, dialects, request, body, size)
 
 
 async def predict(service: Service, request: Request) -> Response:
     """Score pairs as TEI's `/predict` does."""
-    body = await _body(service, (), request)
+    body, _ = await _body(service, (), request)
     return await _predict(service, request, body)
 
 
-async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> object:
+async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> tuple[object, int]:
+    """The body of a request, and its size in bytes."""
     content = await read_body(request, service.settings, service.buffer)
     if b'"texts"' in content and any(dialect.name == "tei" for dialect in dialects):
         request.scope[DIALECT] = "tei"  # of the error, if the rest cannot be read
-    return read_json(content, service.settings.max_nesting)
+    return await aside(len(content), read_json, content, service.settings.max_nesting), len(content)
 
 
-async def _rerank(service: Service, dialects: Sequence[Dialect], request: Request, body: object) -> Response:
+async def _rerank(service: Service, dialects: Sequence[Dialect], request: Request, body: object, size: int) -> Response:
     dialect = choose(dialects, body)
     request.scope[DIALECT] = dialect.name
-    parsed = dialect.parse(body)
+    parsed = await aside(size, dialect.parse, body)
     answer = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
     ignored = [*parsed.ignored, *(["instruction"] if _ignores_instruction(service, request, parsed) else [])]
+    return await aside(size, _reply, dialect, parsed, answer, ignored)
+
+
+def _reply(dialect: Dialect, parsed: RerankRequest, answer: Answer, ignored: Sequence[str]) -> Response:
     return json_response(dialect.reply(parsed, answer), headers=warning_header(ignored))
 
 

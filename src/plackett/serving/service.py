@@ -19,6 +19,7 @@ from plackett.dialects.responses import best_first
 from plackett.errors import RequestError
 from plackett.explanations import occluded
 from plackett.serving.admission import Admission
+from plackett.serving.aside import aside
 from plackett.serving.batcher import Batcher, Observer
 from plackett.serving.limits import Buffer
 from plackett.serving.metrics import Metrics
@@ -36,6 +37,7 @@ WAIT_SHARE = 0.5
 """Part of the time for a request that the queue may take; a longer one would end in status 504."""
 
 CLIENT_LEFT = 499
+PREPARING = 50  # characters whose reading costs what preparing a pair does
 
 # (headers, request, name of the model) -> around the scoring; what it yields is called with the answer.
 Trace = Callable[[Mapping[str, str], RerankRequest, str], AbstractContextManager[Callable[[Answer], None]]]
@@ -99,10 +101,9 @@ class Service:
         if any(is_blank(query) for query in request.queries):
             raise RequestError("the query is empty", field="query")
 
-        pairs = request.pairs
-        scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
-        job = await self._run(request, model, [pairs[index] for index in scored], scored, caller)
-        logits = _with_blanks(len(pairs), scored, job.logits)
+        scored, pairs = await aside(PREPARING * len(request.documents), _without_blanks, request)
+        job = await self._run(request, model, pairs, scored, caller)
+        logits = _with_blanks(len(request.documents), scored, job.logits)
 
         answer = Answer(
             logits=logits,
@@ -213,6 +214,13 @@ def _resolve(result: "asyncio.Future[None]", error: Exception | None) -> None:
     else:
         result.set_exception(error)
         result.exception()  # read here, because the client may have left
+
+
+def _without_blanks(request: RerankRequest) -> tuple[list[int], list[tuple[str, str]]]:
+    """The pairs to score, after their indices."""
+    pairs = request.pairs
+    scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
+    return scored, [pairs[index] for index in scored]
 
 
 def _with_blanks(count: int, scored: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.float32]:
