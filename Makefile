@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site figures pictures bench browser small default-model default-seeds \
-	default-curve train-speed losses peers compat clients sharded
+	default-curve train-speed losses peers compat clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -59,6 +59,9 @@ small:  ## what an installation without extras costs: megabytes, the time of an 
 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python -m benchmarks.train_speed.run --rounds 3 --steps 2
+
+serving: $(INSTALLED)  ## the server's throughput, latency, fairness and faults, about 5 minutes; SERVERS='--peer NAME=PORT/PATH'
+	$(BIN)/python -m benchmarks.serving.run $(SERVERS)
 
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python -m benchmarks.losses.run $(or $(WORK),/tmp/plackett-bench)

@@ -1,0 +1,1 @@
+"""Throughput, latency, fairness and faults of the server."""

@@ -1,0 +1,139 @@
+"""A small HTTP client that costs little beside the server, with kept connections, and a record of what came back."""
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from benchmarks.serving.workload import Question
+
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Supply = Callable[[], Question]
+
+
+@dataclass
+class Record:
+    """What came back: latencies in seconds, and how many answers were right, wrong, refused or lost."""
+
+    latencies: list[float] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    pairs: int = 0
+    seconds: float = 0.0
+
+
+class Client:
+    """Sends requests to one server."""
+
+    def __init__(self, port: int, path: str = "/rerank") -> None:
+        self.port = port
+        self._path = path
+        self._idle: list[Link] = []
+
+    async def send(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body. OSError or IncompleteReadError if no reply comes."""
+        reader, writer = self._idle.pop() if self._idle else await self.connect()
+        try:
+            writer.write(self.head(len(body)) + body)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            headers = {name.lower(): value for name, value in re.findall(r"\r\n([^:\r]+): *([^\r]*)", head)}
+            reply = await reader.readexactly(int(headers["content-length"]))
+        except BaseException:
+            writer.close()
+            raise
+        if headers.get("connection") == "close":
+            writer.close()
+        else:
+            self._idle.append((reader, writer))
+        return int(head.split()[1]), headers, reply
+
+    async def connect(self) -> Link:
+        """Open a connection."""
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    def head(self, length: int) -> bytes:
+        """The head of a request."""
+        lines = (f"POST {self._path} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
+        return ("\r\n".join(lines) + f"\r\nContent-Length: {length}\r\n\r\n").encode()
+
+    async def get(self, path: str) -> bytes:
+        """The body of a GET."""
+        reader, writer = await self.connect()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        reply = await reader.read()
+        writer.close()
+        return reply.partition(b"\r\n\r\n")[2]
+
+    async def ask(self, question: Question, record: Record, began: float | None = None) -> None:
+        """Send a request and record its outcome; `began` is when it was meant to be sent."""
+        began = time.perf_counter() if began is None else began
+        try:
+            status, headers, body = await self.send(question.body)
+        except (OSError, asyncio.IncompleteReadError):
+            record.outcomes["lost"] += 1
+            return
+        if status == 200:
+            right = not question.logits or question.is_answered_by(body)
+            record.outcomes["right" if right else "wrong"] += 1
+            record.latencies.append(time.perf_counter() - began)
+            record.pairs += len(question.logits)
+        elif status in (429, 503) and headers.get("retry-after", "").isdecimal():
+            record.outcomes["refused"] += 1
+            await asyncio.sleep(int(headers["retry-after"]))
+        else:
+            record.outcomes[f"status {status}"] += 1
+
+    async def ask_until_answered(self, question: Question, record: Record) -> None:
+        """Send a request again until it is answered, as a client that retries does."""
+        began = time.perf_counter()
+        while True:
+            attempt = Record()
+            await self.ask(question, attempt, began)
+            if attempt.latencies or attempt.outcomes["wrong"]:
+                break
+            record.outcomes["sent again"] += 1
+            self._idle.clear()
+            await asyncio.sleep(0.1)
+        record.latencies += attempt.latencies
+        record.outcomes += attempt.outcomes
+
+
+async def closed_loop(client: Client, supply: Supply, clients: int, seconds: float) -> Record:
+    """Let several clients each send the next request as soon as the last is answered."""
+    record, began = Record(), time.perf_counter()
+
+    async def one() -> None:
+        while time.perf_counter() - began < seconds:
+            await client.ask(supply(), record)
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+    record.seconds = time.perf_counter() - began
+    return record
+
+
+async def open_loop(
+    client: Client, send: Callable[[Record, float], Awaitable[None]], rate: float, seconds: float
+) -> Record:
+    """Send requests at random times, whether or not earlier ones are answered: a slow server cannot hide its delays."""
+    rng, record, tasks = random.Random(1), Record(), []
+    began = at = time.perf_counter()
+    while (at := at + rng.expovariate(rate)) < began + seconds:
+        await asyncio.sleep(max(0.0, at - time.perf_counter()))
+        tasks.append(asyncio.ensure_future(send(record, at)))
+    await asyncio.gather(*tasks)
+    record.seconds = time.perf_counter() - began
+    return record
+
+
+async def leave(client: Client, question: Question, share: float = 1.0) -> None:
+    """Send a request, or a part of it, and go away."""
+    _, writer = await client.connect()
+    data = client.head(len(question.body)) + question.body
+    with contextlib.suppress(OSError):
+        writer.write(data[: int(len(data) * share)])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    writer.transport.abort()

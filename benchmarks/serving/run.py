@@ -1,0 +1,304 @@
+"""`python -m benchmarks.serving.run`: everything that the page shows, in about five minutes."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._common import write_result
+from benchmarks.serving.client import Client, Record, closed_loop, leave, open_loop
+from benchmarks.serving.workload import Question, Workload, heavy, make_workload
+
+RESULT = Path(__file__).parent / "results" / "serving.json"
+CLIENTS = (1, 8, 64)
+LOADS = (0.5, 0.8)
+JOBS = 400_000  # of the simulation
+
+Figures = dict[str, object]
+Send = Callable[[Record, float], Awaitable[None]]
+
+
+class Server:
+    """A server process on a port that it chooses."""
+
+    def __init__(self, model: str | None, port: int = 0) -> None:
+        chosen = ["--model", f"model={model}"] if model else []
+        command = [sys.executable, "-m", "plackett", "serve", "--port", str(port), "--no-access-log", *chosen]
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        if self.process.stderr is None:
+            raise AssertionError
+        line = self.process.stderr.readline()
+        found = re.search(r"at http://127\.0\.0\.1:(\d+)", line)
+        if found is None:
+            raise SystemExit(f"the server did not start: {line}")
+        self.port = int(found[1])
+
+    async def until_ready(self) -> None:
+        """Wait for the model."""
+        while b"ready" not in await Client(self.port).get("/ready"):
+            await asyncio.sleep(0.02)
+
+    def resident(self) -> float:
+        """Resident memory in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def stop(self) -> None:
+        """Kill it, as a machine that fails does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def server(model: str | None) -> Iterator[Server]:
+    """A server that is ready."""
+    started = Server(model)
+    try:
+        asyncio.run(started.until_ready())
+        yield started
+    finally:
+        started.stop()
+
+
+def milliseconds(latencies: list[float]) -> Figures:
+    """Median and tail."""
+    return {f"p{share} ms": round(1000 * float(np.percentile(latencies, share)), 1) for share in (50, 99)}
+
+
+def md1_p99(load: float) -> float:
+    """The 99th percentile of the time in a queue with one server, equal jobs and Poisson arrivals, in jobs' lengths."""
+    rng = np.random.default_rng(0)
+    steps = 1 - rng.exponential(1 / load, JOBS)  # what each job adds to the wait of the next
+    walk = np.cumsum(steps)
+    waits = walk - np.minimum.accumulate(np.minimum(walk, 0))
+    return float(np.percentile(waits, 99)) + 1
+
+
+async def throughput(client: Client, work: Workload, seconds: float) -> Figures:
+    """Saturated pairs per second, beside the library's own."""
+    rng, found = random.Random(2), {}
+    for clients in CLIENTS:
+        record = await closed_loop(client, partial(work.question, rng), clients, seconds)
+        rate = record.pairs / record.seconds
+        found[f"{clients} clients"] = {
+            "pairs per second": round(rate),
+            "share of the library's": round(rate / work.offline_rate, 3),
+            **milliseconds(record.latencies),
+            "outcomes": dict(record.outcomes),
+        }
+    return {"library, pairs per second": round(work.offline_rate), **found}
+
+
+async def latency(client: Client, work: Workload, seconds: float) -> Figures:
+    """Open loop, beside the bound of a queue of equal jobs."""
+    rng = random.Random(3)
+    saturated = await closed_loop(client, partial(work.question, rng), 8, seconds / 2)
+    rate = len(saturated.latencies) / saturated.seconds
+    found: Figures = {"saturated, requests per second": round(rate, 2)}
+
+    async def send(record: Record, at: float) -> None:
+        await client.ask(work.question(rng), record, at)
+
+    for load in LOADS:
+        record = await open_loop(client, send, load * rate, seconds)
+        bound = md1_p99(load) / rate
+        p99 = float(np.percentile(record.latencies, 99))
+        found[f"at {load}"] = {
+            **milliseconds(record.latencies),
+            "bound, p99 ms": round(1000 * bound, 1),
+            "p99 over bound": round(p99 / bound, 2),
+            "outcomes": dict(record.outcomes),
+        }
+    return found
+
+
+async def beside_heavy(client: Client, work: Workload, seconds: float) -> Figures:
+    """A short request alone, and beside three streams of heavy ones; the health beside them too."""
+    rng, record, health = random.Random(4), Record(), list[float]()
+    alone = await closed_loop(client, partial(work.question, rng, 5), 1, seconds / 3)
+    streams = asyncio.ensure_future(closed_loop(client, heavy, 3, seconds))
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        await client.ask(work.question(rng, 5), record)
+        asked = time.perf_counter()
+        await client.get("/health")
+        health.append(time.perf_counter() - asked)
+        await asyncio.sleep(0.02)
+    await streams
+    batch = await _mean_batch(client)
+    limit = 3 * float(np.percentile(alone.latencies, 50)) + batch
+    return {
+        "alone": milliseconds(alone.latencies),
+        "beside": {**milliseconds(record.latencies), "outcomes": dict(record.outcomes)},
+        "a batch, ms": round(1000 * batch, 1),
+        "p99 over (3 p50 alone + a batch)": round(float(np.percentile(record.latencies, 99)) / limit, 2),
+        "health": milliseconds(health),
+    }
+
+
+async def _mean_batch(client: Client) -> float:
+    text = (await client.get("/metrics")).decode()
+    parts = {
+        name: float(re.findall(rf"^te_request_inference_duration_{name} (\S+)", text, re.MULTILINE)[0])
+        for name in ("sum", "count")
+    }
+    return parts["sum"] / max(parts["count"], 1)
+
+
+async def abandoned(client: Client, work: Workload) -> Figures:
+    """The request that follows 12 heavy ones whose clients left."""
+    rng, alone, after = random.Random(5), Record(), Record()
+    for _ in range(10):
+        await client.ask(work.question(rng), alone)
+    for _ in range(3):
+        await asyncio.gather(*(leave(client, heavy()) for _ in range(12)))
+        await asyncio.sleep(0.5)
+        await client.ask(work.question(rng), after)
+    usual, worst = float(np.median(alone.latencies)), max(after.latencies)
+    return {
+        "usual ms": round(1000 * usual, 1),
+        "worst of 3 ms": round(1000 * worst, 1),
+        "ratio": round(worst / usual, 2),
+    }
+
+
+async def soak(client: Client, work: Workload, started: Server, rate: float, seconds: float) -> Figures:
+    """Mixed load with faults: clients that leave, half bodies, bad texts, and floods."""
+    rng, memory = random.Random(6), list[float]()
+    faults: list[Callable[[], Awaitable[object]]] = [
+        lambda: leave(client, work.question(rng)),
+        lambda: leave(client, work.question(rng), 0.5),
+        lambda: client.send(b'{"query": "q", "texts": ["a", "\\ud800"]}'),
+        lambda: asyncio.gather(*(leave(client, heavy(20)) for _ in range(10))),
+    ]
+
+    async def send(record: Record, at: float) -> None:
+        memory.append(started.resident())
+        if rng.random() < 0.1:
+            record.outcomes["faults"] += 1
+            await rng.choice(faults)()
+        else:
+            await client.ask(work.question(rng, rng.choice((1, 20, 50))), record, at)
+
+    record = await open_loop(client, send, rate, seconds)
+    warm = len(memory) // 3
+    return {
+        "seconds": round(record.seconds),
+        "outcomes": dict(record.outcomes),
+        **milliseconds(record.latencies),
+        "memory MB": round(max(memory[warm:])),
+        "growth after the first third": round(max(memory[warm:]) / float(np.median(memory[: warm + 1])) - 1, 3),
+    }
+
+
+async def killed(work: Workload, model: str | None, seconds: float) -> Figures:
+    """kill -9 and a restart on the same port under load, with clients that retry."""
+    rng, started = random.Random(7), [Server(model)]
+    await started[0].until_ready()
+    client = Client(started[0].port)
+
+    async def send(record: Record, _at: float) -> None:
+        await client.ask_until_answered(work.question(rng), record)
+
+    async def kill() -> None:
+        for _ in range(2):
+            await asyncio.sleep(seconds / 3)
+            started[0].stop()
+            started[0] = await asyncio.to_thread(Server, model, client.port)
+
+    killing = asyncio.ensure_future(kill())
+    record = await open_loop(client, send, 4, seconds)
+    await killing
+    started[0].stop()
+    return {"kills": 2, "requests": len(record.latencies), "outcomes": dict(record.outcomes)}
+
+
+async def cold_start(work: Workload, model: str | None) -> Figures:
+    """From the start of the process to its first answer, of three starts."""
+    seconds, question = [], work.question(random.Random(8), 5)
+    for _ in range(3):
+        started = Server(model)
+        client, record = Client(started.port), Record()
+        while not record.latencies:
+            await client.ask(question, record)
+            await asyncio.sleep(0.01)
+        seconds.append(time.perf_counter() - started.began)
+        started.stop()
+    return {"seconds": sorted(round(value, 2) for value in seconds)}
+
+
+async def peer(address: str, work: Workload, seconds: float) -> Figures:
+    """Throughput, and a short request beside heavy ones, of another server that is running."""
+    port, _, path = address.partition("/")
+    client, rng = Client(int(port), f"/{path}"), random.Random(9)
+    documents = "documents" if "rerank" in path and "tei" not in path else "texts"
+
+    def asked(question: Question) -> Question:
+        body = json.loads(question.body)
+        return Question(json.dumps({"query": body["query"], documents: body["texts"]}).encode(), ())
+
+    found: Figures = {}
+    for clients in CLIENTS:
+        record = await closed_loop(client, lambda: asked(work.question(rng)), clients, seconds)
+        rate = 20 * len(record.latencies) / record.seconds
+        found[f"{clients} clients"] = {"pairs per second": round(rate), "outcomes": dict(record.outcomes)}
+    alone = await closed_loop(client, lambda: asked(work.question(rng, 5)), 1, seconds / 3)
+    streams = asyncio.ensure_future(closed_loop(client, lambda: asked(heavy()), 3, seconds))
+    beside = await closed_loop(client, lambda: asked(work.question(rng, 5)), 1, seconds)
+    await streams
+    return {**found, "short, alone": milliseconds(alone.latencies), "beside heavy": milliseconds(beside.latencies)}
+
+
+def main() -> None:
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="a checkpoint  [default: the embedded model]")
+    parser.add_argument("--seconds", type=float, default=12, help="per measurement")
+    parser.add_argument("--soak", type=float, default=60, help="seconds of mixed load with faults")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PORT/PATH", help="a server that runs")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    os.environ.pop("PLACKETT_API_KEY", None)
+
+    work = make_workload(options.model)
+    found: Figures = {"model": options.model or "embedded"}
+    with server(options.model) as started:
+        client = Client(started.port)
+        steps: dict[str, Callable[[], Awaitable[Figures]]] = {
+            "throughput": lambda: throughput(client, work, options.seconds),
+            "latency": lambda: latency(client, work, 2 * options.seconds),
+            "short beside heavy": lambda: beside_heavy(client, work, options.seconds),
+            "after clients that left": lambda: abandoned(client, work),
+            "soak": lambda: soak(client, work, started, 0.8 * work.offline_rate / 24, options.soak),
+        }
+        asyncio.run(_run(steps, found, client))
+    for name in options.peer:
+        label, _, address = name.partition("=")
+        found[label] = asyncio.run(peer(address, work, options.seconds))
+    found["killed and restarted"] = asyncio.run(killed(work, options.model, 2 * options.seconds))
+    found["cold start"] = asyncio.run(cold_start(work, options.model))
+    write_result(options.output, found)
+    print(json.dumps(found, indent=1))
+
+
+async def _run(steps: dict[str, Callable[[], Awaitable[Figures]]], found: Figures, client: Client) -> None:
+    """One event loop for all steps, because connections are kept."""
+    for name, step in steps.items():
+        found[name] = await step()
+        print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
