@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
-.PHONY: demo test-fast test coverage mutants check docs site figures pictures bench browser small default-model default-seeds \
+.PHONY: demo test-fast test coverage mutants check docs site figures pictures bench browser postgresql small default-model default-seeds \
 	default-curve train-speed losses peers compat clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
@@ -15,10 +15,10 @@ demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and u
 test-fast: $(INSTALLED)  ## the fast tests: under 2 minutes on 2 cores
 	$(PYTEST) -m '$(FAST)' -n auto --dist worksteal
 
-test: $(INSTALLED) browser  ## all tests, about 10 minutes on 2 cores
+test: $(INSTALLED) browser postgresql  ## all tests, about 10 minutes on 2 cores
 	$(PYTEST) -n auto --dist worksteal
 
-coverage: $(INSTALLED) browser  ## all tests, and which lines and branches they reach; fails below the floor
+coverage: $(INSTALLED) browser postgresql  ## all tests, and which lines and branches they reach; fails below the floor
 	$(PYTEST) -n auto --dist worksteal --cov --cov-report term:skip-covered
 
 mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; docs/mutants.md explains the survivors
@@ -27,6 +27,9 @@ mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; doc
 
 browser:
 	@scripts/install-browser
+
+postgresql:
+	@scripts/install-postgresql
 
 check: $(INSTALLED)  ## style, types (of the tests too), import order
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import click
 
 from plackett import __version__
+from plackett.cli.bulk import bulk
 from plackett.cli.calibrate import calibrate
 from plackett.cli.card import card
 from plackett.cli.completion import completion
@@ -39,6 +40,7 @@ for command in (
     train,
     evaluate,
     rerank,
+    bulk,
     card,
     publish,
     export,

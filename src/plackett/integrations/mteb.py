@@ -22,8 +22,9 @@ class PlackettCrossEncoder:
     def __init__(
         self, model_name: Source = None, revision: str | None = None, device: str | None = None, **_: object
     ) -> None:
-        is_open = isinstance(model_name, CrossEncoder)
-        self.model = model_name if is_open else CrossEncoder(model_name, revision=revision, device=device)  # type: ignore[arg-type]
+        if not isinstance(model_name, CrossEncoder):
+            model_name = CrossEncoder(model_name, revision=revision, device=device)
+        self.model = model_name
         name = self.model.model.name
         self.mteb_model_meta = ModelMeta.create_empty(
             overwrites={

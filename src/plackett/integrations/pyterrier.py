@@ -1,5 +1,7 @@
 """PyTerrier: a transformer that reranks result frames."""
 
+from collections.abc import Sequence
+
 from plackett.integrations._shared import Source, framework, opened
 
 with framework("pyterrier", "python-terrier", "1.0"):
@@ -25,6 +27,6 @@ class PlackettReranker(pt.Transformer):
         """Return the frame with `score` and `rank`."""
         pt.validate.columns(inp, includes=["qid", "query", "docno", self.text_field])
         pairs = list(zip(inp["query"], inp[self.text_field], strict=True))
-        scores = self.model.score(pairs)[:, 0] if pairs else []
+        scores: Sequence[float] = self.model.score(pairs)[:, 0].tolist() if pairs else ()
         frame: pd.DataFrame = pt.model.add_ranks(inp.assign(score=pd.Series(scores, index=inp.index, dtype="float64")))
         return frame

@@ -1,0 +1,12 @@
+"""Score pairs and rerank runs that are larger than memory, or than one machine, on Ray Data."""
+
+from typing import TYPE_CHECKING
+
+from plackett._extras import lazily
+
+if TYPE_CHECKING:
+    from plackett.bulk.run import Bulk, Done, bulk
+
+__all__ = ["Bulk", "Done", "bulk"]
+
+__getattr__ = lazily(__name__, {"Bulk": "run", "Done": "run", "bulk": "run"}, extra="bulk")

@@ -1,0 +1,169 @@
+"""Cut an input into parts: ranges of rows of Parquet files, the units of work and of the output.
+
+Parquet is read in place. Anything else is copied, part by part, into Parquet files below the output.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from plackett.data.fields import DOCUMENT_NAMES, ID_NAMES, QUERY_ID_NAMES, QUERY_NAMES, TEXT_NAMES, keys_of
+from plackett.data.rows import Columns, read_rows
+from plackett.data.trec import stream_run
+from plackett.errors import DataError
+from plackett.ranking import best_first
+
+RUNS = (".trec", ".run")
+DOC_ID_NAMES = tuple(name for name in ID_NAMES if name not in QUERY_ID_NAMES)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Columns that hold the query and the document: texts, or ids of `queries` and a `corpus`."""
+
+    query: str
+    document: str
+    are_ids: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows `start` to `stop` of a Parquet file, and the name of the input for errors."""
+
+    number: int
+    path: str
+    start: int
+    stop: int
+    source: str
+    first_row: int
+
+    @property
+    def name(self) -> str:
+        """The stem of the part's file in the output."""
+        return f"part-{self.number:06d}"
+
+    def table(self) -> pa.Table:
+        """Read the rows, one row group at a time."""
+        file = pq.ParquetFile(self.path)
+        slices, before = [], 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            start, stop = max(self.start - before, 0), min(self.stop - before, rows)
+            if start < stop:
+                slices.append(file.read_row_group(group).slice(start, stop - start))
+            before += rows
+        return pa.concat_tables(slices)
+
+
+def names_in(columns: Iterable[str], given: Columns, source: Path) -> Names:
+    """Find the columns of queries and documents; `given` overrides the usual names. DataError names what there is."""
+    found = list(columns)
+    texts = _first(found, given, QUERY_NAMES), _first(found, given, (*TEXT_NAMES, *DOCUMENT_NAMES))
+    if all(texts):
+        return Names(texts[0], texts[1], are_ids=False)
+    ids = _first(found, given, QUERY_ID_NAMES), _first(found, given, DOC_ID_NAMES)
+    if all(ids):
+        return Names(ids[0], ids[1], are_ids=True)
+    raise DataError(
+        f"{source} needs the columns query and text, or qid and docid; {keys_of(dict.fromkeys(found))}; "
+        "--columns query=NAME,text=NAME names others"
+    )
+
+
+def _first(found: list[str], given: Columns, names: Iterable[str]) -> str:
+    """Return the first of the names that is a column, or the one that was given for any of them."""
+    return next((given.get(name, name) for name in names if given.get(name, name) in found), "")
+
+
+def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Part]:
+    """Cut Parquet files into parts of at most `rows` rows."""
+    number = 0
+    for path in paths:
+        file = _parquet(path)
+        for name in () if names.are_ids else (names.query, names.document):
+            kind = file.schema_arrow.field(name).type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+                raise DataError(f"{path}: the column {name} holds {kind}, not text")
+        total = file.metadata.num_rows
+        for start in range(0, total, rows):
+            stop = min(start + rows, total)
+            yield Part(number, str(path), start, stop, str(path), start + 1)
+            number += 1
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the columns of the first row, or of a Parquet file."""
+    if path.suffix in RUNS:
+        return ["qid", "docid"]
+    if path.suffix == ".parquet":
+        return list(_parquet(path).schema_arrow.names)
+    with contextlib.closing(read_rows(path)) as rows:
+        return next((list(row) for _, row in rows), [])
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def copied_parts(path: Path, names: Names, rows: int, folder: Path, depth: int | None) -> Iterator[Part]:
+    """Copy another format into Parquet files in `folder`, one for each part. A run is cut between its queries."""
+    blocks = _run_blocks(path, rows, depth) if path.suffix in RUNS else _row_blocks(path, names, rows)
+    first = 1
+    for number, table in enumerate(blocks):
+        target = folder / f"input-{number:06d}.parquet"
+        pq.write_table(table, target)
+        yield Part(number, str(target), 0, table.num_rows, str(path), first)
+        first += table.num_rows
+
+
+def _run_blocks(path: Path, rows: int, depth: int | None) -> Iterator[pa.Table]:
+    held: list[tuple[str, str]] = []
+    for query_id, candidates in stream_run(path):
+        held += [(query_id, scored.doc_id) for scored in best_first(candidates)[:depth]]
+        if len(held) >= rows:
+            yield _run_table(held)
+            held = []
+    if held:
+        yield _run_table(held)
+
+
+def _run_table(pairs: list[tuple[str, str]]) -> pa.Table:
+    return pa.table({"qid": [query for query, _ in pairs], "docid": [document for _, document in pairs]})
+
+
+def _row_blocks(path: Path, names: Names, rows: int) -> Iterator[pa.Table]:
+    """Read rows as tables of one schema, that of the first block, and check their texts."""
+    schema: pa.Schema | None = None
+    entries = read_rows(path)
+    while block := list(islice(entries, rows)):
+        for where, row in block:
+            _check_row(where, row, names, schema)
+        table = _table(block, schema)
+        schema = table.schema
+        yield table
+
+
+def _check_row(where: str, row: Mapping[str, Any], names: Names, schema: pa.Schema | None) -> None:
+    for name in (names.query, names.document):
+        value = row.get(name)
+        if value is not None and not isinstance(value, str) and not names.are_ids:
+            raise DataError(f"{where}: the column {name} holds {type(value).__name__}, not text")
+    new = [name for name in row if schema is not None and name not in schema.names]
+    if new:
+        raise DataError(f"{where}: the column {new[0]} is not in the rows before; give every row the same columns")
+
+
+def _table(rows: Sequence[tuple[str, Mapping[str, Any]]], schema: pa.Schema | None) -> pa.Table:
+    try:
+        return pa.Table.from_pylist([dict(row) for _, row in rows], schema=schema)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{rows[0][0]} and the rows behind it: mixed types in a column: {error}") from error

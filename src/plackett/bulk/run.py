@@ -1,0 +1,356 @@
+"""The driver of a bulk job: plan its parts, have Ray Data score them, and finish the output.
+
+A part is written beside its place and renamed. `_manifest.json` says what the job is, so that the same command goes on
+after a crash, and only the parts that were in flight are scored again.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from plackett._extras import extra
+from plackett._files import whole_file
+from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, names_in, parquet_parts
+from plackett.bulk.scoring import Counts, Scorer, Work
+from plackett.bulk.texts import columns_of_texts, write_texts
+from plackett.cross_encoder import CrossEncoder
+from plackett.data.rows import Columns
+from plackett.errors import DataError, PlackettError, RemoteError, SettingError
+
+with extra("bulk"):
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Plackett sends no telemetry
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+    import ray.data
+    import ray.exceptions
+
+MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
+COUNTS = "_counts.jsonl"  # a line for each part that is in its place
+WORK = "_work"  # copies of the input, and the texts; removed at the end
+ROWS = 20_000
+"""Rows of a part: a minute or less of work, which is what a crash loses."""
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A bulk job.
+
+    input: Parquet files, or a folder of them; or one file of JSON lines, CSV, TSV, or a TREC run. output: a folder for
+    Parquet parts, or for a run the name of another run. queries, corpus: files of texts, if the input holds ids. depth:
+    candidates of a run per query, None for all. concurrency: actors, None for one per machine or GPU. num_gpus: GPUs
+    of an actor. address: of a Ray cluster, None for this machine.
+    """
+
+    input: Path
+    output: Path
+    model: str | None = None
+    queries: Path | None = None
+    corpus: Path | None = None
+    columns: Columns = field(default_factory=dict)
+    depth: int | None = None
+    rows: int = ROWS
+    concurrency: int | None = None
+    num_gpus: float = 0
+    address: str | None = None
+    activation: str | None = None
+    long_documents: str = "longest_first"
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def as_run(self) -> bool:
+        """Whether the output is a run."""
+        return self.output.suffix in RUNS
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts are: the output, or beside the run."""
+        return self.output.with_name(f"{self.output.name}.parts") if self.as_run else self.output
+
+
+@dataclass(frozen=True)
+class Done:
+    """Pairs that a job scored, those with a blank text, and pairs that an earlier call had scored."""
+
+    pairs: int
+    blank: int
+    done_before: int
+
+
+def bulk(job: Bulk, *, show_progress: bool = False) -> Done:
+    """Score the input of a job into its output; continue a job that was killed.
+
+    Raises DataError for an input without the columns, other types than text, an empty query, an id without a text, and
+    an output that exists; SettingError for an output that another job began; RemoteError for a cluster that cannot be
+    reached.
+    """
+    inputs, names = _inputs(job)
+    facts = _facts(job, inputs)
+    if _begin(job, facts):
+        return Done(**_manifest(job.folder)["done"])
+    parts = _plan(job, inputs, names)
+    work = _work(job, names)
+    before = {number: item for number, item in _counts(job).items() if work.file(parts[number]).is_file()}
+    counts = before | _score_rest(job, work, parts, before, show_progress)
+    done = Done(
+        pairs=sum(item.pairs for item in counts.values()),
+        blank=sum(item.blank for item in counts.values()),
+        done_before=sum(item.pairs for item in before.values()),
+    )
+    _finish(job, facts, [work.file(part) for part in parts], done)
+    return done
+
+
+def _score_rest(
+    job: Bulk, work: Work, parts: Sequence[Part], before: Mapping[int, Counts], show_progress: bool
+) -> dict[int, Counts]:
+    """Score the parts that are not in their places, and note each."""
+    rest = [part for part in parts if part.number not in before]
+    total = sum(part.stop - part.start for part in parts)
+    initial = sum(item.pairs for item in before.values())
+    counts = {}
+    with (
+        (job.folder / COUNTS).open("a", encoding="utf-8") as journal,
+        tqdm(total=total, initial=initial, unit="pair", disable=not show_progress) as progress,
+    ):
+        for number, item in _scored(job, work, rest) if rest else ():
+            counts[number] = item
+            print(json.dumps([number, *item]), file=journal, flush=True)
+            progress.update(item.pairs)
+    return counts
+
+
+def _inputs(job: Bulk) -> tuple[list[Path], Names]:
+    """Return the files of the input and the columns to read. DataError for what cannot be scored."""
+    source = job.input
+    paths = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    if not paths:
+        raise DataError(f"{source} holds no Parquet files; name a folder that does, or a file")
+    for path in (*paths, job.queries, job.corpus):
+        if path is not None and not path.is_file():
+            raise DataError(f"{path} is not a file that exists")
+    found = [names_in(columns_of(path), job.columns, path) for path in paths]
+    _check_options(job, found[0], is_run=paths[0].suffix in RUNS)
+    return paths, found[0]
+
+
+def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
+    """Raise for options that do not fit the input."""
+    if names.are_ids and (job.queries is None or job.corpus is None):
+        raise DataError(f"{job.input} holds ids; name the files of their texts with --queries and --corpus")
+    if job.as_run != is_run:
+        raise SettingError(f"{job.output}: write a run (.trec) for a run, and a folder of Parquet for anything else")
+    if job.depth is not None and not is_run:
+        raise SettingError("--depth is for runs: other inputs are scored row by row")
+
+
+def _facts(job: Bulk, inputs: Sequence[Path]) -> dict[str, str]:
+    """Return everything that the output depends on."""
+    model = CrossEncoder(job.model, activation=job.activation, long_documents=job.long_documents)
+    if not model.model.ranks:
+        raise SettingError(f"{model.model.name} has {model.model.labels} labels; bulk needs one score per pair")
+    files = [*inputs, *(path for path in (job.queries, job.corpus) if path is not None)]
+    stats = [path.stat() for path in files]
+    return {
+        "files": ", ".join(
+            f"{path.name} {stat.st_size} {stat.st_mtime_ns}" for path, stat in zip(files, stats, strict=True)
+        ),
+        "model": model.fingerprint(),
+        "activation": model.model.activation,
+        "columns": json.dumps(job.columns, sort_keys=True),
+        "depth": str(job.depth),
+        "rows of a part": str(job.rows),
+    }
+
+
+def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
+    """Make the folder of the parts, or find the one of a job that was killed; return whether all is done already.
+
+    Only files of bulk jobs are ever removed.
+    """
+    folder = job.folder
+    if job.as_run and job.output.exists() and not job.overwrite:
+        raise DataError(f"{job.output} exists; name another output, or use --overwrite")
+    begun = _manifest(folder)
+    if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty, and no output of plackett bulk; name another output")
+    if begun and not job.overwrite:
+        _check_begun(job, begun, facts)
+        return bool(begun["complete"])
+    _remove_parts(folder)
+    (folder / WORK).mkdir(parents=True, exist_ok=True)
+    _write_manifest(folder, {"facts": dict(facts), "complete": False})
+    return False
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove what an earlier job wrote, the manifest last."""
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    for path in (*folder.glob("part-*"), *folder.glob(".part-*"), folder / COUNTS, folder / MANIFEST):
+        path.unlink(missing_ok=True)
+
+
+def _check_begun(job: Bulk, begun: Mapping[str, Any], facts: Mapping[str, str]) -> None:
+    """Raise for a job that is complete, or another one."""
+    changed = [name for name, value in facts.items() if begun["facts"].get(name) != value]
+    if changed:
+        raise SettingError(
+            f"{job.folder} was begun with another value of: {', '.join(changed)}; repeat that command, name another "
+            "output, or use --overwrite"
+        )
+    if begun["complete"] and not job.resume:
+        raise DataError(f"{job.folder} is complete; name another output, or use --overwrite")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(content, dict) and {"facts", "complete"} <= content.keys():
+            return content
+    return {}
+
+
+def _write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+    with whole_file(folder / MANIFEST) as stream:
+        json.dump(content, stream, indent=1)
+
+
+def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
+    """Return the parts; copies of other formats and the texts are made once."""
+    folder = job.folder / WORK
+    plan = folder / "plan.json"
+    if plan.is_file():
+        return [Part(**item) for item in json.loads(plan.read_text(encoding="utf-8"))]
+    folder.mkdir(exist_ok=True)
+    if names.are_ids and job.queries is not None and job.corpus is not None:
+        of_queries = columns_of_texts(job.columns, queries=True)
+        of_corpus = columns_of_texts(job.columns, queries=False)
+        write_texts(folder / "texts.sqlite", [("queries", job.queries, of_queries), ("corpus", job.corpus, of_corpus)])
+    if inputs[0].suffix == ".parquet":
+        parts = list(parquet_parts(inputs, names, job.rows))
+    else:
+        parts = list(copied_parts(inputs[0], names, job.rows, folder, job.depth))
+    if not parts:
+        raise DataError(f"{job.input} holds no rows")
+    with whole_file(plan) as stream:
+        json.dump([asdict(part) for part in parts], stream)
+    return parts
+
+
+def _work(job: Bulk, names: Names) -> Work:
+    model = job.model
+    if model is not None and Path(model).exists():
+        model = str(Path(model).resolve())
+    options = {"activation": job.activation, "long_documents": job.long_documents}
+    texts = (job.folder / WORK / "texts.sqlite").resolve()
+    return Work(model, options, names, str(job.folder.resolve()), str(texts) if names.are_ids else None, job.as_run)
+
+
+def _counts(job: Bulk) -> dict[int, Counts]:
+    """Read the counts of the parts that earlier calls finished; a line that a crash cut off does not count."""
+    counts = {}
+    with contextlib.suppress(OSError):
+        for line in (job.folder / COUNTS).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                number, pairs, blank = json.loads(line)
+                counts[number] = Counts(pairs, blank)
+    return counts
+
+
+def _scored(job: Bulk, work: Work, parts: Sequence[Part]) -> Iterator[tuple[int, Counts]]:
+    """Score parts on Ray Data; each actor loads the model once, with its share of the cores."""
+    with _ray(job.address):
+        actors = min(job.concurrency or _machines(job.num_gpus), len(parts))
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // actors)
+        engine: dict[str, Any] = {"device": "cuda"} if job.num_gpus else {"threads": cores}
+        rows = ray.data.from_items([asdict(part) for part in parts], override_num_blocks=len(parts))
+        scored = rows.map(
+            _Actor,
+            fn_constructor_args=(replace(work, options={**work.options, **engine}),),
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=1 if job.num_gpus else cores,
+            num_gpus=job.num_gpus or None,
+        )
+        for row in scored.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])  # of our own actors
+            yield row["number"], Counts(row["pairs"], row["blank"])
+
+
+def _machines(num_gpus: float) -> int:
+    """Return the number of actors that fill the cluster: one for each machine, or share of a GPU."""
+    if num_gpus:
+        return max(1, int(ray.cluster_resources().get("GPU", 0) / num_gpus))
+    return max(1, len([node for node in ray.nodes() if node["Alive"]]))
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise RemoteError for HOST:PORT where nothing listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise RemoteError(f"there is no Ray cluster at {address}: {error}") from error
+
+
+@contextlib.contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one on this machine's loopback address; leave a connection of the caller open."""
+    if ray.is_initialized():
+        yield
+        return
+    _check_reachable(address)
+    local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RemoteError(f"there is no Ray cluster at {address or 'this machine'}: {reason}") from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _finish(job: Bulk, facts: Mapping[str, str], files: Sequence[Path], done: Done) -> None:
+    """Say that the output is complete, or join the parts of a run, and remove what only the job needed."""
+    if job.as_run:
+        with whole_file(job.output) as stream:
+            for path in files:
+                stream.write(path.read_text(encoding="utf-8"))
+        _remove_parts(job.folder)
+        job.folder.rmdir()
+        return
+    names = [path.name for path in files]
+    _write_manifest(job.folder, {"facts": dict(facts), "complete": True, "parts": names, "done": asdict(done)})
+    shutil.rmtree(job.folder / WORK, ignore_errors=True)
+    (job.folder / COUNTS).unlink(missing_ok=True)
+
+
+class _Actor:
+    """A Scorer in a process of Ray."""
+
+    def __init__(self, work: Work) -> None:
+        self.scorer = Scorer(work)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        part = Part(**row)
+        try:
+            return {"number": part.number, **self.scorer.score(part)._asdict(), "error": b""}
+        except (PlackettError, OSError) as error:  # as a value: what Ray raises has only its text
+            return {"number": part.number, "pairs": 0, "blank": 0, "error": pickle.dumps(error)}

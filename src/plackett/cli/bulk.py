@@ -1,0 +1,82 @@
+"""`plackett bulk`."""
+
+from pathlib import Path
+
+import click
+
+from plackett._extras import extra
+from plackett.cli.options import COLUMNS, FILE, LONG, MODEL, say
+from plackett.data import Columns
+
+
+@click.command()
+@click.option("--input", "source", required=True, type=FILE, help="Parquet, a folder of it, JSON lines, CSV, or a run.")
+@click.option("--output", required=True, type=FILE, help="Folder of Parquet parts to write, or for a run another run.")
+@click.option("--queries", type=FILE, help="Texts of the queries, if the input holds ids.")
+@click.option("--corpus", type=FILE, help="Texts of the documents, if the input holds ids.")
+@COLUMNS
+@MODEL
+@click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
+@click.option("--depth", type=click.IntRange(min=1), help="Candidates of a run to rerank per query.  [default: all]")
+@click.option("--rows", type=click.IntRange(min=1), default=20_000, show_default=True, help="Rows per part.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Actors, each with its share of the cores.  [default: 1 a machine]",
+)
+@click.option("--num-gpus", type=click.FloatRange(min=0), default=0, help="GPUs of an actor.  [default: 0]")
+@click.option("--address", help="A Ray cluster: auto, or HOST:PORT.  [default: this machine alone]")
+@LONG
+@click.option("--resume", is_flag=True, help="Accept an output that is complete already.")
+@click.option("--overwrite", is_flag=True, help="Replace an output of an earlier bulk job.")
+def bulk(  # the options of a job, by name
+    source: Path,
+    output: Path,
+    queries: Path | None,
+    corpus: Path | None,
+    columns: Columns,
+    model: str | None,
+    activation: str | None,
+    depth: int | None,
+    rows: int,
+    concurrency: int | None,
+    num_gpus: float,
+    address: str | None,
+    long_documents: str,
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Score pairs, or rerank a run, that are larger than memory or than one machine, on Ray Data.
+
+    If the command is killed or interrupted, run it again to continue.
+
+    \b
+    plackett bulk --input pairs.parquet --output scored
+    plackett bulk --input bm25.trec --queries queries.tsv --corpus corpus.parquet --output reranked.trec --depth 100
+    """
+    with extra("bulk"):
+        from plackett.bulk.run import Bulk, bulk
+    job = Bulk(
+        source,
+        output,
+        model,
+        queries=queries,
+        corpus=corpus,
+        columns=columns,
+        depth=depth,
+        rows=rows,
+        concurrency=concurrency,
+        num_gpus=num_gpus,
+        address=address,
+        activation=activation,
+        long_documents=long_documents,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    done = bulk(job, show_progress=True)
+    click.echo(output)
+    say(f"scored: {done.pairs:,} pairs")
+    if done.blank:
+        say(f"blank texts, which have the lowest score: {done.blank:,}")
+    if done.done_before:
+        say(f"continued after {done.done_before:,} pairs of an earlier call")

@@ -1,0 +1,29 @@
+"""DuckDB: a function that scores a query with a text, for the rows of any query."""
+
+import pyarrow as pa
+
+from plackett._inputs import is_blank
+from plackett.integrations._shared import Source, framework, opened
+
+with framework("duckdb", "duckdb", "1.0"):
+    import duckdb
+
+
+def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, name: str = "plackett_score") -> None:
+    """Add the function `name`(query, text) to a connection: the reranker's score; NULL if either has no words.
+
+    DuckDB passes it up to 2,048 rows at a time, which are scored together. Rerank the rows that a search has found, not
+    a whole table.
+    """
+    encoder = opened(model)
+
+    def score(queries: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.Array:
+        pairs = list(zip(queries.to_pylist(), texts.to_pylist(), strict=True))
+        filled = [index for index, pair in enumerate(pairs) if not any(is_blank(text or "") for text in pair)]
+        scores: list[float | None] = [None] * len(pairs)
+        for index, value in zip(filled, encoder.predict([pairs[index] for index in filled]).tolist(), strict=True):
+            scores[index] = value
+        return pa.array(scores, pa.float32())
+
+    text, number = duckdb.sqltypes.VARCHAR, duckdb.sqltypes.FLOAT
+    connection.create_function(name, score, [text, text], number, type="arrow", null_handling="special")

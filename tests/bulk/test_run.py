@@ -1,0 +1,245 @@
+"""Bulk jobs without Ray, whose part is tested in test_ray.py: formats, joins, errors, what is kept and what refused."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import plackett.bulk.run as driver
+from plackett import CrossEncoder
+from plackett.bulk import Bulk, bulk
+from plackett.bulk.scoring import Scorer
+from plackett.data import read_run
+from plackett.errors import DataError, SettingError
+from tiny import DOCUMENTS, TEXTS
+
+QUERIES = {f"q{number}": text for number, text in enumerate(TEXTS[:6])}
+CORPUS = {f"d{number}": text for number, text in enumerate([*DOCUMENTS, "", *TEXTS[100:120]])}
+RUN = [(query, document) for shift, query in enumerate(QUERIES) for document in [*CORPUS][shift : shift + 9]]
+PAIRS = [{"n": n, "query": QUERIES[query], "text": CORPUS[document]} for n, (query, document) in enumerate(RUN)]
+
+
+@pytest.fixture(autouse=True)
+def scored(monkeypatch):
+    """Score in this process; the names of the parts that are."""
+    names = []
+
+    def score(job, work, parts):
+        scorer = Scorer(work)
+        for part in parts:
+            names.append(part.name)
+            yield part.number, scorer.score(part)
+
+    monkeypatch.setattr(driver, "_scored", score)
+    return names
+
+
+@pytest.fixture(scope="module")
+def encoder(bert):
+    return CrossEncoder(bert)
+
+
+def files(folder):
+    """The inputs, in all formats."""
+    table = pa.Table.from_pylist(PAIRS)
+    pq.write_table(table, folder / "pairs.parquet", row_group_size=7)
+    (folder / "several").mkdir()
+    pq.write_table(table.slice(0, 20), folder / "several" / "a.parquet")
+    pq.write_table(table.slice(20), folder / "several" / "b.parquet")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    pq.write_table(
+        pa.table({"qid": [query for query, _ in RUN], "docid": [document for _, document in RUN]}),
+        folder / "ids.parquet",
+    )
+    (folder / "run.trec").write_text(
+        "".join(f"{query} Q0 {document} {rank} {-rank} x\n" for rank, (query, document) in enumerate(RUN))
+    )
+    (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in QUERIES.items()))
+    pq.write_table(
+        pa.table({"docid": [*CORPUS], "text": [*CORPUS.values()]}), folder / "corpus.parquet", row_group_size=5
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return files(tmp_path)
+
+
+def texts_of(folder):
+    return {"queries": folder / "queries.jsonl", "corpus": folder / "corpus.parquet"}
+
+
+def expected(encoder):
+    """Scores by `rank_many`, -inf for blank texts."""
+    ranked = encoder.rank_many([row["query"] for row in PAIRS], [[row["text"]] if row["text"] else [] for row in PAIRS])
+    return [items[0]["score"] if items else -np.inf for items in ranked]
+
+
+@pytest.mark.parametrize("rows", [1, 5, 1000])
+@pytest.mark.parametrize("name", ["pairs.parquet", "several", "pairs.jsonl", "ids.parquet"])
+def test_scores_are_those_of_rank_many_whatever_the_parts(folder, encoder, bert, name, rows):
+    texts = texts_of(folder) if name == "ids.parquet" else {}
+    done = bulk(Bulk(folder / name, folder / "out", str(bert), rows=rows, **texts))
+    table = pq.read_table(folder / "out")
+    np.testing.assert_allclose(table["score"].to_numpy(), expected(encoder), atol=1e-5)
+    blank = sum(not row["text"] for row in PAIRS)
+    assert (done.pairs, done.blank, done.done_before) == (len(PAIRS), blank, 0)
+    if name != "ids.parquet":
+        assert table.drop_columns("score").to_pylist() == PAIRS
+    manifest = json.loads((folder / "out" / "_manifest.json").read_text())
+    assert manifest["complete"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(["_manifest.json", *manifest["parts"]])
+
+
+@pytest.mark.parametrize("depth", [None, 4])
+def test_a_run_is_reranked_as_by_plackett_rerank(folder, bert, depth, run):
+    bulk(Bulk(folder / "run.trec", folder / "bulk.trec", str(bert), depth=depth, rows=10, **texts_of(folder)))
+    options = ["--run", folder / "run.trec", "--output", folder / "other.trec", "--model", bert]
+    options += ["--queries", folder / "queries.jsonl", "--corpus", folder / "corpus.parquet"]
+    code, _, err = run("rerank", *options, *(["--depth", depth] if depth else []))
+    assert code == 0, err
+    found, other = read_run(folder / "bulk.trec"), read_run(folder / "other.trec")
+    assert [item[:2] for item in found] == [item[:2] for item in other]
+    filled = [index for index, item in enumerate(found) if CORPUS[item.doc_id]]
+    np.testing.assert_allclose([found[i].score for i in filled], [other[i].score for i in filled], atol=1e-5)
+    assert not (folder / "bulk.trec.parts").exists()
+
+
+def test_a_job_that_stopped_goes_on_to_the_same_bytes(folder, bert, monkeypatch, scored):
+    job = Bulk(folder / "pairs.jsonl", folder / "out", str(bert), rows=10)
+    whole = Bulk(folder / "pairs.jsonl", folder / "whole", str(bert), rows=10)
+    bulk(whole)
+    scored.clear()
+    score, put = driver._scored, Scorer.score
+
+    def breaks(self, part):
+        if part.number == 3:
+            raise OSError(28, "No space left on device")
+        return put(self, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", breaks)
+        with pytest.raises(OSError, match="space"):
+            bulk(job)
+    assert [path.name for path in sorted((folder / "out").glob("part-*"))] == [
+        f"part-00000{n}.parquet" for n in range(3)
+    ]
+    with (folder / "out" / "_counts.jsonl").open("a") as journal:
+        journal.write("[5, 1")  # cut off by a crash
+    scored.clear()
+    done = bulk(job)
+    assert scored == ["part-000003", "part-000004", "part-000005"]
+    assert (done.pairs, done.done_before) == (len(PAIRS), 30)
+    assert contents(folder / "out") == contents(folder / "whole")
+    assert driver._scored is score
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("part-*")}
+
+
+def test_an_output_that_exists_is_refused_unless_asked(folder, bert, scored):
+    job = {"input": folder / "pairs.parquet", "output": folder / "out", "model": str(bert)}
+    bulk(Bulk(**job))
+    with pytest.raises(DataError) as error:
+        bulk(Bulk(**job))
+    assert "--overwrite" in str(error.value)
+    with pytest.raises(SettingError) as error:
+        bulk(Bulk(**job, rows=7))
+    assert "rows of a part" in str(error.value)
+    scored.clear()
+    assert bulk(Bulk(**job, resume=True)).pairs == len(PAIRS)
+    assert scored == []
+    assert bulk(Bulk(**job, rows=30, overwrite=True)).pairs == len(PAIRS)
+    assert scored == ["part-000000", "part-000001"]
+    assert len(contents(folder / "out")) == 2
+
+
+def test_files_of_others_are_never_touched(folder, bert):
+    (folder / "out").mkdir()
+    (folder / "out" / "mine.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(DataError):
+            bulk(Bulk(folder / "pairs.parquet", folder / "out", str(bert), overwrite=overwrite))
+    assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
+
+
+BAD = {
+    "no columns": ({"title": ["a"], "body": ["b"]}, ["title, body", "query"]),
+    "numbers": ({"query": ["a"], "text": [3]}, ["text", "int64"]),
+    "empty query": ({"query": ["a", " "], "text": ["b", "c"]}, ["row 2"]),
+    "null query": ({"query": ["a", None], "text": ["b", "c"]}, ["row 2"]),
+    "no rows": ({"query": pa.array([], pa.string()), "text": pa.array([], pa.string())}, ["no rows"]),
+    "ids": ({"qid": ["a"], "docid": ["b"]}, ["--queries", "--corpus"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(tmp_path, bert, case):
+    columns, named = BAD[case]
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    with pytest.raises(DataError) as error:
+        bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(bert)))
+    assert all(name in str(error.value) for name in named)
+    assert str(tmp_path / "in.parquet") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (['{"query": "a", "text": "b"}', '{"query": "a", "text": 3}'], [":2", "text", "int"]),
+        (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["mixed types"]),
+        (['{"query": "a", "text": "b"}', '{"query": "a", "text": "b", "k": "x"}'], [":2", "k"]),
+        (['{"query": "a", "text": "b"}', "{"], [":2"]),
+    ],
+)
+def test_bad_lines_are_named(tmp_path, bert, lines, named):
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataError) as error:
+        bulk(Bulk(tmp_path / "in.jsonl", tmp_path / "out", str(bert), rows=1))
+    assert all(name in str(error.value) for name in named)
+
+
+def test_null_texts_have_the_lowest_score(tmp_path, bert):
+    pq.write_table(pa.table({"query": ["a"] * 3, "text": ["some words", None, " "]}), tmp_path / "in.parquet")
+    done = bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(bert)))
+    assert done.blank == 2
+    assert pq.read_table(tmp_path / "out")["score"].to_pylist()[1:] == [-np.inf, -np.inf]
+
+
+def test_an_id_without_a_text_is_named_with_its_row(folder, bert):
+    (folder / "run.trec").write_text((folder / "run.trec").read_text() + "q5 Q0 nothing 99 -99 x\n")
+    with pytest.raises(DataError) as error:
+        bulk(Bulk(folder / "run.trec", folder / "out.trec", str(bert), **texts_of(folder)))
+    assert "'nothing'" in str(error.value)
+    assert f"row {len(RUN) + 1}" in str(error.value)
+
+
+def test_columns_may_have_other_names(folder, encoder, bert):
+    table = pa.table({"frage": [row["query"] for row in PAIRS], "absatz": [row["text"] for row in PAIRS]})
+    pq.write_table(table, folder / "in.parquet")
+    bulk(Bulk(folder / "in.parquet", folder / "out", str(bert), columns={"query": "frage", "text": "absatz"}))
+    np.testing.assert_allclose(pq.read_table(folder / "out")["score"].to_numpy(), expected(encoder), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"input": "nothing.parquet"}, DataError),
+        ({"input": "empty"}, DataError),
+        ({"output": "out.trec"}, SettingError),
+        ({"depth": 3}, SettingError),
+        ({"input": "run.trec", "queries": "nothing.jsonl", "corpus": "corpus.parquet"}, DataError),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(folder, bert, change, error):
+    (folder / "empty").mkdir()
+    job = {"input": "pairs.parquet", "output": "out"} | change
+    paths = {name: value if isinstance(value, int) else folder / value for name, value in job.items()}
+    before = sorted(folder.iterdir())
+    with pytest.raises(error):
+        bulk(Bulk(**paths, model=str(bert)))
+    assert sorted(folder.iterdir()) == before
