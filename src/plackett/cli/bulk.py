@@ -29,7 +29,7 @@ from plackett.data import Columns
 @LONG
 @click.option("--resume", is_flag=True, help="Accept an output that is complete already.")
 @click.option("--overwrite", is_flag=True, help="Replace an output of an earlier bulk job.")
-def bulk(  # the options of a job, by name
+def bulk(
     source: Path,
     output: Path,
     queries: Path | None,
@@ -75,8 +75,6 @@ def bulk(  # the options of a job, by name
     )
     done = bulk(job, show_progress=True)
     click.echo(output)
-    say(f"scored: {done.pairs:,} pairs")
-    if done.blank:
-        say(f"blank texts, which have the lowest score: {done.blank:,}")
+    say(f"pairs: {done.pairs:,}; blank texts, with the lowest score: {done.blank:,}")
     if done.done_before:
         say(f"continued after {done.done_before:,} pairs of an earlier call")
