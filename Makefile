@@ -47,9 +47,10 @@ site: $(INSTALLED)  ## the documentation as a site in build/site, offline; a bro
 figures: $(INSTALLED)  ## the tables of figures in README and docs, from committed results
 	$(BIN)/python -m documentation.figures
 
-pictures: $(INSTALLED)  ## the pictures of README and docs: a terminal session, losses
+pictures: $(INSTALLED) browser  ## the pictures of README and docs: a terminal session, losses, the server's page
 	$(BIN)/python -m documentation.terminal
 	$(BIN)/python -m documentation.pictures
+	$(BIN)/python -m documentation.screenshots
 
 bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
 	$(BIN)/python -m benchmarks.speed.run $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)

@@ -501,10 +501,13 @@ def test_the_log_has_no_texts(bert, caplog):
 
 def test_metrics_have_the_names_of_tei(client):
     client.post("/rerank", {"query": "q", "texts": ["a"]})
+    client.post("/predict", {"inputs": ["q", "a"]})
     names = {line.split("{")[0].split(" ")[0] for line in client.get("/metrics").text.splitlines()}
     assert {
         "te_request_count",
         "te_request_success",
+        "te_predict_count",
+        "te_predict_duration_count",
         "te_request_duration_bucket",
         "te_queue_size",
         "te_batch_next_size_sum",

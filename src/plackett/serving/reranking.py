@@ -1,6 +1,7 @@
 """The endpoints that score texts."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -128,7 +129,11 @@ async def _predict(service: Service, request: Request, body: object) -> Response
         activation=RAW if body.get("raw_scores") else None,
         truncate=body.get("truncate") is not False,
     )
+    began, method = time.perf_counter(), "single" if is_one else "batch"
+    service.metrics.count("te_predict_count", method)
     answer = await _answer(service, request, parsed, strict=False)
+    service.metrics.count("te_predict_success", method)
+    service.metrics.observe("te_predict_duration", time.perf_counter() - began)
     items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
     return json_response(items[0] if is_one else items)
 

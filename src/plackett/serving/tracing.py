@@ -1,7 +1,7 @@
 """OpenTelemetry spans: one for each request that is ranked, without its texts.
 
 No convention for reranking is stable. The names are those of the proposal for `gen_ai` (semantic-conventions-genai,
-number 253) and of OpenInference, and stand in one table.
+number 253) and of OpenInference, in one table.
 """
 
 from collections.abc import Callable, Iterator, Mapping
