@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
-.PHONY: demo test-fast test coverage mutants check docs site figures pictures bench browser postgresql small default-model default-seeds \
+.PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
 	default-curve train-speed losses peers compat clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
@@ -43,6 +43,9 @@ docs: $(INSTALLED)  ## run the code of the documentation
 
 site: $(INSTALLED)  ## the documentation as a site in build/site, offline; a broken link is an error
 	$(BIN)/python -m documentation.site
+
+man: $(INSTALLED)  ## manual pages in build/man
+	$(BIN)/python -m documentation.man build/man
 
 figures: $(INSTALLED)  ## the tables of figures in README and docs, from committed results
 	$(BIN)/python -m documentation.figures

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +59,9 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> str:
-    records = [found for item in command.params if (found := item.get_help_record(context))]
+    records = [
+        found for item in command.params if isinstance(item, click.Option) and (found := item.get_help_record(context))
+    ]
     rows = [(f"`{_cell(names)}`", _prose(text)) for names, text in records]
     return _table(("option", "effect"), rows)
 
@@ -165,7 +168,9 @@ def python() -> str:
     parts = ["# Python API\n", "Names outside of this page may change in any release ([stability](../stability.md)).\n"]
     for module in _faces():
         parts.append(f"## {module.__name__}\n\n{inspect.cleandoc(module.__doc__ or '').splitlines()[0]}\n")
-        homes = [_home(getattr(module, name)) for name in module.__all__ if not name.startswith("__")]
+        values = [getattr(module, name) for name in module.__all__ if not name.startswith("__")]
+        tables = [value.values() for value in values if isinstance(value, dict)]
+        homes = dict.fromkeys(map(_home, itertools.chain(values, *tables)))
         parts += [f"::: {home}\n    options:\n      heading_level: 3\n" for home in homes if home]
     return "\n".join(parts)
 

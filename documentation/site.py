@@ -10,9 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from documentation.figures import ROOT
+from documentation.notebook import page, run
 from documentation.reference import PAGES
 
 SOURCE = ROOT / "build" / "site-source"
@@ -35,6 +37,8 @@ def page_of(path: str) -> str | None:
     """Where the site has a file of the repository; None if it has not."""
     if path in MOVED:
         return MOVED[path]
+    if path == "docs/tour.ipynb":
+        return "tour.md"
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     if path.startswith("benchmarks/") and path.endswith((".md", ".png")):
@@ -44,26 +48,26 @@ def page_of(path: str) -> str | None:
 
 def relinked(text: str, path: str) -> str:
     """The page `path` of the repository with links that are right in the site; others lead to the repository."""
-    page = page_of(path) or path
+    own = page_of(path) or path
 
     def link(found: re.Match[str]) -> str:
         target = os.path.normpath(PurePosixPath(path).parent / found[2])
         place = page_of(target)
         if place is None:
             return f"{found[1]}{REPOSITORY}{target}{found[3]}"
-        return f"{found[1]}{os.path.relpath(place, PurePosixPath(page).parent)}{found[3]}"
+        return f"{found[1]}{os.path.relpath(place, PurePosixPath(own).parent)}{found[3]}"
 
     return LINK.sub(link, text)
 
 
-def collect(source: Path) -> None:
-    """Write the pages and pictures of the site."""
+def collect(source: Path, made: Mapping[str, Callable[[], str]] = {}) -> None:
+    """Write the pages and pictures of the site, with further pages that are `made`."""
     shutil.rmtree(source, ignore_errors=True)
     files = [*ROOT.glob("docs/**/*"), *ROOT.glob("benchmarks/**/*"), *(ROOT / name for name in MOVED)]
     for file in files:
         path = file.relative_to(ROOT).as_posix()
         place = page_of(path)
-        if place is None or not file.is_file():
+        if place is None or not file.is_file() or file.suffix == ".ipynb":
             continue
         target = source / place
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +75,7 @@ def collect(source: Path) -> None:
             target.write_text(relinked(file.read_text(encoding="utf-8"), path), encoding="utf-8")
         else:
             shutil.copy(file, target)
-    for name, make in PAGES.items():
+    for name, make in {**PAGES, **made}.items():
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(make(), encoding="utf-8")
@@ -79,7 +83,7 @@ def collect(source: Path) -> None:
 
 def main() -> None:
     """Collect the pages and build them, strictly."""
-    collect(SOURCE)
+    collect(SOURCE, {"tour.md": lambda: page(run(ROOT / "docs" / "tour.ipynb"))})
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", "mkdocs.yml"]
     sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 

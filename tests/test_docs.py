@@ -47,7 +47,7 @@ RUNNING = [path for path in (README, *DOCUMENTS) if any(block.runs for block in 
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # clients that pages do not close
+@pytest.mark.filterwarnings("ignore")  # of frameworks, and of clients that pages do not close
 @pytest.mark.parametrize("path", RUNNING, ids=name)
 def test_a_page_runs(bert, provided, tmp_path, monkeypatch, path):
     shutil.copytree(provided, tmp_path, dirs_exist_ok=True)

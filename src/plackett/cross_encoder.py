@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plackett._arguments import checked
 from plackett._cancelling import check_cancelled, in_thread
+from plackett._display import Ranking
 from plackett._inputs import (
     Place,
     Refusals,
@@ -383,8 +384,9 @@ class CrossEncoder:
         scored = self._scored(checked.pairs, name, refusals, show_progress)
         scores = self.model.activate(scored.logits)[:, 0]
         best = _best_first(scored, len(queries), threshold(min_score)(scores), top_k, refusals.errors)
-        ranked = [
-            [_item(scored, number, scores, return_documents, checked.sources) for number in numbers] for numbers in best
+        ranked: list[list[RankedDocument]] = [
+            Ranking(_item(scored, number, scores, return_documents, checked.sources) for number in numbers)
+            for numbers in best
         ]
         if return_windows:
             self._add_windows(scored, best, ranked)

@@ -62,7 +62,7 @@ class Part:
 
 
 def names_in(columns: Iterable[str], given: Columns, source: Path) -> Names:
-    """Find the columns of queries and documents; `given` overrides the usual names. DataError names what there is."""
+    """Find the columns of queries and documents; `given` overrides the usual names. DataError lists the columns."""
     found = list(columns)
     texts = _first(found, given, QUERY_NAMES), _first(found, given, (*TEXT_NAMES, *DOCUMENT_NAMES))
     if all(texts):

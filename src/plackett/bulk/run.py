@@ -38,7 +38,7 @@ MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
 COUNTS = "_counts.jsonl"  # a line for each part that is in its place
 WORK = "_work"  # copies of the input, and the texts; removed at the end
 ROWS = 20_000
-"""Rows of a part: a minute or less of work, which is what a crash loses."""
+"""Rows of a part: at most a minute of work, lost in a crash."""
 
 
 @dataclass(frozen=True)

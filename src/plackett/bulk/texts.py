@@ -26,7 +26,7 @@ def write_texts(path: Path, sources: Sequence[tuple[str, Path, Columns]]) -> Non
             database.executemany(f"INSERT INTO {table} VALUES (?, ?)", _rows(source, columns))
         database.execute("COMMIT")
     except sqlite3.IntegrityError as error:
-        raise DataError(f"{source}: an id stands twice in it") from error
+        raise DataError(f"{source}: an id is listed twice in it") from error
     finally:
         database.close()
     beside.replace(path)

@@ -105,7 +105,7 @@ def remove_templates(folder: Path) -> None:
 
 
 def _source(folder: Path) -> str | None:
-    """The template of a folder: a file of its own comes before the tokenizer's settings, as in transformers."""
+    """The template of a folder: a separate file comes before the tokenizer's settings, as in transformers."""
     if (folder / OTHERS).exists():
         raise CheckpointError(f"{folder / OTHERS} holds several chat templates, and which one to apply is not stated")
     text, older = folder / FILES[0], read_optional(folder / FILES[1]).get("chat_template")

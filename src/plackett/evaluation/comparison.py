@@ -76,6 +76,12 @@ class Comparison:
     origin: Origin = NOWHERE
     mean_of: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return the table that `plackett evaluate` prints, for a notebook."""
+        from plackett.evaluation.report import html
+
+        return html(self)
+
     def notes(self) -> list[str]:
         """Return sentences on what a reader should know before the figures are believed."""
         notes = [without_candidates(self.without_candidates), without_judgements(self.unjudged)]

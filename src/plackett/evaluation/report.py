@@ -5,9 +5,11 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from itertools import groupby
 from typing import Any
 
+from plackett._display import html_table
 from plackett.evaluation.comparison import Comparison, Measured, Results
 from plackett.evaluation.html_report import page
 
@@ -35,6 +37,17 @@ CELLS: Mapping[str, Callable[[Measured], str]] = {
 def table(*comparisons: Comparison) -> str:
     """Return a plain-text table for each collection, with a row for each measure, depth and system."""
     return "\n\n".join(_block(of_one) for of_one in _by_collection(comparisons))
+
+
+def html(*comparisons: Comparison) -> str:
+    """Return the same tables as HTML, as a notebook shows them."""
+    blocks = []
+    for of_one in _by_collection(comparisons):
+        heading, *rows = _rows(of_one)
+        title = escape(f"{of_one[0].collection}: {_candidates(of_one)}")
+        notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(of_one))
+        blocks.append(f"<p><b>{title}</b></p>{html_table(heading, rows)}{notes}")
+    return "".join(blocks)
 
 
 def figures(comparisons: Sequence[Comparison], *, per_query: bool = False) -> dict[str, Any]:

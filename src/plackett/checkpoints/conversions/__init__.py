@@ -47,12 +47,12 @@ CONVERSIONS: Mapping[str, Conversion] = {
 
 
 def layout_of(folder: Path) -> str | None:
-    """Return the name of the layout that a folder is converted from; None for one that is read as it is."""
+    """Return the name of the layout that a folder is converted from; None for one that is read directly."""
     return next((name for name, conversion in CONVERSIONS.items() if conversion.fits(folder)), None)
 
 
 def plain(folder: Path, find: FindFolder) -> Path:
-    """Return a folder as it is, or its plain form in the cache, made now if it is not there.
+    """Return the folder itself, or its plain form in the cache, made now if it is missing.
 
     `find` gives the folder of another checkpoint by its name, such as the base of an adapter.
     """

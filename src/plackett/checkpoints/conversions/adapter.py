@@ -55,7 +55,7 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 
 def _labels(folder: Path) -> int | None:
-    """The number of labels of a head that was trained with the adapter; None where there is none."""
+    """The number of labels of a head that was trained with the adapter; None without one."""
     for name, (_, entry, _) in headers(folder).items():
         if any(name.endswith(head) for head in _HEADS):
             return int(entry["shape"][0])

@@ -1,4 +1,4 @@
-"""What conversions share: modules of sentence-transformers, links to weights, small weights of their own."""
+"""What conversions share: modules of sentence-transformers, links to weights, and small new weights."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def rows_of(folder: Path, name: str, rows: list[int]) -> NDArray[np.float32]:
 
 
 def add_weights(folder: Path, own: Mapping[str, NDArray[np.float32]], file: str) -> None:
-    """Add small weights to the linked ones of a folder, in a file of their own and an index of all."""
+    """Add small weights to the linked ones of a folder, in a separate file, and an index of all."""
     single = folder / WEIGHTS
     if single.exists():
         single.rename(folder / "model-base.safetensors")
@@ -101,7 +101,7 @@ def add_weights(folder: Path, own: Mapping[str, NDArray[np.float32]], file: str)
 
 
 def copy_renamed(source: Path, target: Path, names: Mapping[str, str]) -> None:
-    """Copy a safetensors file under other names for its weights, which stay as they are to the bit."""
+    """Copy a safetensors file under other names for its weights, which stay the same to the bit."""
     header, start = _header(source)
     renamed = {names.get(name, name): entry for name, entry in header.items()}
     content = json.dumps(renamed).encode()
