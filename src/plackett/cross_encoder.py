@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NotRequired, TypedDict, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from plackett.explanations import Contribution, Reading, explain_readings
 from plackett.ranking import stable_order
 from plackett.tokenization.batches import WindowedPairs, token_batches
 from plackett.tokenization.windows import LongDocuments, refuse_pair
+
+if TYPE_CHECKING:
+    from plackett.engines.caching import ScoreCache
 
 EXPLAINED = 5
 """Documents that `rank` explains by default."""
@@ -133,6 +136,7 @@ class CrossEncoder:
             checkpoint's setting.
         instruction: What to look for, in words. Replaces the instruction of a model with a chat template.
         allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
+        cache: `memory`, or an SQLite file, that keeps scores for pairs that come again. Default: none.
 
     Raises:
         CheckpointError: The folder is missing, incomplete or no sequence classifier.
@@ -157,6 +161,7 @@ class CrossEncoder:
         activation: str | None = None,
         instruction: str | None = None,
         allow_pickle: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
         options = Options(
             engine=engine,
@@ -170,6 +175,7 @@ class CrossEncoder:
             activation=activation,
             instruction=instruction,
             allow_pickle=allow_pickle,
+            cache=cache,
         )
         self._assemble(open_model(model, options), (model, options))
 
@@ -218,6 +224,11 @@ class CrossEncoder:
         found = CrossEncoder.__new__(CrossEncoder)
         found._assemble(parts.instructed(instruction), opened)
         return found
+
+    @property
+    def cache(self) -> "ScoreCache | None":
+        """The score cache, with the numbers of its `hits` and `misses`; None without one."""
+        return getattr(self._engine, "cache", None)
 
     @property
     def checkpoint(self) -> Checkpoint:

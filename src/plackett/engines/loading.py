@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -34,6 +34,7 @@ class Options:
     activation: str | None = None
     instruction: str | None = None
     allow_pickle: bool = False
+    cache: str | os.PathLike[str] | None = None
 
     @property
     def given(self) -> list[str]:
@@ -50,6 +51,16 @@ class Route(NamedTuple):
 
 def open_model(model: str | os.PathLike[str] | None, options: Options = Options()) -> Parts:
     """Open a folder, a Hub id, the address of a server, or for None the embedded model."""
+    parts = _open(model, options)
+    if options.cache is None:
+        return parts
+    from plackett.engines.caching import CachedEngine, ScoreCache
+
+    name = f"{parts.model.digest() or parts.model.name} {type(parts.engine).__name__} {options.precision}"
+    return replace(parts, engine=CachedEngine(parts.engine, ScoreCache(options.cache), name))
+
+
+def _open(model: str | os.PathLike[str] | None, options: Options) -> Parts:
     if model is not None and is_url(model):
         return _open_server(str(model), options)
     settings = EngineSettings(options.device, options.precision, options.threads)
@@ -137,7 +148,7 @@ def is_url(model: str | os.PathLike[str]) -> bool:
 
 def _open_server(url: str, options: Options) -> Parts:
     """Connect to a server. SettingError for options that are the server's own."""
-    given = [name for name in options.given if name != "activation"]
+    given = [name for name in options.given if name not in ("activation", "cache")]
     if given:
         raise SettingError(
             f"{', '.join(given)} cannot be set for {url}, which runs with its own settings; leave {_them(given)} out"
