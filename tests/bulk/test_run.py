@@ -167,6 +167,17 @@ def test_files_of_others_are_never_touched(folder, bert):
     assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("name", ["pairs.parquet", "pairs.jsonl", "ids.parquet", "run.trec"])
+def test_parts_of_long_rows_are_small(folder, encoder, bert, monkeypatch, name, scored):
+    monkeypatch.setattr("plackett.bulk.parts.BYTES", 300)
+    texts = {} if "pairs" in name else texts_of(folder)
+    output = folder / ("out.trec" if name == "run.trec" else "out")
+    assert bulk(Bulk(folder / name, output, str(bert), **texts)).pairs == len(PAIRS)
+    assert len(scored) > 5
+    if output.is_dir():
+        np.testing.assert_allclose(pq.read_table(output)["score"].to_numpy(), expected(encoder), atol=1e-5)
+
+
 BAD = {
     "no columns": ({"title": ["a"], "body": ["b"]}, ["title, body", "query"]),
     "numbers": ({"query": ["a"], "text": [3]}, ["text", "int64"]),

@@ -6,7 +6,6 @@ Parquet is read in place. Anything else is copied, part by part, into Parquet fi
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plackett.data.fields import DOCUMENT_NAMES, ID_NAMES, QUERY_ID_NAMES, QUERY_NAMES, TEXT_NAMES, keys_of
-from plackett.data.rows import Columns, read_rows
+from plackett.data.rows import Columns, Row, read_rows
 from plackett.data.trec import stream_run
 from plackett.errors import DataError
 from plackett.ranking import best_first
 
 RUNS = (".trec", ".run")
+BYTES = 1 << 26
+"""Text of a part, where rows are long: what an actor holds in memory is a small multiple of it."""
+
 DOC_ID_NAMES = tuple(name for name in ID_NAMES if name not in QUERY_ID_NAMES)
 
 
@@ -82,7 +84,7 @@ def _first(found: list[str], given: Columns, names: Iterable[str]) -> str:
 
 
 def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Part]:
-    """Cut Parquet files into parts of at most `rows` rows."""
+    """Cut Parquet files into parts of at most `rows` rows, or of `BYTES` bytes."""
     number = 0
     for path in paths:
         file = _parquet(path)
@@ -90,11 +92,18 @@ def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Pa
             kind = file.schema_arrow.field(name).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
                 raise DataError(f"{path}: the column {name} holds {kind}, not text")
+        groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         total = file.metadata.num_rows
-        for start in range(0, total, rows):
-            stop = min(start + rows, total)
+        step = fitting(rows, sum(group.total_byte_size for group in groups) / max(total, 1))
+        for start in range(0, total, step):
+            stop = min(start + step, total)
             yield Part(number, str(path), start, stop, str(path), start + 1)
             number += 1
+
+
+def fitting(rows: int, average: float) -> int:
+    """Return a number of rows, at most `rows`, that hold `BYTES` bytes or less, given their average."""
+    return max(1, min(rows, int(BYTES / max(average, 1))))
 
 
 def columns_of(path: Path) -> list[str]:
@@ -143,13 +152,26 @@ def _run_table(pairs: list[tuple[str, str]]) -> pa.Table:
 def _row_blocks(path: Path, names: Names, rows: int) -> Iterator[pa.Table]:
     """Read rows as tables of one schema, that of the first block, and check their texts."""
     schema: pa.Schema | None = None
-    entries = read_rows(path)
-    while block := list(islice(entries, rows)):
+    for block in _blocks(read_rows(path), rows):
         for where, row in block:
             _check_row(where, row, names, schema)
         table = _table(block, schema)
         schema = table.schema
         yield table
+
+
+def _blocks(entries: Iterable[Row], rows: int) -> Iterator[list[Row]]:
+    """Group rows: at most `rows`, or `BYTES` of text."""
+    block: list[Row] = []
+    size = 0
+    for where, row in entries:
+        block.append((where, row))
+        size += sum(len(value) for value in row.values() if isinstance(value, str))
+        if len(block) == rows or size >= BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _check_row(where: str, row: Mapping[str, Any], names: Names, schema: pa.Schema | None) -> None:
@@ -162,7 +184,7 @@ def _check_row(where: str, row: Mapping[str, Any], names: Names, schema: pa.Sche
         raise DataError(f"{where}: the column {new[0]} is not in the rows before; give every row the same columns")
 
 
-def _table(rows: Sequence[tuple[str, Mapping[str, Any]]], schema: pa.Schema | None) -> pa.Table:
+def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
     try:
         return pa.Table.from_pylist([dict(row) for _, row in rows], schema=schema)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

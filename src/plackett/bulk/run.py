@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from plackett._extras import extra
 from plackett._files import whole_file
-from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, names_in, parquet_parts
+from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, names_in, parquet_parts
 from plackett.bulk.scoring import Counts, Scorer, Work
-from plackett.bulk.texts import columns_of_texts, write_texts
+from plackett.bulk.texts import Texts, columns_of_texts, write_texts
 from plackett.cross_encoder import CrossEncoder
 from plackett.data.rows import Columns
 from plackett.errors import DataError, PlackettError, RemoteError, SettingError
@@ -36,6 +36,7 @@ with extra("bulk"):
 
 MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
 COUNTS = "_counts.jsonl"  # a line for each part that is in its place
+TEXTS = "texts.sqlite"
 WORK = "_work"  # copies of the input, and the texts; removed at the end
 ROWS = 20_000
 """Rows of a part: at most a minute of work, lost in a crash."""
@@ -232,14 +233,16 @@ def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
     if plan.is_file():
         return [Part(**item) for item in json.loads(plan.read_text(encoding="utf-8"))]
     folder.mkdir(exist_ok=True)
+    rows = job.rows
     if names.are_ids and job.queries is not None and job.corpus is not None:
         of_queries = columns_of_texts(job.columns, queries=True)
         of_corpus = columns_of_texts(job.columns, queries=False)
-        write_texts(folder / "texts.sqlite", [("queries", job.queries, of_queries), ("corpus", job.corpus, of_corpus)])
+        write_texts(folder / TEXTS, [("queries", job.queries, of_queries), ("corpus", job.corpus, of_corpus)])
+        rows = fitting(job.rows, Texts(folder / TEXTS).average("corpus"))
     if inputs[0].suffix == ".parquet":
-        parts = list(parquet_parts(inputs, names, job.rows))
+        parts = list(parquet_parts(inputs, names, rows))
     else:
-        parts = list(copied_parts(inputs[0], names, job.rows, folder, job.depth))
+        parts = list(copied_parts(inputs[0], names, rows, folder, job.depth))
     if not parts:
         raise DataError(f"{job.input} holds no rows")
     with whole_file(plan) as stream:
@@ -252,7 +255,7 @@ def _work(job: Bulk, names: Names) -> Work:
     if model is not None and Path(model).exists():
         model = str(Path(model).resolve())
     options = {"activation": job.activation, "long_documents": job.long_documents}
-    texts = (job.folder / WORK / "texts.sqlite").resolve()
+    texts = (job.folder / WORK / TEXTS).resolve()
     return Work(model, options, names, str(job.folder.resolve()), str(texts) if names.are_ids else None, job.as_run)
 
 

@@ -49,6 +49,11 @@ class Texts:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True, check_same_thread=False)
 
+    def average(self, table: str) -> float:
+        """Return the average number of characters of a text."""
+        [(average,)] = self._database.execute(f"SELECT avg(length(text)) FROM {table}")
+        return average or 0.0
+
     def find(self, table: str, ids: Iterable[object]) -> dict[str, str]:
         """Return the texts of ids; those that are not there are missing from the result."""
         wanted = list(dict.fromkeys(map(str, ids)))

@@ -1,12 +1,11 @@
 """DuckDB: a function that scores a query with a text, for the rows of any query."""
 
-import pyarrow as pa
-
 from plackett._inputs import is_blank
 from plackett.integrations._shared import Source, framework, opened
 
 with framework("duckdb", "duckdb", "1.0"):
     import duckdb
+    import pyarrow as pa
 
 
 def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, name: str = "plackett_score") -> None:
@@ -17,7 +16,7 @@ def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, n
     """
     encoder = opened(model)
 
-    def score(queries: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.Array:
+    def score(queries: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> "pa.Array":
         pairs = list(zip(queries.to_pylist(), texts.to_pylist(), strict=True))
         filled = [index for index, pair in enumerate(pairs) if not any(is_blank(text or "") for text in pair)]
         scores: list[float | None] = [None] * len(pairs)
