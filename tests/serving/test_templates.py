@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from layouts import PAIRS, causal, logit_score
 from plackett import CrossEncoder
 from plackett.dialects import RerankRequest
 from plackett.dialects.base import Document
 from plackett.errors import RequestError
 from plackett.serving.texts import TextReader
-from rerankers import PAIRS, causal, logit_score
 
 pytestmark = pytest.mark.peer
 

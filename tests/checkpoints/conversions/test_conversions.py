@@ -10,10 +10,10 @@ import pytest
 import torch
 import transformers
 
+from layouts import PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 from plackett import CrossEncoder
 from plackett.checkpoints import conversions
 from plackett.errors import CheckpointError
-from rerankers import PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 
 pytestmark = pytest.mark.peer
 
