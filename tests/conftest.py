@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any hub client is imported: no test asks the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile what they import
 
 import pytest
 

@@ -135,6 +135,8 @@ class CrossEncoder:
         activation: `identity`, `sigmoid`, `softmax`, `tanh`, or `calibrated` after `plackett calibrate`. Overrides the
             checkpoint's setting.
         instruction: What to look for, in words. Replaces the instruction of a model with a chat template.
+        positive_label: Name or number of the label to rank by, for a model with several labels. Its score is its share
+            of the softmax.
         allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
         cache: `memory`, or an SQLite file, that keeps scores for pairs that come again. Default: none.
 
@@ -160,6 +162,7 @@ class CrossEncoder:
         local_files_only: bool = False,
         activation: str | None = None,
         instruction: str | None = None,
+        positive_label: str | None = None,
         allow_pickle: bool = False,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -174,6 +177,7 @@ class CrossEncoder:
             local_files_only=local_files_only,
             activation=activation,
             instruction=instruction,
+            positive_label=positive_label,
             allow_pickle=allow_pickle,
             cache=cache,
         )
@@ -503,8 +507,14 @@ class CrossEncoder:
 
     def fingerprint(self) -> str:
         """Return the model's name and a digest that changes with its scores."""
-        digest = hashlib.sha256(f"{self.model.digest()}{self._long_documents}{self.model.instruction}".encode())
+        settings = f"{self._long_documents}{self.model.instruction}{self._label()}"
+        digest = hashlib.sha256(f"{self.model.digest()}{settings}".encode())
         return f"{self.model.name} {digest.hexdigest()[:12]}"
+
+    def _label(self) -> str:
+        """The label that ranks, if the user chose one."""
+        chosen = None if self._opened is None else self._opened[1].positive_label
+        return "" if chosen is None else f"label {chosen}"
 
     def _scored(
         self, pairs: dict[K, tuple[str, str]], name: Callable[[K], str], refusals: Refusals[K], show_progress: bool
@@ -579,7 +589,9 @@ class CrossEncoder:
     def _check_ranks(self, what: str) -> None:
         if not self.model.ranks:
             raise InputError(
-                f"{what} needs one label, and {self.model.name} has {self.model.labels}; use predict instead"
+                f"{what} needs one label, and {self.model.name} has {self.model.labels} "
+                f"({', '.join(self.model.names)}): choose the one that means relevant with positive_label "
+                "(in the shell --positive-label), or use predict"
             )
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from plackett import CrossEncoder, InputError
+from plackett import CrossEncoder, InputError, SettingError
 from plackett.checkpoints.folder import read_checkpoint
 from plackett.checkpoints.heads import HEADS, Head, head_of
 from tiny import DOCUMENTS, PAIRS, QUERY
@@ -55,3 +56,25 @@ def test_a_head_that_is_added_makes_its_model_rank(tiny, monkeypatch):
     ranked = encoder.rank(QUERY, DOCUMENTS)
     assert [item["corpus_id"] for item in ranked] == np.argsort(-logits, kind="stable").tolist()
     np.testing.assert_allclose([item["score"] for item in ranked], 1 / (1 + np.exp(np.sort(-logits))), rtol=1e-4)
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_one_of_several_labels_ranks_by_its_share_of_the_softmax(tiny, labels):
+    folder = tiny("bert", labels)
+    plain = torch.from_numpy(CrossEncoder(folder, activation="identity").predict(PAIRS))
+    for name in ("LABEL_1", "1"):
+        chosen = CrossEncoder(folder, positive_label=name)
+        expected = torch.softmax(plain.double(), dim=1)[:, 1]
+        np.testing.assert_allclose(chosen.predict(PAIRS), expected, atol=1e-6)
+    ranked = chosen.rank(PAIRS[0][0], [document for _, document in PAIRS])
+    assert len(ranked) == len(PAIRS)
+    assert chosen.fingerprint() != CrossEncoder(folder).fingerprint()
+
+
+def test_a_label_to_rank_by_is_one_of_the_checkpoint_s(tiny):
+    with pytest.raises(InputError, match=r"LABEL_0, LABEL_1, LABEL_2.*positive_label"):
+        CrossEncoder(tiny("bert", 3)).rank("a", ["b"])
+    with pytest.raises(SettingError, match="LABEL_9"):
+        CrossEncoder(tiny("bert", 3), positive_label="LABEL_9")
+    with pytest.raises(SettingError, match="positive_label"):
+        CrossEncoder(tiny("bert"), positive_label="LABEL_0")

@@ -15,7 +15,7 @@ from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_acti
 from plackett.checkpoints.calibrations import Calibration, read_calibration
 from plackett.checkpoints.conversions import plain
 from plackett.checkpoints.exports import export_files
-from plackett.checkpoints.heads import HEADS, Head, head_of
+from plackett.checkpoints.heads import HEADS, Head, head_of, labels_of, one_against_others
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
 from plackett.checkpoints.jsons import read_json, read_optional, write_json
@@ -53,6 +53,7 @@ class Checkpoint:
     prompt: str = ""
     calibration: Calibration | None = None
     head: Head = HEADS[0]
+    names: tuple[str, ...] = ()
     template: ChatTemplate | None = None
 
     @property
@@ -71,6 +72,7 @@ class Checkpoint:
             calibration=self.calibration,
             prompt=self.prompt,
             digest=self.digest,
+            names=self.names if self.head.to_logit is None else (),
         )
 
     def digest(self) -> str:
@@ -127,7 +129,12 @@ def _found(
 
 
 def read_checkpoint(
-    folder: Path, *, max_length: int | None = None, activation: str | None = None, allow_pickle: bool = False
+    folder: Path,
+    *,
+    max_length: int | None = None,
+    activation: str | None = None,
+    positive_label: str | None = None,
+    allow_pickle: bool = False,
 ) -> Checkpoint:
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
@@ -139,6 +146,9 @@ def read_checkpoint(
     if activation is not None and activation not in (known := [*ACTIVATIONS, CALIBRATED]):
         raise SettingError.unknown("activation", activation, known)
     head, labels = _head(folder, config)
+    names = tuple(labels_of(config, labels))
+    if positive_label is not None:
+        head = one_against_others(config, labels, str(positive_label))
     if activation == CALIBRATED and head.to_logit is None:
         raise SettingError(f"calibrated scores need one label, and {folder} has {labels}")
     if activation == "softmax" and labels == 1:
@@ -152,7 +162,8 @@ def read_checkpoint(
     return replace(
         checkpoint,
         head=head,
-        activation=activation or saved_activation(config, saved, ranks=head.to_logit is not None),
+        names=names,
+        activation=activation or _activation(config, saved, head, chosen=positive_label is not None),
         prompt="" if template else prompt,
         template=template,
         calibration=read_calibration(folder) if activation == CALIBRATED else None,
@@ -261,6 +272,11 @@ def _check_readable(folder: Path) -> None:
 
 def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Inputs) -> Checkpoint:
     return Checkpoint(folder=folder, model_type=str(config.get("model_type", "")), labels=labels, inputs=inputs)
+
+
+def _activation(config: dict[str, Any], saved: dict[str, Any], head: Head, *, chosen: bool) -> str:
+    """The saved activation; that of several labels is not for the one of them that ranks."""
+    return "sigmoid" if chosen else saved_activation(config, saved, ranks=head.to_logit is not None)
 
 
 def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.checkpoints.jsons import whole
-from plackett.errors import CheckpointError
+from plackett.errors import CheckpointError, SettingError
 
 ToLogit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -57,6 +57,34 @@ def head_of(config: Mapping[str, Any]) -> tuple[Head, int] | None:
         if any(name.endswith(head.architecture) for name in architectures) and head.fits(config, outputs):
             return head, outputs
     return None
+
+
+def one_against_others(config: Mapping[str, Any], outputs: int, label: str) -> Head:
+    """Return the head that ranks by one of several labels, by its name or number.
+
+    Its logit is the label's log-odds, whose sigmoid is the label's share of the softmax: with two labels the difference
+    of their logits. Raises SettingError for a label that the configuration does not name.
+    """
+    names = labels_of(config, outputs)
+    if outputs < 2:
+        raise SettingError(f"positive_label={label!r} chooses one of several labels, and this checkpoint has one")
+    if label not in (*names, *map(str, range(outputs))):
+        raise SettingError.unknown("positive_label", label, names)
+    chosen = names.index(label) if label in names else int(label)
+
+    def log_odds(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        others = np.delete(raw, chosen, axis=1).astype(np.float64)
+        found = raw[:, [chosen]] - np.logaddexp.reduce(others, axis=1, keepdims=True)
+        return np.asarray(found, np.float32)
+
+    return Head(f"label {names[chosen]}", HEADS[-1].architecture, _has_any, log_odds)
+
+
+def labels_of(config: Mapping[str, Any], outputs: int) -> list[str]:
+    """Return the names of the raw outputs, in their order."""
+    names = config.get("id2label")
+    given = {str(number): str(name) for number, name in names.items()} if isinstance(names, dict) else {}
+    return [given.get(str(number), f"LABEL_{number}") for number in range(outputs)]
 
 
 def outputs_of(config: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ class Model:
     activation: a name in `ACTIVATIONS`, or `CALIBRATED`, which applies `calibration`.
     prompt: text that precedes every query.
     instruction: what the user set in place of a chat template's own instruction.
+    names: of several labels.
     digest: called to identify the scores; two models with the same digest give the same ones.
     """
 
@@ -28,6 +29,7 @@ class Model:
     calibration: Calibration | None = None
     prompt: str = ""
     instruction: str = ""
+    names: tuple[str, ...] = ()
     digest: Callable[[], str] = field(default=str, compare=False, repr=False)
 
     @property

@@ -27,6 +27,9 @@ MODEL = click.option(
     show_envvar=True,
     help="A folder, a Hub id or the address of a server.  [default: the embedded model]",
 )
+POSITIVE_LABEL = click.option(
+    "--positive-label", help="The label to rank by, for a model with several labels, by its name or number."
+)
 INSTRUCTION = click.option(
     "--instruction",
     help="What to look for, in words, for a model with a chat template.  [default: the model's own]",

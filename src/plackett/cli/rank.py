@@ -7,7 +7,7 @@ from typing import BinaryIO
 import click
 
 from plackett.cli.console import show
-from plackett.cli.options import COLUMNS, INSTRUCTION, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, INSTRUCTION, LONG, MODEL, POSITIVE_LABEL, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_documents
 from plackett.errors import InputError
@@ -29,6 +29,7 @@ from plackett.errors import InputError
 @click.option("--min-score", type=float, help="Show only documents that score at least this, as printed by --json.")
 @LONG
 @INSTRUCTION
+@POSITIVE_LABEL
 @click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit, for the top 5 or --top-k.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per document: corpus_id, score, text, details."
@@ -44,6 +45,7 @@ def rank(
     min_score: float | None,
     long_documents: str,
     instruction: str | None,
+    positive_label: str | None,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -58,7 +60,13 @@ def rank(
     texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    encoder = CrossEncoder(model, activation=activation, long_documents=long_documents, instruction=instruction)
+    encoder = CrossEncoder(
+        model,
+        activation=activation,
+        long_documents=long_documents,
+        instruction=instruction,
+        positive_label=positive_label,
+    )
     windows = long_documents == "windows"
     [ranked] = encoder.rank_many(
         [query],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from plackett.cli.options import COLUMNS, FILE, INSTRUCTION, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, FILE, INSTRUCTION, LONG, MODEL, POSITIVE_LABEL, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import Columns
 from plackett.retrieval.reranking import rerank_file
@@ -20,6 +20,7 @@ from plackett.retrieval.reranking import rerank_file
 @click.option("--depth", type=click.IntRange(min=1), help="Number of candidates to rerank per query.  [default: all]")
 @LONG
 @INSTRUCTION
+@POSITIVE_LABEL
 def rerank(
     run: Path,
     output: Path,
@@ -30,6 +31,7 @@ def rerank(
     depth: int | None,
     long_documents: str,
     instruction: str | None,
+    positive_label: str | None,
 ) -> None:
     """Rerank a TREC run into another.
 
@@ -39,7 +41,7 @@ def rerank(
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --output reranked.trec
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
-    encoder = CrossEncoder(model, long_documents=long_documents, instruction=instruction)
+    encoder = CrossEncoder(model, long_documents=long_documents, instruction=instruction, positive_label=positive_label)
     done = rerank_file(
         encoder, run, output, queries=queries, corpus=corpus, depth=depth, columns=columns, show_progress=True
     )

@@ -33,6 +33,7 @@ class Options:
     local_files_only: bool = False
     activation: str | None = None
     instruction: str | None = None
+    positive_label: str | None = None
     allow_pickle: bool = False
     cache: str | os.PathLike[str] | None = None
 
@@ -73,7 +74,11 @@ def _open(model: str | os.PathLike[str] | None, options: Options) -> Parts:
         files=[route.files for route in possible],
     )
     checkpoint = read_checkpoint(
-        folder, max_length=options.max_length, activation=options.activation, allow_pickle=options.allow_pickle
+        folder,
+        max_length=options.max_length,
+        activation=options.activation,
+        positive_label=options.positive_label,
+        allow_pickle=options.allow_pickle,
     )
     engine = options.engine
     if isinstance(engine, str):

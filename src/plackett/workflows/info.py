@@ -50,6 +50,7 @@ class Contents:
     parameters: int
     weights: tuple[str, ...]
     labels: int
+    template: str
     max_length: int
     activation: str
     exports: tuple[Export, ...]
@@ -114,11 +115,20 @@ def render(info: Info) -> str:
     return "\n".join(f"{name:{width}}{value}" for name, value in rows)
 
 
+def _template(checkpoint: Checkpoint) -> str:
+    """What a pair goes through before it is tokenised."""
+    if checkpoint.template is None:
+        return f"none; the query begins with {checkpoint.prompt!r}" if checkpoint.prompt else "none: pairs of texts"
+    instruction = checkpoint.template.instruction
+    return f"chat template, instruction {instruction!r}" if instruction else "chat template, its own instruction"
+
+
 def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "checkpoint", contents.folder
     weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
     yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
     yield "labels", str(contents.labels)
+    yield "template", contents.template
     yield "max_length", f"{contents.max_length} tokens"
     yield "activation", contents.activation
     for export in contents.exports:
@@ -158,6 +168,7 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         parameters=parameters,
         weights=types,
         labels=checkpoint.labels,
+        template=_template(checkpoint),
         max_length=checkpoint.max_length,
         activation=checkpoint.activation,
         exports=tuple(Export(*key, export_files()[key][0]) for key in exports_of(checkpoint.folder)),
