@@ -1,6 +1,7 @@
 """Texts by id on disk: what joins a corpus that is larger than memory."""
 
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Texts:
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True, check_same_thread=False)
+        weakref.finalize(self, self._database.close)
 
     def average(self, table: str) -> float:
         """Return the average number of characters of a text."""

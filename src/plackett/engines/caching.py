@@ -9,6 +9,7 @@ import itertools
 import os
 import sqlite3
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ class ScoreCache:
         if self._database is None or self._process != os.getpid():
             try:
                 self._database = sqlite3.connect(Path(self.place), timeout=60, check_same_thread=False)
+                weakref.finalize(self, self._database.close)
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute("PRAGMA synchronous = OFF")  # a cache may lose its end
                 self._database.execute(
