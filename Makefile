@@ -67,8 +67,8 @@ small:  ## what an installation without extras costs: megabytes, the time of an 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python -m benchmarks.train_speed.run --rounds 3 --steps 2
 
-serving: $(INSTALLED)  ## the server's throughput, latency, fairness and faults, about 5 minutes; SERVERS='--peer NAME=PORT/PATH'
-	$(BIN)/python -m benchmarks.serving.run $(SERVERS)
+serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others
+	$(BIN)/python -m benchmarks.serving.run $(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
 
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python -m benchmarks.losses.run $(or $(WORK),/tmp/plackett-bench)
@@ -106,15 +106,17 @@ default-curve: $(INSTALLED)  ## less training, fewer layers, the card's recipe; 
 	$(BIN)/python -m default_model.speed $(CURVE)/sizes
 	$(BIN)/python -m default_model.page
 
-# Environments of what `bench` compares with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
+# Environments of what `bench` and `serving` compare with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
 PEERS = onnx openvino rerankers
+infinity = 'infinity-emb[server,torch]==0.0.78' torch==2.13.0 'transformers<5' 'click<8.2' 'typer<0.16'
+flashrank = flashrank==0.2.10 starlette uvicorn
 onnx = 'sentence-transformers[onnx]==5.2.0' torch==2.13.0
 openvino = 'sentence-transformers[openvino]==6.2.0' torch==2.13.0 datasets
 rerankers = flashrank==0.2.10 fastembed==0.8.0
 
 peers: $(PEERS:%=$(VENV)-%/.installed)
 
-$(PEERS:%=$(VENV)-%/.installed): $(VENV)-%/.installed:
+$(patsubst %,$(VENV)-%/.installed,$(PEERS) infinity flashrank): $(VENV)-%/.installed:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet $($*)
 	touch $@

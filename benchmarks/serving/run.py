@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks._common import write_result
 from benchmarks.serving.client import Client, Record, closed_loop, leave, open_loop
-from benchmarks.serving.workload import Question, Workload, heavy, make_workload
+from benchmarks.serving.peers import PEERS, compare
+from benchmarks.serving.workload import Workload, heavy, make_workload
 
 RESULT = Path(__file__).parent / "results" / "serving.json"
 CLIENTS = (1, 8, 64)
@@ -239,35 +240,14 @@ async def cold_start(work: Workload, model: str | None) -> Figures:
     return {"seconds": sorted(round(value, 2) for value in seconds)}
 
 
-async def peer(address: str, work: Workload, seconds: float) -> Figures:
-    """Throughput, and a short request beside heavy ones, of another server that is running."""
-    port, _, path = address.partition("/")
-    client, rng = Client(int(port), f"/{path}"), random.Random(9)
-    documents = "documents" if "rerank" in path and "tei" not in path else "texts"
-
-    def asked(question: Question) -> Question:
-        body = json.loads(question.body)
-        return Question(json.dumps({"query": body["query"], documents: body["texts"]}).encode(), ())
-
-    found: Figures = {}
-    for clients in CLIENTS:
-        record = await closed_loop(client, lambda: asked(work.question(rng)), clients, seconds)
-        rate = 20 * len(record.latencies) / record.seconds
-        found[f"{clients} clients"] = {"pairs per second": round(rate), "outcomes": dict(record.outcomes)}
-    alone = await closed_loop(client, lambda: asked(work.question(rng, 5)), 1, seconds / 3)
-    streams = asyncio.ensure_future(closed_loop(client, lambda: asked(heavy()), 3, seconds))
-    beside = await closed_loop(client, lambda: asked(work.question(rng, 5)), 1, seconds)
-    await streams
-    return {**found, "short, alone": milliseconds(alone.latencies), "beside heavy": milliseconds(beside.latencies)}
-
-
 def main() -> None:
     """Measure, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="a checkpoint  [default: the embedded model]")
     parser.add_argument("--seconds", type=float, default=12, help="per measurement")
     parser.add_argument("--soak", type=float, default=60, help="seconds of mixed load with faults")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PORT/PATH", help="a server that runs")
+    for name in list(PEERS)[1:]:
+        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"the interpreter of an environment with {name}")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     os.environ.pop("PLACKETT_API_KEY", None)
@@ -284,9 +264,9 @@ def main() -> None:
             "soak": lambda: soak(client, work, started, 0.8 * work.offline_rate / 24, options.soak),
         }
         asyncio.run(_run(steps, found, client))
-    for name in options.peer:
-        label, _, address = name.partition("=")
-        found[label] = asyncio.run(peer(address, work, options.seconds))
+    pythons = {name: python for name in PEERS if (python := getattr(options, name, None))}
+    if pythons:
+        found["same checkpoint"] = compare({"plackett": sys.executable, **pythons}, work, options.seconds / 2)
     found["killed and restarted"] = asyncio.run(killed(work, options.model, 2 * options.seconds))
     found["cold start"] = asyncio.run(cold_start(work, options.model))
     write_result(options.output, found)
