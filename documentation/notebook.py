@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 def run(path: Path) -> Any:
     """Run a notebook in a new kernel; raises if a cell does."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     return notebook

@@ -79,9 +79,9 @@ def causal(
 
 def token(folder: pathlib.Path, text: str) -> int:
     """The id of a token."""
-    found: int = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(text)
+    found = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(text)
     assert found is not None
-    return found
+    return int(found)
 
 
 def logit_score(folder: pathlib.Path, base: pathlib.Path, *, false: str | None = "no", **settings) -> pathlib.Path:
@@ -116,7 +116,6 @@ def ettin(folder: pathlib.Path, *, pooling: str = "cls", bias: bool = True) -> p
         pad_token_id=0,
         cls_token_id=1,
         sep_token_id=2,
-        attn_implementation="sdpa",
     )
     transformers.ModernBertModel(config).save_pretrained(base)
     transformer = Transformer(str(base))

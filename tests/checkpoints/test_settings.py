@@ -120,7 +120,7 @@ def test_every_key_that_is_refused_stops_the_loading(bert, tmp_path, file, key):
     folder = shutil.copytree(bert, tmp_path / "m")
     value = {"AutoModelForSequenceClassification": "mine.Model"} if key == "auto_map" else ["anything"]
     if file == "modules.json":
-        content = [{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer", key: value}]
+        content: object = [{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer", key: value}]
     else:
         content = {**json.loads((folder / file).read_text()), key: value}
     (folder / file).write_text(json.dumps(content))

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import traceback
+from typing import Any
 
 QUERY = "what do cats eat"
 DOCUMENTS = ["steel prices rose again", "cats eat mice and birds", "the train is late", "most cats like fish"]
@@ -153,7 +154,7 @@ def _nodes() -> list:
     return [NodeWithScore(node=TextNode(text=text), score=0.0) for text in DOCUMENTS]
 
 
-def _by_llama_index(ranker: object) -> Found:
+def _by_llama_index(ranker: Any) -> Found:
     from llama_index.core.schema import QueryBundle
 
     return [(item.node.text, item.score) for item in ranker.postprocess_nodes(_nodes(), QueryBundle(QUERY))]
@@ -196,7 +197,7 @@ def llama_index_siliconflow(url: str) -> Found:
     return _by_llama_index(ranker)
 
 
-def _by_haystack(ranker: object) -> Found:
+def _by_haystack(ranker: Any) -> Found:
     from haystack import Document
 
     found = ranker.run(query=QUERY, documents=[Document(content=text) for text in DOCUMENTS])["documents"]

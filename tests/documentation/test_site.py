@@ -70,7 +70,7 @@ def test_the_reference_names_every_command_and_option():
     for name, command in commands.commands.items():
         assert f"## plackett {name}\n" in text
         for item in command.params:
-            if item.param_type_name == "option" and not item.hidden:
+            if item.param_type_name == "option" and not getattr(item, "hidden", False):
                 assert item.opts[0] in text
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -169,7 +170,7 @@ def test_what_goes_wrong_in_openvino_is_raised(both):
     def infer(feed):
         raise RuntimeError("out of memory\nat line 7")
 
-    engine = load_engine("openvino", read_checkpoint(both))
+    engine: Any = load_engine("openvino", read_checkpoint(both))
     engine._request = SimpleNamespace(infer=infer)
     with pytest.raises(CheckpointError, match=r"openvino .*out of memory\)"):
         engine.score(pairs_of(3))

@@ -87,8 +87,8 @@ def classifier(folder: pathlib.Path, **files: object) -> pathlib.Path:
         head_dim=8,
         max_position_embeddings=256,
         pad_token_id=0,
-        num_labels=1,
     )
+    config.num_labels = 1
     transformers.Qwen3ForSequenceClassification(config).save_pretrained(folder)
     for name, content in files.items():
         path = folder / f"{name}.json"
