@@ -23,6 +23,7 @@ from plackett.workflows.demo.training import test_collection
 
 PICTURE = ROOT / "docs" / "assets" / "terminal.svg"
 COLUMNS, HELD_OUT, SEED = 112, 0.1, 0
+CHARACTERS = 240  # of a document at most, for a small picture
 DOCUMENTS, COLLECTION = "python-docs.txt", "python-docs"
 SESSION = (
     'plackett rank "how many calories in an egg" "Hens lay eggs in a nest." "A large egg has about 72 calories."',
@@ -37,7 +38,7 @@ DARK = TerminalTheme(
     [(92, 99, 112), *COLOURS, (255, 255, 255)],
 )
 # rich's own template loads a font from the network; the reader's fixed-width font does as well.
-FORMAT = """<svg viewBox="0 0 {terminal_width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <title>plackett ranks documents and measures itself in a terminal</title>
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -83,7 +84,8 @@ def prepare(folder: Path) -> None:
     """Write the documents and the collection that the session reads: the documentation of this Python."""
     objects = pydocs.read_objects()
     candidates = first_stage(pydocs.QUESTION, [item.document for item in objects], CANDIDATES)
-    (folder / DOCUMENTS).write_text("".join(f"{document}\n" for document in candidates), encoding="utf-8")
+    short = [document for document in candidates if len(document) <= CHARACTERS]
+    (folder / DOCUMENTS).write_text("".join(f"{document}\n" for document in short), encoding="utf-8")
     held_out = pydocs.held_out_modules(objects, HELD_OUT, SEED)
     test = [item for item in objects if item.module in held_out]
     write_beir(folder / COLLECTION, test_collection(objects, test))
