@@ -81,3 +81,9 @@ def test_the_settings_of_services_are_yaml(path):
 def test_a_script_can_be_run(path):
     assert path.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
+
+
+@pytest.mark.process
+def test_nothing_built_is_in_the_repository():
+    listed = subprocess.run(["git", "ls-files", "build", "dist"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert listed.stdout == ""
