@@ -32,12 +32,12 @@ with extra("bulk"):
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
     import ray.data
-    import ray.exceptions
 
 MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
 COUNTS = "_counts.jsonl"  # a line for each part that is in its place
 TEXTS = "texts.sqlite"
 WORK = "_work"  # copies of the input, and the texts; removed at the end
+STARTS = 3  # of a local Ray
 ROWS = 20_000
 """Rows of a part: at most a minute of work, lost in a crash."""
 
@@ -305,7 +305,22 @@ def _check_reachable(address: str | None) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise RemoteError(f"there is no Ray cluster at {address}: {error}") from error
+        raise RemoteError(f"Ray cannot be reached at {address}: {error}") from error
+
+
+def _start(address: str | None) -> None:
+    """Start or join a cluster; start a local one again that takes more than Ray's 30 seconds on a busy machine."""
+    local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
+    for left in reversed(range(STARTS if address is None else 1)):
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+            return
+        except Exception as error:  # whatever Ray makes of it: bare Exceptions too
+            ray.shutdown()
+            if not left:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                where = address or "this machine"
+                raise RemoteError(f"Ray cannot be started or reached at {where}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -315,12 +330,7 @@ def _ray(address: str | None) -> Iterator[None]:
         yield
         return
     _check_reachable(address)
-    local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RemoteError(f"there is no Ray cluster at {address or 'this machine'}: {reason}") from error
+    _start(address)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
