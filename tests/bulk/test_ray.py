@@ -109,7 +109,7 @@ def test_a_killed_actor_and_a_killed_driver_lose_nothing(source, start, bert, tm
     process = start(source, output)
     until_parts(output, 1, process)
     victims = actors(process.pid)
-    assert len(victims) == 2
+    assert victims  # the second may not have started yet
     os.kill(victims[0], signal.SIGKILL)
     until_parts(output, 15, process)
     process.kill()
