@@ -80,8 +80,14 @@ def test_commands_without_a_model_take_it(run, default, tmp_path):
     assert [line.split()[2] for line in (tmp_path / "out.trec").read_text().splitlines()] == [
         str(item["corpus_id"]) for item in expected
     ]
+    (tmp_path / "documents.txt").write_text("".join(f"{document}\n" for document in DOCUMENTS))
+    code, output, errors = run("search", str(tmp_path / "documents.txt"), QUERY, "--json")
+    assert code == 0, errors
+    assert output.splitlines()
+
+    # `bulk` and `mcp` have tests of their own without a model.
     models = {name for name, command in commands.commands.items() if "model" in {item.name for item in command.params}}
-    assert models == {"rank", "rerank"}, "every command with --model is tried here"
+    assert models == {"rank", "rerank", "search", "bulk", "mcp"}, "every command with --model is tried here"
 
 
 def test_a_copy_is_a_checkpoint_of_ones_own(default, tmp_path):
