@@ -108,6 +108,7 @@ def test_manual_pages_are_right_for_troff(tmp_path):
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.filterwarnings("ignore")  # of the Jupyter libraries, about their own event loops
+@pytest.mark.timeout(900)  # a kernel of its own, which starts slowly on a busy machine
 def test_the_notebook_runs_from_top_to_bottom():
     page = notebook.page(notebook.run(ROOT / "docs" / "tour.ipynb"))
     assert page.count("<table>") >= 4

@@ -12,7 +12,7 @@ with framework("rerankers", "rerankers", "0.8"):
 
 
 class PlackettRanker(BaseRanker):
-    """Ranks texts or `rerankers.Document`s; takes the place of what `rerankers.Reranker(...)` returns."""
+    """Ranks texts or `rerankers.Document`s; replaces what `rerankers.Reranker(...)` returns."""
 
     def __init__(self, model_name_or_path: Source = None, verbose: int = 1) -> None:
         self.model = opened(model_name_or_path)
