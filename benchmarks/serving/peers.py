@@ -85,7 +85,7 @@ async def _until_ready(peer: Peer, port: int, process: "subprocess.Popen[bytes]"
             if status == 200:
                 return
         await asyncio.sleep(0.2)
-    raise SystemExit(f"{process.args} did not answer")
+    raise SystemExit(f"{process.args!r} did not answer")
 
 
 async def _measure(peer: Peer, port: int, work: Workload, seconds: float) -> dict[str, object]:
