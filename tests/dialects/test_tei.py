@@ -37,10 +37,14 @@ def test_a_reply_holds_the_texts_if_they_were_asked_for():
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, "Empty"), (413, "Validation"), (422, "Validation"), (424, "Backend"), (429, "Overloaded"), (500, "Backend")],
+    [(400, "Validation"), (413, "Validation"), (422, "Validation"), (424, "Backend"), (429, "Overloaded"), (500, "Backend")],
 )
 def test_an_error_is_a_string_with_a_type(status, kind):
     assert TEI.error(Problem(status, "no")) == {"error": "no", "error_type": kind}
+
+
+def test_an_empty_list_is_an_error_of_its_own_type():
+    assert TEI.error(Problem(400, "no", field="texts"))["error_type"] == "Empty"
 
 
 def test_an_empty_list_is_400():

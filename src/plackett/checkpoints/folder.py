@@ -143,16 +143,10 @@ def read_checkpoint(
     """
     config = _config(folder)
     check_settings(folder, config)
-    if activation is not None and activation not in (known := [*ACTIVATIONS, CALIBRATED]):
-        raise SettingError.unknown("activation", activation, known)
     head, labels = _head(folder, config)
-    names = tuple(labels_of(config, labels))
     if positive_label is not None:
         head = one_against_others(config, labels, str(positive_label))
-    if activation == CALIBRATED and head.to_logit is None:
-        raise SettingError(f"calibrated scores need one label, and {folder} has {labels}")
-    if activation == "softmax" and labels == 1:
-        raise SettingError(f"softmax needs several labels, and {folder} has one: every score would be 1; use sigmoid")
+    _check_activation(folder, activation, head, labels)
     saved = _saved_by_sentence_transformers(folder)
     module, prompt = first_module(folder), prompt_of(saved)
     template = read_template(folder, module, prompt)
@@ -162,7 +156,7 @@ def read_checkpoint(
     return replace(
         checkpoint,
         head=head,
-        names=names,
+        names=tuple(labels_of(config, labels)),
         activation=activation or _activation(config, saved, head, chosen=positive_label is not None),
         prompt="" if template else prompt,
         template=template,
@@ -277,6 +271,17 @@ def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Input
 def _activation(config: dict[str, Any], saved: dict[str, Any], head: Head, *, chosen: bool) -> str:
     """The saved activation; that of several labels is not for the one of them that ranks."""
     return "sigmoid" if chosen else saved_activation(config, saved, ranks=head.to_logit is not None)
+
+
+def _check_activation(folder: Path, activation: str | None, head: Head, labels: int) -> None:
+    """Raise SettingError for an activation that is unknown or does not fit the labels."""
+    known = [*ACTIVATIONS, CALIBRATED]
+    if activation is not None and activation not in known:
+        raise SettingError.unknown("activation", activation, known)
+    if activation == CALIBRATED and head.to_logit is None:
+        raise SettingError(f"calibrated scores need one label, and {folder} has {labels}")
+    if activation == "softmax" and labels == 1:
+        raise SettingError(f"softmax needs several labels, and {folder} has one: every score would be 1; use sigmoid")
 
 
 def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:

@@ -67,14 +67,13 @@ def rank(
         instruction=instruction,
         positive_label=positive_label,
     )
-    windows = long_documents == "windows"
     [ranked] = encoder.rank_many(
         [query],
         [texts],
         top_k=top_k,
         min_score=min_score,
         return_documents=True,
-        return_windows=windows,
+        return_windows=long_documents == "windows",
         explain=explain,
         show_progress=True,
     )
