@@ -37,7 +37,14 @@ def test_a_reply_holds_the_texts_if_they_were_asked_for():
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, "Validation"), (413, "Validation"), (422, "Validation"), (424, "Backend"), (429, "Overloaded"), (500, "Backend")],
+    [
+        (400, "Validation"),
+        (413, "Validation"),
+        (422, "Validation"),
+        (424, "Backend"),
+        (429, "Overloaded"),
+        (500, "Backend"),
+    ],
 )
 def test_an_error_is_a_string_with_a_type(status, kind):
     assert TEI.error(Problem(status, "no")) == {"error": "no", "error_type": kind}

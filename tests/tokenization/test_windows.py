@@ -272,13 +272,13 @@ def test_documents_without_tokens(bert):
     ("settings", "message"),
     [
         ({"policy": "window"}, "unknown long_documents 'window'; did you mean 'windows'?"),
-        ({"policy": None}, "unknown long_documents None"),
+        ({"policy": None}, "policy is None"),
         ({"aggregate": "sum"}, "unknown aggregate 'sum'; known: first, max, mean"),
         ({"overlap": 1.0}, "overlap=1.0 is not a share of a window"),
         ({"overlap": -0.1}, "overlap=-0.1"),
-        ({"overlap": float("nan")}, "overlap=nan"),
-        ({"overlap": "a"}, "overlap='a'"),
-        ({"overlap": True}, "overlap=True"),
+        ({"overlap": float("nan")}, "overlap is nan"),
+        ({"overlap": "a"}, "overlap is 'a'"),
+        ({"overlap": True}, "overlap is True"),
     ],
 )
 def test_settings_that_do_not_fit(settings, message):

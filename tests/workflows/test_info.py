@@ -58,6 +58,7 @@ def test_a_checkpoint(run, tiny, checkpoint, tmp_path):
         "parameters": 0,
         "weights": ["F32"],
         "labels": 3,
+        "template": "none: pairs of texts",
         "max_length": checkpoint.max_length,
         "activation": "identity",
         "exports": [
