@@ -37,6 +37,7 @@ def edited(folder: Path, target: Path, file: str, **values: object) -> Path:
     return target
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_predict_equals_sentence_transformers(tiny, family, labels):
@@ -52,6 +53,7 @@ def test_predict_equals_sentence_transformers(tiny, family, labels):
     np.testing.assert_array_equal(logits, CrossEncoder(tiny(family, labels)).score(PAIRS).reshape(logits.shape))
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 def test_over_long_texts_lose_the_same_tokens(tiny, tmp_path, family, side):
@@ -71,6 +73,7 @@ def test_every_activation_is_torchs(tiny, name, labels):
     np.testing.assert_allclose(encoder.predict(PAIRS).reshape(expected.shape), expected, atol=1e-6)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("top_k", [None, 0, 3, 100])
 @pytest.mark.parametrize("return_documents", [False, True])
 def test_rank_equals_sentence_transformers(bert, top_k, return_documents):
@@ -288,6 +291,7 @@ def test_max_length_shortens_as_sentence_transformers_does(bert):
     np.testing.assert_allclose(CrossEncoder(bert, max_length=16).predict(PAIRS), theirs.predict(PAIRS), atol=1e-5)
 
 
+@pytest.mark.peer
 def test_save_pretrained_round_trip(bert, tmp_path):
     encoder = CrossEncoder(bert, activation="identity", max_length=32)
     encoder.save_pretrained(tmp_path / "new" / "m")
@@ -361,6 +365,7 @@ def test_a_share_without_numbers_is_told_to_every_process(bert):
 # Items that cannot be scored, one by one.
 
 
+@pytest.mark.peer
 def test_blank_documents_score_as_empty_text_in_sentence_transformers(bert):
     encoder, texts = CrossEncoder(bert), ["", "sort words", " \n\t", ""]
     with pytest.warns(UserWarning, match="3 of 4") as caught:
@@ -373,6 +378,7 @@ def test_blank_documents_score_as_empty_text_in_sentence_transformers(bert):
     assert {item["corpus_id"]: item["score"] for item in ranked[0]}[1] == pytest.approx(float(scores[0]), abs=1e-6)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("text", ["a\x00b", "\ufeffsort", "bell\x07", "\x1b[31mred", "a\u2028b", "\ufffd"])
 def test_control_characters_are_scored_as_in_sentence_transformers(bert, text):
     pairs = [(text, "sort words"), (QUERY, text + " x")]

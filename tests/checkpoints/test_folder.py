@@ -60,6 +60,7 @@ def as_since_5_4(folder, activation):
     assert (folder / "modules.json").is_file()
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("activation", ["identity", "sigmoid"])
 @pytest.mark.parametrize("write", [as_before_4, as_4_to_5_3, as_since_5_4])
 def test_the_activation_is_found_where_each_era_put_it(folder, write, activation):
@@ -68,12 +69,14 @@ def test_the_activation_is_found_where_each_era_put_it(folder, write, activation
     np.testing.assert_allclose(CrossEncoder(folder).predict(PAIRS), reference(folder).predict(PAIRS), atol=1e-5)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize(("labels", "expected"), [(1, "sigmoid"), (3, "identity")])
 def test_plain_transformers_folders_say_nothing_of_activation(tiny, labels, expected):
     assert read_checkpoint(tiny("bert", labels)).activation == expected
     assert type(reference(tiny("bert", labels)).activation_fn).__name__.lower() == expected
 
 
+@pytest.mark.peer
 def test_places_that_disagree_are_believed_in_the_order_of_sentence_transformers(folder):
     as_before_4(folder, "tanh")
     as_4_to_5_3(folder, "identity")
@@ -105,6 +108,7 @@ def test_a_default_prompt_stands_before_every_query(folder):
     np.testing.assert_allclose(reference(folder).predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("family", ["bert", "xlm-roberta", "deberta-v2", "modernbert"])
 @pytest.mark.parametrize("activation", ["identity", "sigmoid"])
 def test_a_saved_folder_reads_the_same_everywhere(tiny, tmp_path, family, activation):
@@ -124,6 +128,7 @@ def test_a_saved_folder_reads_the_same_everywhere(tiny, tmp_path, family, activa
     np.testing.assert_allclose(CrossEncoder(again).predict(PAIRS), ours.predict(PAIRS), atol=1e-5)
 
 
+@pytest.mark.peer
 def test_metadata_stands_in_both_places_and_the_stale_one_goes(folder):
     as_before_4(folder, "tanh")
     as_4_to_5_3(folder, "tanh")
@@ -137,6 +142,7 @@ def test_metadata_stands_in_both_places_and_the_stale_one_goes(folder):
     assert reference(folder).tokenizer.model_max_length == read_checkpoint(folder).max_length == 40
 
 
+@pytest.mark.peer
 def test_a_tokenizer_class_that_transformers_4_does_not_know_is_renamed(tiny, tmp_path):
     """Measured: with the name that transformers 5 writes, sentence-transformers 4.1 and 5.2 refuse the folder."""
     source = json.loads((tiny("modernbert") / "tokenizer_config.json").read_text())
@@ -155,6 +161,7 @@ def test_metadata_keeps_prompts_that_are_there(folder):
     assert json.loads((folder / "config_sentence_transformers.json").read_text())["prompts"] == {"web": "Search: "}
 
 
+@pytest.mark.peer
 def test_a_tokenizer_that_is_only_a_vocabulary(folder):
     expected = CrossEncoder(folder).predict(PAIRS)
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
@@ -209,6 +216,7 @@ def test_a_file_that_is_not_there(folder, name, as_folder):
     assert name in str(caught.value)
 
 
+@pytest.mark.peer
 def test_without_a_tokenizer_config_the_positions_are_the_limit(folder):
     (folder / "tokenizer_config.json").unlink()
     assert read_checkpoint(folder).max_length == 96

@@ -36,6 +36,7 @@ def find(name, home, **environment):
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
 def test_a_hub_that_cannot_be_reached(tmp_path, environment):
     done = find("nobody/nothing", tmp_path, **environment)
@@ -104,6 +105,7 @@ def hub(bert):
         server.shutdown()
 
 
+@pytest.mark.process
 def test_a_hub_id_is_downloaded_once_and_then_read_without_network(hub, bert, tmp_path):
     expected = CrossEncoder(bert).predict(PAIRS[:3])
     for environment in ({"HF_ENDPOINT": hub}, {"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
@@ -117,11 +119,13 @@ def test_a_hub_id_is_downloaded_once_and_then_read_without_network(hub, bert, tm
     np.testing.assert_allclose(CrossEncoder(tmp_path / "mine").predict(PAIRS[:3]), expected, atol=1e-6)
 
 
+@pytest.mark.process
 def test_a_name_that_the_hub_does_not_know(hub, tmp_path):
     done = find("org/unknown", tmp_path, HF_ENDPOINT=hub)
     assert done.stdout.startswith("HubError: there is no folder org/unknown, and the hub has no model of that name")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["org/broken", "org/portal"])
 def test_a_hub_that_is_ill(hub, tmp_path, name):
     done = find(name, tmp_path, HF_ENDPOINT=hub)

@@ -279,11 +279,13 @@ with whole_folder({str(target)!r}) as place:
             process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.process
 def test_two_at_once_on_one_output_are_told(tmp_path):
     with writer(tmp_path / "m"), pytest.raises(CheckpointError, match="another process"):
         write(tmp_path / "m")
 
 
+@pytest.mark.process
 def test_the_next_run_removes_what_a_killed_one_left(folder):
     scores = CrossEncoder(folder).predict(PAIRS)
     with writer(folder):
@@ -312,6 +314,7 @@ Path.rename = killing
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("fill", [False, True])
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_kill_between_two_renames_loses_neither_folder(tmp_path, caplog, fill, at):

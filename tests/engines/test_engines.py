@@ -267,6 +267,7 @@ def test_onednn_is_tried_before_it_is_believed(monkeypatch, dtype):
     assert not linear._onednn_works(torch.float16)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_forked_process_scores_with_one_thread_and_has_one_error_with_more(bert, threads):
