@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plackett.checkpoints.hub import inside
-from plackett.checkpoints.jsons import parsed, read_json, read_optional
+from plackett.checkpoints.jsons import read_json, read_optional
+from plackett.checkpoints.modules import class_of, folder_of, read_modules
+from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS
 from plackett.errors import CheckpointError
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
@@ -66,9 +67,9 @@ class Embedding:
 
 def read_embedding(folder: Path) -> Embedding:
     """Read how a folder embeds; a plain encoder is pooled by the mean, as in sentence-transformers."""
-    saved = read_optional(folder / "config_sentence_transformers.json")
+    saved = read_optional(folder / SENTENCE_TRANSFORMERS)
     kind = saved.get("model_type", "SentenceTransformer")
-    if not (folder / "modules.json").is_file() or kind == "CrossEncoder":
+    if not (folder / MODULES).is_file() or kind == "CrossEncoder":
         return Embedding(folder)
     if kind != "SentenceTransformer":
         raise CheckpointError(f"{folder} is a {kind}; a bi-encoder is a SentenceTransformer")
@@ -91,17 +92,13 @@ def read_embedding(folder: Path) -> Embedding:
 
 def _modules(folder: Path) -> tuple[Path, dict[str, Any], bool]:
     """Return the folder of the encoder, the settings of the pooling, and whether embeddings are normalised."""
-    path = folder / "modules.json"
-    chain = parsed(path)
-    if not isinstance(chain, list) or not all(isinstance(module, dict) for module in chain):
-        raise CheckpointError(f"{path} does not hold a JSON list of objects")
-
+    chain = read_modules(folder)
     names = [_module_name(module) for module in chain]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Normalize"}:
         raise CheckpointError(
             f"{folder} chains the modules {', '.join(names)}; Plackett embeds with Transformer, Pooling and Normalize"
         )
-    paths = [_module_folder(folder, module) for module in chain]
+    paths = [folder_of(folder, module) for module in chain]
     for path in paths[2:]:
         if read_optional(path / "config.json").get("module_input_name", "sentence_embedding") != "sentence_embedding":
             raise CheckpointError(f"{path} normalises other things than embeddings of texts, which is not supported")
@@ -111,12 +108,7 @@ def _modules(folder: Path) -> tuple[Path, dict[str, Any], bool]:
 def _module_name(module: Mapping[str, Any]) -> str:
     """Return the class of a module; the whole name for one of somebody else's code."""
     name = str(module.get("type", "?"))
-    return name.rpartition(".")[2] if name.startswith("sentence_transformers.") else name
-
-
-def _module_folder(folder: Path, module: Mapping[str, Any]) -> Path:
-    path = str(module.get("path") or "")
-    return inside(folder, path) if path else folder
+    return class_of(module) if name.startswith("sentence_transformers.") else name
 
 
 def _poolings(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plackett.checkpoints.jsons import parsed, read_optional
+from plackett.checkpoints.jsons import read_optional
+from plackett.checkpoints.modules import class_of, read_modules
+from plackett.checkpoints.own_files import MODULES
 from plackett.errors import CheckpointError
 
 FOLLOWED, HARMLESS, REFUSED = "followed", "harmless", "refused"
 
-MODULES = "modules.json"
 FIRST_MODULE = (
     *("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json"),
     *("sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json"),
@@ -235,12 +236,9 @@ def _is_other_code(key: str, value: object) -> bool:
 
 
 def _chain(folder: Path) -> list[dict[str, Any]]:
-    """The modules of sentence-transformers; a plain classifier is a chain of one."""
-    path = folder / MODULES
-    modules = parsed(path) if path.is_file() else []
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        raise CheckpointError(f"{path} does not hold a JSON list of objects")
-    names = [str(module.get("type", "?")).rpartition(".")[2] for module in modules]
+    """The modules of a plain classifier, which is a chain of one."""
+    modules = read_modules(folder)
+    names = list(map(class_of, modules))
     if names not in ([], ["Transformer"]):
         raise CheckpointError(
             f"{folder} chains the modules {', '.join(names)}; Plackett reads plain sequence classifiers"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plackett.checkpoints.jsons import read_optional, write_json
-from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
+from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, SPECIAL_TOKENS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, first_module
 from plackett.errors import CheckpointError
 
@@ -121,7 +121,7 @@ def _source(folder: Path) -> str | None:
 
 
 def _tokens(folder: Path) -> dict[str, str]:
-    settings = read_optional(folder / "special_tokens_map.json") | read_optional(folder / TOKENIZER_CONFIG)
+    settings = read_optional(folder / SPECIAL_TOKENS) | read_optional(folder / TOKENIZER_CONFIG)
     tokens = {}
     for key, value in settings.items():
         text = value.get("content") if isinstance(value, dict) else value

@@ -286,3 +286,13 @@ def test_a_template_that_cannot_be_used(tmp_path, template, word):
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(CheckpointError, match=word):
         CrossEncoder(folder)
+
+
+def test_a_module_outside_of_the_folder_is_not_read(tmp_path):
+    folder = ettin(tmp_path)
+    path = folder / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[2]["path"] = "../base"
+    path.write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match=r"\.\./base"):
+        CrossEncoder(folder)

@@ -46,20 +46,14 @@ CONVERSIONS: Mapping[str, Conversion] = {
 }
 
 
-def layout_of(folder: Path) -> str | None:
-    """Return the name of the layout that a folder is converted from; None for one that is read directly."""
-    return next((name for name, conversion in CONVERSIONS.items() if conversion.fits(folder)), None)
-
-
 def plain(folder: Path, find: FindFolder) -> Path:
     """Return the folder itself, or its plain form in the cache, made now if it is missing.
 
     `find` gives the folder of another checkpoint by its name, such as the base of an adapter.
     """
-    name = layout_of(folder)
-    if name is None:
+    conversion = next((conversion for conversion in CONVERSIONS.values() if conversion.fits(folder)), None)
+    if conversion is None:
         return folder
-    conversion = CONVERSIONS[name]
     inputs = conversion.inputs(folder, find)
     target = _place(inputs)
     if not target.is_dir():

@@ -1,12 +1,13 @@
 """LoRA adapters, merged with the base model that they name: peft adds them to its weights."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from plackett._extras import require
 from plackett.checkpoints.conversions.folders import headers, link_files
 from plackett.checkpoints.jsons import read_json
-from plackett.errors import CheckpointError, MissingExtraError
+from plackett.checkpoints.own_files import CONFIG
+from plackett.errors import CheckpointError
 
 ADAPTER = "adapter_config.json"
 _TASKS = {"SEQ_CLS": "AutoModelForSequenceClassification", "CAUSAL_LM": "AutoModelForCausalLM"}
@@ -18,7 +19,7 @@ def fits(folder: Path) -> bool:
     return (folder / ADAPTER).is_file()
 
 
-def inputs(folder: Path, find: Any) -> list[Path]:
+def inputs(folder: Path, find: Callable[[str], Path]) -> list[Path]:
     """The folder and that of its base, which is a folder, a Hub id, or another checkpoint's name."""
     base = read_json(folder / ADAPTER).get("base_model_name_or_path")
     if not base or not isinstance(base, str):
@@ -43,12 +44,10 @@ def convert(inputs: list[Path], target: Path) -> None:
         model = getattr(transformers, task).from_pretrained(base, local_files_only=True, dtype="auto", **settings)
         merged = peft.PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
         link_files(base, target, weights=False)
-        (target / "config.json").unlink(missing_ok=True)
+        (target / CONFIG).unlink(missing_ok=True)
         link_files(folder, target, weights=False)  # its own tokenizer and settings come before the base's
         (target / ADAPTER).unlink()
         merged.save_pretrained(target)
-    except (CheckpointError, MissingExtraError):
-        raise
     except Exception as error:  # whatever peft meets in an adapter that does not fit its base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"the adapter {folder} cannot be merged with its base {base}: {reason}") from error

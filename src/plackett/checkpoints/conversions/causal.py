@@ -13,14 +13,13 @@ from plackett.checkpoints.conversions.folders import (
     headers,
     link_files,
     modules_of,
-    read_config,
     replace_json,
     rows_of,
     unlink,
 )
 from plackett.checkpoints.conversions.known import KNOWN, Known
 from plackett.checkpoints.jsons import read_json, read_optional, whole, write_json
-from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
+from plackett.checkpoints.own_files import CONFIG, MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, first_module, prompt_of
 from plackett.checkpoints.templates import ChatTemplate, read_template, write_modules
 from plackett.errors import CheckpointError
@@ -42,7 +41,7 @@ def convert(inputs: list[Path], target: Path) -> None:
     """Write the classifier that a causal reranker is."""
     [folder] = inputs
     known = _known(folder)
-    config = read_config(folder)
+    config = read_json(folder / CONFIG)
     _check(folder, config)
     true, false = _of_module(folder) if known is None else known.tokens_of(folder)
 
@@ -54,7 +53,7 @@ def convert(inputs: list[Path], target: Path) -> None:
 
     architectures = [str(item).replace(CAUSAL, CLASSIFIER) for item in config.get("architectures") or []]
     replace_json(
-        target / "config.json",
+        target / CONFIG,
         config
         | {
             "architectures": architectures,
@@ -88,7 +87,7 @@ def _of_module(folder: Path) -> tuple[int, int | None]:
     """The token whose logit is the score, and the one whose logit is taken off it, by the folder's LogitScore."""
     path = modules_of(folder)[1][1] / "config.json"
     config = read_json(path)
-    true, false = (whole(config, key, None) for key in ("true_token_id", "false_token_id"))
+    true, false = (whole(config, key) for key in ("true_token_id", "false_token_id"))
     if true is None or true < 0:
         raise CheckpointError(f"{path} names no true_token_id, the token whose logit is the score")
     return true, false
@@ -99,7 +98,7 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
     scaled = next((key for key in _SCALED if config.get(key) not in (None, 1, 1.0)), None)
     if scaled:
         raise CheckpointError(
-            f"{folder / 'config.json'} sets {scaled}, which changes the logits of the vocabulary; Plackett does not "
+            f"{folder / CONFIG} sets {scaled}, which changes the logits of the vocabulary; Plackett does not "
             "support causal rerankers of this family"
         )
     if not any(str(name).endswith(CAUSAL) for name in config.get("architectures") or []):
@@ -119,7 +118,7 @@ def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
 
 def _known(folder: Path) -> Known | None:
     """The published reranker that a plain causal folder is by its name; None for any other folder."""
-    config = read_optional(folder / "config.json")
+    config = read_optional(folder / CONFIG)
     if (folder / MODULES).is_file() or not any(
         str(name).endswith(CAUSAL) for name in config.get("architectures") or []
     ):

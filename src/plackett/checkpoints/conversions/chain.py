@@ -17,11 +17,10 @@ from plackett.checkpoints.conversions.folders import (
     headers,
     link_files,
     modules_of,
-    read_config,
     replace_json,
 )
 from plackett.checkpoints.jsons import read_json, read_optional
-from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, WEIGHTS
+from plackett.checkpoints.own_files import CONFIG, MODULES, SENTENCE_TRANSFORMERS, WEIGHTS
 from plackett.checkpoints.settings import FIRST_MODULE
 from plackett.checkpoints.templates import write_modules
 from plackett.errors import CheckpointError
@@ -35,27 +34,27 @@ _ACTIVATIONS = {"GELU": "gelu", "Tanh": "tanh", "ReLU": "relu", "SiLU": "silu"}
 def fits(folder: Path) -> bool:
     """Whether a folder is such a chain over a ModernBERT."""
     names = tuple(name for name, _ in modules_of(folder))
-    return names == LINKS and read_optional(folder / "config.json").get("model_type") == "modernbert"
+    return names == LINKS and read_optional(folder / CONFIG).get("model_type") == "modernbert"
 
 
 def convert(inputs: list[Path], target: Path) -> None:
     """Write the classifier that a chain is."""
     [folder] = inputs
     base, pooling, dense, norm, last = (place for _, place in modules_of(folder))
-    config, first = read_config(folder), read_json(dense / "config.json")
+    config, first = read_json(folder / CONFIG), read_json(dense / CONFIG)
     own = _weights(dense, norm, last)
     activation = _ACTIVATIONS.get(str(first.get("activation_function", "")).rpartition(".")[2])
     if activation is None:
-        raise CheckpointError(f"{dense / 'config.json'} names an activation that ModernBERT's head has not")
+        raise CheckpointError(f"{dense / CONFIG} names an activation that ModernBERT's head has not")
 
     link_files(base, target, weights=False)
+    names = {name: name if name.startswith("model.") else f"model.{name}" for name in headers(base)}
     for path in sorted(base.glob("*.safetensors")):
-        names = {name: name if name.startswith("model.") else f"model.{name}" for name in headers(base)}
         copy_renamed(path, target / ("model-base.safetensors" if path.name == WEIGHTS else path.name), names)
     add_weights(target, own, "model-head.safetensors")
 
     replace_json(
-        target / "config.json",
+        target / CONFIG,
         config
         | {
             "architectures": ["ModernBertForSequenceClassification"],
@@ -77,12 +76,12 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 def _pooling(folder: Path) -> str:
     """How a Pooling module pools: "cls" or "mean"."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     mode = config.get("pooling_mode")
     for name in ("cls", "mean"):
         if mode == name or config.get(f"pooling_mode_{name}_token" + ("s" if name == "mean" else "")) is True:
             return name
-    raise CheckpointError(f"{folder / 'config.json'} pools otherwise than by the first token or the mean")
+    raise CheckpointError(f"{folder / CONFIG} pools otherwise than by the first token or the mean")
 
 
 def _weights(dense: Path, norm: Path, last: Path) -> dict[str, NDArray[np.float32]]:

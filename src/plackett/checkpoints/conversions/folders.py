@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from plackett.checkpoints.jsons import parsed, read_json, read_optional, write_json
-from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS, WEIGHTS, WEIGHTS_INDEX
+from plackett.checkpoints.jsons import write_json
+from plackett.checkpoints.modules import class_of, folder_of, read_modules
+from plackett.checkpoints.own_files import WEIGHTS, WEIGHTS_INDEX
+from plackett.checkpoints.settings import is_chain
 from plackett.errors import CheckpointError
 
 _NUMBERS = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -21,15 +23,9 @@ _NUMBERS = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 def modules_of(folder: Path) -> list[tuple[str, Path]]:
     """Class name and folder of each module of a cross-encoder of sentence-transformers; empty for other folders."""
-    path = folder / MODULES
-    if not path.is_file() or read_optional(folder / SENTENCE_TRANSFORMERS).get("model_type") != "CrossEncoder":
+    if not is_chain(folder):
         return []
-    modules = parsed(path)
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        return []  # the reader of plain folders says what is wrong
-    return [
-        (str(module.get("type", "")).rpartition(".")[2], folder / str(module.get("path") or "")) for module in modules
-    ]
+    return [(class_of(module), folder_of(folder, module)) for module in read_modules(folder)]
 
 
 def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
@@ -110,11 +106,6 @@ def copy_renamed(source: Path, target: Path, names: Mapping[str, str]) -> None:
         written.write(struct.pack("<Q", len(content)) + content)
         read.seek(start)
         shutil.copyfileobj(read, written, 1 << 24)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a folder."""
-    return read_json(folder / "config.json")
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:

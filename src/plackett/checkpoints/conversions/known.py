@@ -11,6 +11,7 @@ from pathlib import Path
 from plackett.checkpoints.hub import repository_of
 from plackett.checkpoints.inputs import read_tokenizer_json
 from plackett.checkpoints.jsons import read_optional
+from plackett.checkpoints.own_files import CONFIG
 from plackett.errors import CheckpointError
 
 _INSTRUCTION = '{% set given = messages | selectattr("role", "eq", "system") | map(attribute="content") | first %}'
@@ -34,7 +35,7 @@ class Known:
 
     def is_named(self, folder: Path) -> bool:
         """Whether a folder, the repository that it comes from, or the model that it was saved from has the name."""
-        saved = str(read_optional(folder / "config.json").get("_name_or_path") or "")
+        saved = str(read_optional(folder / CONFIG).get("_name_or_path") or "")
         names = (repository_of(folder) or "", folder.resolve().name, saved.rpartition("/")[2])
         return any(re.search(self.pattern, name.lower()) for name in names)
 
