@@ -16,8 +16,8 @@ from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shared_query import SharedQueryTokenizer
 from plackett.tokenization.shortening import CHARACTERS as CUT
 from plackett.tokenization.shortening import SLACK
-from plackett.tokenization.templates import AnyTokenizer, TemplateTokenizer, tokenizer_of
-from plackett.tokenization.tokenizer import PairTokenizer, read_tokenizer, truncation_side
+from plackett.tokenization.templates import AnyTokenizer, TemplateTokenizer, over
+from plackett.tokenization.tokenizer import read_tokenizer, truncation_side
 
 CHARACTERS = 4  # per token, in the estimate
 
@@ -41,18 +41,10 @@ class TextReader:
         self._checkpoint = checkpoint
         self._tokenizer = read_tokenizer(checkpoint)
         self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
-        self._template = None if checkpoint.template is None else tokenizer_of(checkpoint)
-        self._special = self._around()
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._pairs = over(self._tokenizer, checkpoint)
+        self._special = self.max_length - self._pairs.room
         self._shared = SharedQueryTokenizer(self._tokenizer, token_types=checkpoint.inputs.token_types)
         self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
-
-    def _around(self) -> int:
-        """The tokens of a pair of empty texts."""
-        if isinstance(self._template, TemplateTokenizer):
-            return self.max_length - self._template.room
-        return int(self._tokenizer.num_special_tokens_to_add(True))
 
     def check(self, request: RerankRequest) -> None:
         """Raise RequestError for token limits that do not fit the model."""
@@ -105,10 +97,10 @@ class TextReader:
         return request.truncation_side or self._side, request.max_tokens or self.max_length
 
     def _pair_tokenizer(self, request: RerankRequest, side: str, limit: int) -> AnyTokenizer:
-        if isinstance(self._template, TemplateTokenizer):
-            return self._template.limited(limit, left=side == "left", instruction=request.instruction)
-        types = self._checkpoint.inputs.token_types
-        return PairTokenizer(self._tokenizer, limit, token_types=types, truncation_side=side)
+        tokenizer = self._pairs.limited(limit, left=side == "left")
+        if request.instruction is not None and isinstance(tokenizer, TemplateTokenizer):
+            return tokenizer.instructed(request.instruction)
+        return tokenizer
 
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""

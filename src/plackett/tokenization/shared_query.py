@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shortening import Shortener
+from plackett.tokenization.tokenizer import shares, side_of
 
 QUERIES = 64
 """Queries whose tokens are kept, because a request is tokenised in several parts."""
@@ -60,8 +61,8 @@ class SharedQueryTokenizer:
         rows: list[tuple[Ids, Ids]] = []
         for encoding in encodings:
             ids = np.array(encoding.ids, np.int64)
-            of_query, of_document = _kept(len(found), len(ids), room)
-            rows += _row(template, _end(found, of_query, left), _end(ids, of_document, left))
+            of_query, of_document = shares(len(found), len(ids), room)
+            rows += _row(template, _side(found, of_query, left=left), _side(ids, of_document, left=left))
 
         tokens, types = (np.concatenate([np.empty(0, np.int64), *part]) for part in zip(*rows, strict=True))
         lengths = np.array([len(ids) for ids, _ in rows], np.int64).reshape(len(encodings), -1).sum(axis=1)
@@ -97,13 +98,5 @@ def _row(template: Template, query: Ids, document: Ids) -> list[tuple[Ids, Ids]]
     return [start, (query, of_query), middle, (document, of_document), end]
 
 
-def _kept(query: int, document: int, room: int) -> tuple[int, int]:
-    """How many tokens of each text stay: the longer one is cut, or both to half of the room."""
-    if query + document <= room:
-        return query, document
-    shorter = min(query, document, room // 2)
-    return (shorter, room - shorter) if query <= document else (room - shorter, shorter)
-
-
-def _end(ids: Ids, kept: int, left: bool) -> Ids:
-    return ids[len(ids) - kept :] if left else ids[:kept]
+def _side(ids: Ids, kept: int, *, left: bool) -> Ids:
+    return ids[slice(*side_of(len(ids), kept, left=left))]

@@ -5,6 +5,7 @@ query or an instruction that is cut changes the question. So the document alone 
 `truncation_side="left"`, its start).
 """
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +20,14 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.templates import ChatTemplate
 from plackett.errors import CheckpointError
 from plackett.tokenization.batches import EncodedPairs
-from plackett.tokenization.consistency import check_tokenizer
 from plackett.tokenization.shortening import CHARACTERS, SLACK
 from plackett.tokenization.tokenizer import (
     Cut,
     Kept,
     PairTokenizer,
+    checked_tokenizer,
     chunks,
     flat_of,
-    read_tokenizer,
     side_of,
     stay_in_process,
     truncation_side,
@@ -96,16 +96,28 @@ class TemplateTokenizer:
         self._process = os.getpid()
         self._left = left
         self.max_length = max_length
-        self.room = max_length - len(self._encoded([self._layout.text("", "")[0]])[0])
+        self._around = self._encoded([self._layout.text("", "")[0]])[0].ids
 
-    def limited(self, max_length: int, *, left: bool, instruction: str | None = None) -> "TemplateTokenizer":
-        """The same with another token limit and, if given, another instruction."""
-        template = self._template if instruction is None else replace(self._template, instruction=instruction)
-        return TemplateTokenizer(self._tokenizer, template, max_length, left=left)
+    @property
+    def room(self) -> int:
+        """Tokens that are left to the two texts."""
+        return self.max_length - len(self._around)
+
+    @property
+    def last_token(self) -> int:
+        """The token that ends every pair."""
+        return int(self._around[-1])
+
+    def limited(self, max_length: int, *, left: bool) -> "TemplateTokenizer":
+        """The same tokenizer with another token limit, cutting documents at their end, or for `left` at their start."""
+        found = copy.copy(self)
+        found.max_length, found._left = max_length, left
+        return found
 
     def instructed(self, instruction: str) -> "TemplateTokenizer":
         """The same tokenizer with another instruction."""
-        return self.limited(self.max_length, left=self._left, instruction=instruction)
+        template = replace(self._template, instruction=instruction)
+        return TemplateTokenizer(self._tokenizer, template, self.max_length, left=self._left)
 
     def length(self, pair: tuple[str, str]) -> int:
         """The tokens of a pair that nothing is cut of."""
@@ -146,10 +158,6 @@ class TemplateTokenizer:
         shift = (skipped if self._layout.strips or self._left else 0) - start
         return [(run[0][0] + shift, run[-1][1] + shift) if run else (0, 0) for run in offsets]
 
-    def last_token(self) -> int:
-        """The token that ends every pair."""
-        return int(self._encoded([self._layout.text("", "")[0]])[0].ids[-1])
-
     def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
         """Cut the document: the query is part of the template's text."""
         return Kept((0, query), np.array([self.side(document, max(0, room - query))], np.int64))
@@ -189,13 +197,17 @@ AnyTokenizer = PairTokenizer | TemplateTokenizer
 
 def tokenizer_of(checkpoint: Checkpoint) -> AnyTokenizer:
     """Return what makes token ids of a checkpoint's pairs."""
+    return over(checked_tokenizer(checkpoint), checkpoint)
+
+
+def over(tokenizer: Tokenizer, checkpoint: Checkpoint) -> AnyTokenizer:
+    """Return what makes token ids of a checkpoint's pairs with its `tokenizer`, which it sets."""
+    inputs = checkpoint.inputs
     if checkpoint.template is None:
-        return PairTokenizer.from_checkpoint(checkpoint)
-    tokenizer, inputs = read_tokenizer(checkpoint), checkpoint.inputs
-    check_tokenizer(tokenizer, checkpoint.folder, inputs.vocabulary)
+        return PairTokenizer.over(tokenizer, inputs)
     left = truncation_side(tokenizer, inputs) == "left"
     made = TemplateTokenizer(tokenizer, checkpoint.template, inputs.max_length, left=left)
-    if made.last_token() == inputs.pad_id:
+    if made.last_token == inputs.pad_id:
         raise CheckpointError(
             f"the chat template of {checkpoint.folder} ends with the padding token, behind which the model would read "
             "its score; set another pad_token_id"

@@ -73,14 +73,13 @@ class PairTokenizer:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
         """The tokenizer of a checkpoint, with its token limit."""
-        tokenizer, inputs = read_tokenizer(checkpoint), checkpoint.inputs
-        check_tokenizer(tokenizer, checkpoint.folder, inputs.vocabulary)
-        return cls(
-            tokenizer,
-            inputs.max_length,
-            token_types=inputs.token_types,
-            truncation_side=truncation_side(tokenizer, inputs),
-        )
+        return cls.over(checked_tokenizer(checkpoint), checkpoint.inputs)
+
+    @classmethod
+    def over(cls, tokenizer: Tokenizer, inputs: Inputs) -> "PairTokenizer":
+        """Set a tokenizer as a checkpoint's inputs say."""
+        side = truncation_side(tokenizer, inputs)
+        return cls(tokenizer, inputs.max_length, token_types=inputs.token_types, truncation_side=side)
 
     def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
         """Token ids of all pairs, or of single texts, unpadded, in input order, cut by `longest_first`."""
@@ -122,6 +121,11 @@ class PairTokenizer:
         spans = (_characters(encoding, int(start), int(end)) for start, end in first + kept.windows)
         return [(start + skipped, end + skipped) for start, end in spans]
 
+    def limited(self, max_length: int, *, left: bool) -> "PairTokenizer":
+        """The same tokenizer with another token limit, cutting texts at their end, or for `left` at their start."""
+        side = "left" if left else "right"
+        return PairTokenizer(self._tokenizer, max_length, token_types=self._token_types, truncation_side=side)
+
     def length(self, pair: tuple[str, str]) -> int:
         """The tokens of a pair that nothing is cut of."""
         return len(self._tokenizer.encode(*pair))
@@ -131,8 +135,7 @@ class PairTokenizer:
 
         Texts lose their ends or, with `truncation_side="left"`, their starts.
         """
-        shorter = min(query, document, room // 2)
-        of_query, of_document = (shorter, room - shorter) if query <= document else (room - shorter, shorter)
+        of_query, of_document = shares(query, document, room)
         return Kept(self.side(query, of_query), np.array([self.side(document, of_document)], np.int64))
 
     def side(self, length: int, kept: int) -> tuple[int, int]:
@@ -167,6 +170,12 @@ def stay_in_process(loaded_in: int) -> None:
     """Keep a forked process from waiting for the threads of `tokenizers`, which stayed in the other one."""
     if os.getpid() != loaded_in:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def shares(query: int, document: int, room: int) -> tuple[int, int]:
+    """Tokens that are left to the query and to the document: the shorter one has at most half of the room."""
+    shorter = min(query, document, room // 2)
+    return (shorter, room - shorter) if query <= document else (room - shorter, shorter)
 
 
 def side_of(length: int, kept: int, *, left: bool) -> tuple[int, int]:
@@ -240,6 +249,13 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
         raise
     except Exception as error:  # the Rust side raises bare Exceptions
         raise CheckpointError(f"the tokenizer of {checkpoint.folder} cannot be read: {error}") from error
+
+
+def checked_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Return the tokenizer of a checkpoint; CheckpointError where its files do not fit together."""
+    tokenizer = read_tokenizer(checkpoint)
+    check_tokenizer(tokenizer, checkpoint.folder, checkpoint.inputs.vocabulary)
+    return tokenizer
 
 
 def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[str | tuple[str, str]]]]:
