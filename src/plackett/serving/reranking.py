@@ -15,6 +15,7 @@ from plackett.errors import RequestError
 from plackett.serving.aside import aside
 from plackett.serving.dispatch import choose
 from plackett.serving.limits import check_size, read_body
+from plackett.serving.models import ServedModel
 from plackett.serving.refusal import Refusal
 from plackett.serving.replies import DIALECT, NOTES, json_response, warning_header
 from plackett.serving.service import Service
@@ -57,8 +58,9 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
     dialect = choose(dialects, body)
     request.scope[DIALECT] = dialect.name
     parsed = await aside(size, dialect.parse, body)
-    answer = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
-    ignored = [*parsed.ignored, *(["instruction"] if _ignores_instruction(service, request, parsed) else [])]
+    answer, model = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
+    ignores_instruction = parsed.instruction is not None and model.checkpoint.template is None
+    ignored = [*parsed.ignored, *(["instruction"] if ignores_instruction else [])]
     return await aside(size, _reply, dialect, parsed, answer, ignored)
 
 
@@ -66,15 +68,10 @@ def _reply(dialect: Dialect, parsed: RerankRequest, answer: Answer, ignored: Seq
     return json_response(dialect.reply(parsed, answer), headers=warning_header(ignored))
 
 
-def _ignores_instruction(service: Service, request: Request, parsed: RerankRequest) -> bool:
-    """Whether a request has an instruction and its model has no chat template to put it in."""
-    if parsed.instruction is None:
-        return False
-    model = service.models.find(request.path_params.get("model") or parsed.model, strict=False)
-    return model.checkpoint.template is None
-
-
-async def _answer(service: Service, request: Request, parsed: RerankRequest, *, strict: bool) -> Answer:
+async def _answer(
+    service: Service, request: Request, parsed: RerankRequest, *, strict: bool
+) -> tuple[Answer, ServedModel]:
+    """The answer to a request, and the model that gave it."""
     check_size(parsed, service.settings)
     model = service.models.find(request.path_params.get("model") or parsed.model, strict=strict)
     seconds = _seconds(request, service.settings.request_timeout)
@@ -83,7 +80,7 @@ async def _answer(service: Service, request: Request, parsed: RerankRequest, *, 
         answer = await service.answer(prioritised, model, _gone(request), seconds)
         finish(answer)
     request.scope[NOTES].update(model=model.name, documents=len(parsed.documents), tokens=answer.tokens)
-    return answer
+    return answer, model
 
 
 async def _gone(request: Request) -> None:
@@ -131,7 +128,7 @@ async def _predict(service: Service, request: Request, body: object) -> Response
     )
     began, method = time.perf_counter(), "single" if is_one else "batch"
     service.metrics.count("te_predict_count", method)
-    answer = await _answer(service, request, parsed, strict=False)
+    answer, _ = await _answer(service, request, parsed, strict=False)
     service.metrics.count("te_predict_success", method)
     service.metrics.observe("te_predict_duration", time.perf_counter() - began)
     items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
