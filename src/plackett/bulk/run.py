@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from plackett._extras import extra
 from plackett._files import whole_file
+from plackett._progress import progress_bar
 from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, names_in, parquet_parts
 from plackett.bulk.scoring import Counts, Scorer, Work
 from plackett.bulk.texts import Texts, columns_of_texts, write_texts
@@ -122,7 +121,7 @@ def _score_rest(
     counts = {}
     with (
         (job.folder / COUNTS).open("a", encoding="utf-8") as journal,
-        tqdm(total=total, initial=initial, unit="pair", disable=not show_progress) as progress,
+        progress_bar(total=total, initial=initial, unit="pair", show=show_progress) as progress,
     ):
         for number, item in _scored(job, work, rest) if rest else ():
             counts[number] = item
