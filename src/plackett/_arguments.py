@@ -61,9 +61,9 @@ def checked(*, but: Collection[str] = ()) -> Callable[[Callable[P, R]], Callable
         @functools.wraps(function)
         def check(*args: P.args, **kwargs: P.kwargs) -> R:
             given = signature.bind(*args, **kwargs)
-            for name, annotation in _annotations(function).items():
+            for name, members in _annotations(function).items():
                 if name in given.arguments and name not in but:
-                    given.arguments[name] = _checked(name, given.arguments[name], annotation)
+                    given.arguments[name] = _checked(name, given.arguments[name], members)
             return function(*given.args, **given.kwargs)
 
         return check
@@ -74,23 +74,23 @@ def checked(*, but: Collection[str] = ()) -> Callable[[Callable[P, R]], Callable
 def check_fields(record: Any) -> None:
     """Check the fields of a dataclass by their annotations, and make them plain as `checked` does."""
     owner: Any = type(record)
-    for name, annotation in _annotations(owner).items():
+    for name, members in _annotations(owner).items():
         value = getattr(record, name)
-        plain = _checked(name, value, annotation)
+        plain = _checked(name, value, members)
         if plain is not value:
             object.__setattr__(record, name, plain)  # it may be frozen, and is being made
 
 
 @functools.cache
-def _annotations(owner: Any) -> dict[str, Any]:
+def _annotations(owner: Any) -> dict[str, tuple[Any, ...]]:
+    """The annotation of each argument or field, as the members of a union."""
     hints = typing.get_type_hints(owner, include_extras=True)
-    return {name: annotation for name, annotation in hints.items() if name != "return"}
+    return {name: _members(annotation) for name, annotation in hints.items() if name != "return"}
 
 
-def _checked(name: str, value: Any, annotation: Any) -> Any:
+def _checked(name: str, value: Any, members: Sequence[Any]) -> Any:
     """The value as the function is to get it."""
     plain = value.item() if isinstance(value, np.generic) else value
-    members = _members(annotation)
     if not any(_fits(plain, member) for member in members):
         shown = repr(value)
         shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
@@ -175,11 +175,9 @@ def _name_of(annotation: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return (
-        "which is not a finite number"
-        if isinstance(value, float) and not math.isfinite(value)
-        else (f"of type {type(value).__name__}")
-    )
+    if isinstance(value, float) and not math.isfinite(value):
+        return "which is not a finite number"
+    return f"of type {type(value).__name__}"
 
 
 _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
