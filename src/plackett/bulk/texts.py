@@ -5,12 +5,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from plackett._sqlite import rows_in
 from plackett.data.documents import OF_CORPUS, OF_QUERIES
 from plackett.data.fields import ID_NAMES, TEXT_NAMES, id_of, text_of
 from plackett.data.rows import NO_COLUMNS, Columns, read_rows
 from plackett.errors import DataError
-
-VARIABLES = 900  # of one statement
 
 
 def write_texts(path: Path, sources: Sequence[tuple[str, Path, Columns]]) -> None:
@@ -58,10 +57,4 @@ class Texts:
 
     def find(self, table: str, ids: Iterable[object]) -> dict[str, str]:
         """Return the texts of ids; those that are not there are missing from the result."""
-        wanted = list(dict.fromkeys(map(str, ids)))
-        found: dict[str, str] = {}
-        for start in range(0, len(wanted), VARIABLES):
-            some = wanted[start : start + VARIABLES]
-            marks = ", ".join("?" * len(some))
-            found |= dict(self._database.execute(f"SELECT id, text FROM {table} WHERE id IN ({marks})", some))
-        return found
+        return rows_in(self._database, table, ("id", "text"), list(dict.fromkeys(map(str, ids))))

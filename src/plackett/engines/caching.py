@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._sqlite import rows_in
 from plackett.engines.base import Engine
 from plackett.errors import DataError
 from plackett.tokenization.batches import EncodedPairs, TextPairs
@@ -27,8 +28,6 @@ MEMORY = "memory"
 
 MOST = 1_000_000
 """Pairs that a cache in memory holds: about 200 MB. The oldest make room."""
-
-SEEN = 900  # keys of one statement of SQL
 
 
 class ScoreCache:
@@ -78,15 +77,10 @@ class ScoreCache:
                 raise DataError(f"the score cache {self.place} cannot be written: {error}") from error
 
     def _selected(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
         try:
-            for start in range(0, len(keys), SEEN):
-                some = list(keys[start : start + SEEN])
-                marks = ", ".join("?" * len(some))
-                found |= dict(self._opened().execute(f"SELECT key, logits FROM scores WHERE key IN ({marks})", some))
+            return rows_in(self._opened(), "scores", ("key", "logits"), keys)
         except sqlite3.Error as error:
             raise DataError(f"the score cache {self.place} cannot be read: {error}") from error
-        return found
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection of this process: one that came by a fork must not be used."""
