@@ -13,7 +13,7 @@ from plackett.errors import CheckpointError, DataError, HubError, PlackettError
 
 Patterns = tuple[str, ...]
 
-SETTINGS: Patterns = ("*.json", "*.txt", "*.model", "README.md")
+SETTINGS: Patterns = ("*.json", "*.jinja", "*.txt", "*.model", "README.md")
 WEIGHTS: Sequence[Patterns] = [("*.safetensors",)]
 PICKLES: Patterns = ("pytorch_model*.bin",)
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from huggingface_hub.utils import filter_repo_objects
 
 from layouts import PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 from plackett import CrossEncoder
 from plackett.checkpoints import conversions
+from plackett.checkpoints.hub import SETTINGS, WEIGHTS
 from plackett.errors import CheckpointError
 
 pytestmark = pytest.mark.peer
@@ -296,3 +298,14 @@ def test_a_module_outside_of_the_folder_is_not_read(tmp_path):
     path.write_text(json.dumps(modules))
     with pytest.raises(CheckpointError, match=r"\.\./base"):
         CrossEncoder(folder)
+
+
+@pytest.mark.parametrize("layout", ["causal", "ettin"])
+def test_a_download_fetches_what_is_read(tmp_path, layout):
+    folder = logit_score(tmp_path / "st", causal(tmp_path / "lm")) if layout == "causal" else ettin(tmp_path)
+    files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+    fetched = [*filter_repo_objects(files, allow_patterns=[*SETTINGS, *WEIGHTS[0]])]
+    for name in set(files) - set(fetched):
+        (folder / name).unlink()
+    np.testing.assert_allclose(ours(folder), others(folder), atol=1e-4)
+    assert ("chat_template.jinja" in fetched) == (layout == "causal")
