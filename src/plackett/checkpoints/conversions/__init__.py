@@ -84,6 +84,8 @@ def _make(target: Path, convert: Callable[[Path], None]) -> None:
     try:
         convert(beside)
         os.rename(beside, target)
+    except CheckpointError:  # an OSError too
+        raise
     except OSError as error:
         if not target.is_dir():  # another process was first
             raise CheckpointError(f"{target} cannot be written: {error.strerror or error}") from error
