@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from plackett import CrossEncoder, InputError, SettingError
+from plackett import CheckpointError, CrossEncoder, InputError, SettingError
 from plackett.checkpoints.folder import read_checkpoint
 from plackett.checkpoints.heads import HEADS, Head, head_of
 from tiny import DOCUMENTS, PAIRS, QUERY
@@ -78,3 +78,9 @@ def test_a_label_to_rank_by_is_one_of_the_checkpoint_s(tiny):
         CrossEncoder(tiny("bert", 3), positive_label="LABEL_9")
     with pytest.raises(SettingError, match="positive_label"):
         CrossEncoder(tiny("bert"), positive_label="LABEL_0")
+
+
+@pytest.mark.parametrize("labels", [{"id2label": {}}, {"num_labels": 0}, {"num_labels": -1}])
+def test_a_configuration_without_labels_is_refused(labels):
+    with pytest.raises(CheckpointError, match="num_labels"):
+        head_of(CLASSIFIER | labels)

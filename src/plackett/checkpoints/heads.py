@@ -90,11 +90,9 @@ def labels_of(config: Mapping[str, Any], outputs: int) -> list[str]:
 def outputs_of(config: Mapping[str, Any]) -> int:
     """Return the number of raw outputs, which transformers counts by their names where it knows those."""
     names = config.get("id2label")
-    if isinstance(names, dict):
-        return len(names)
-    outputs = whole(config, "num_labels", 2)
+    outputs = len(names) if isinstance(names, dict) else whole(config, "num_labels", 2)
     if outputs is None or outputs < 1:
-        raise CheckpointError(f"a configuration has num_labels = {outputs!r}, which is no number of labels")
+        raise CheckpointError(f"a configuration (id2label, num_labels) has {outputs!r} labels, and a classifier has at least one")
     return outputs
 
 
