@@ -3,10 +3,12 @@
 import functools
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any hub client is imported: no test asks the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -19,6 +21,7 @@ from plackett.checkpoints.folder import Checkpoint, read_checkpoint
 from plackett.cli import main
 from tiny import build
 
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -47,6 +50,19 @@ def markers_are_set(request: pytest.FixtureRequest) -> Iterator[None]:
     for name, found in {"process": peers.started, "peer": peers.used}.items():
         if found and f"not {name}" in left_out:
             pytest.fail(f"mark this test with @pytest.mark.{name}: {found[0]}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium by Playwright; skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser: {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

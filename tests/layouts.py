@@ -19,6 +19,9 @@ Judge whether the document answers.<|im_end|>
 
 </think>{{ "\\n\\n" }}"""
 
+ENCODER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+DECODER = ENCODER | {"num_key_value_heads": 2, "head_dim": 8}
+
 PAIRS = [
     ("sort a list", "the list is sorted"),
     ("cats", "dogs and cats " * 150),
@@ -56,12 +59,7 @@ def causal(
     torch.manual_seed(0)
     config = transformers.Qwen3Config(
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
+        **DECODER,
         max_position_embeddings=positions,
         tie_word_embeddings=tied,
         pad_token_id=0,
@@ -108,10 +106,7 @@ def ettin(folder: pathlib.Path, *, pooling: str = "cls", bias: bool = True) -> p
     torch.manual_seed(1)
     config = transformers.ModernBertConfig(
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
+        **(ENCODER | {"num_hidden_layers": 3}),
         max_position_embeddings=256,
         pad_token_id=0,
         cls_token_id=1,

@@ -1,7 +1,6 @@
 """The page in a real browser: light and dark, wide and narrow, with everything in it and nothing fetched."""
 
 import re
-import shutil
 
 import pytest
 
@@ -9,7 +8,6 @@ from plackett.evaluation.comparison import Results, compare_run, mean_of, with_h
 from plackett.evaluation.html_report import page
 from plackett.records import Collection, Qrel, ScoredDoc
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>document.title = 'broken'</script> & \"quotes\""
 
 
@@ -58,18 +56,6 @@ def test_the_most_changed_queries_come_with_their_documents(html):
     gains = [after - before for before, after in values]
     assert gains == sorted(gains, reverse=True)
     assert gains[-1] > 0
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser: {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 CONTRAST = """

@@ -18,7 +18,6 @@ from server_process import started
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUERY = "what do cats eat"
 DOCUMENTS = ["🙂 Steel prices rose again.", "The train is late. 🙂 Cats eat mice and birds.", "<b>a train</b> & more"]
 
@@ -28,18 +27,6 @@ def server(tmp_path_factory):
     folder = bundled.folder()
     with started(tmp_path_factory.mktemp("server"), "--model", f"one={folder}", "--model", f"two={folder}") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser: {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[("light", 1200), ("dark", 380)], ids=str)

@@ -92,7 +92,9 @@ def outputs_of(config: Mapping[str, Any]) -> int:
     names = config.get("id2label")
     outputs = len(names) if isinstance(names, dict) else whole(config, "num_labels", 2)
     if outputs is None or outputs < 1:
-        raise CheckpointError(f"a configuration (id2label, num_labels) has {outputs!r} labels, and a classifier has at least one")
+        raise CheckpointError(
+            f"a configuration (id2label, num_labels) has {outputs!r} labels, and a classifier has at least one"
+        )
     return outputs
 
 

@@ -11,7 +11,7 @@ import torch
 import transformers
 from huggingface_hub.utils import filter_repo_objects
 
-from layouts import PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
+from layouts import DECODER, PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 from plackett import CrossEncoder
 from plackett.checkpoints import conversions
 from plackett.checkpoints.hub import SETTINGS, WEIGHTS
@@ -73,7 +73,7 @@ def test_weights_in_bf16_are_read_in_fp32(tmp_path):
     np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
 
 
-def classifier(folder: pathlib.Path, **files: object) -> pathlib.Path:
+def classifier(folder: pathlib.Path) -> pathlib.Path:
     """A Qwen3 classifier with a chat template, as converted variants of causal rerankers are published."""
     fast = tokenizer()
     fast.chat_template = TEMPLATE
@@ -81,20 +81,12 @@ def classifier(folder: pathlib.Path, **files: object) -> pathlib.Path:
     torch.manual_seed(3)
     config = transformers.Qwen3Config(
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
+        **DECODER,
         max_position_embeddings=256,
         pad_token_id=0,
     )
     config.num_labels = 1
     transformers.Qwen3ForSequenceClassification(config).save_pretrained(folder)
-    for name, content in files.items():
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | content))
     return folder
 
 
