@@ -2,8 +2,8 @@
 
     PLACKETT_DATA=... python -m default_model.evaluate MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
-Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has), measures are trec_eval's, intervals
-and p-values those of `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. The results are in
+Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has). Measures come from trec_eval,
+intervals and p-values from `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. The results are in
 default_model/results/quality.json; page.py makes a page and a plot of them.
 """
 

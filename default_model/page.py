@@ -4,7 +4,7 @@
 
 Writes default_model/results/README.md and quality.png, and the tables of README.md and docs/. The plot
 has TREC DL 2019 against the time that 100 documents take with each size of encoder in our int8 (speed.py). The figures
-of published rerankers are those of their own cards, whose candidates are not BM25's hundred; one of them is measured
+of published rerankers come from their cards, which rerank other candidates than BM25's hundred; one of them is measured
 here as well.
 """
 

@@ -108,7 +108,7 @@ async def _measure(peer: Peer, port: int, work: Workload, seconds: float) -> dic
 
 
 def _asked(peer: Peer, question: Question) -> Question:
-    """The same request in the format of a server; its scores are those of another model, and not checked."""
+    """The same request in the format of a server. Scores are not checked, because the server may run another model."""
     body = json.loads(question.body)
     asked = {"query": body["query"], peer.documents: body["texts"]}
     return Question(json.dumps(asked).encode(), ())
