@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerState
 from transformers.models.bert.modeling_bert import BertConfig, BertLayer
 from transformers.trainer_callback import ExportableState
 
+from plackett._compat import trainer as trainers
 from plackett._compat import transformers as compat
 
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
@@ -50,9 +51,9 @@ def test_the_state_of_a_callback_is_read_from_the_file(tmp_path):
     state = TrainerState(stateful_callbacks=[Remembers()])
     state.save_to_json(str(tmp_path / "trainer_state.json"))
     saved = json.loads((tmp_path / "trainer_state.json").read_text())
-    assert compat.callback_state(saved, "Remembers") == {"word": "plum"}
+    assert trainers.callback_state(saved, "Remembers") == {"word": "plum"}
     with pytest.raises(LookupError):
-        compat.callback_state(saved, "Another")
+        trainers.callback_state(saved, "Another")
 
 
 def test_weights_are_loaded_into_the_model_of_a_trainer(bert, tmp_path):
@@ -64,9 +65,9 @@ def test_weights_are_loaded_into_the_model_of_a_trainer(bert, tmp_path):
     with torch.no_grad():
         model.classifier.weight.add_(1)
     trainer = Trainer(model, TrainingArguments(str(tmp_path / "out"), report_to="none", use_cpu=True))
-    compat.load_weights(trainer, str(tmp_path / "checkpoint"))
+    trainers.load_weights(trainer, str(tmp_path / "checkpoint"))
     assert torch.equal(model.classifier.weight, before)
 
 
 def test_known_loggers_are_named():
-    assert {"tensorboard", "trackio", "wandb"} <= set(compat.LOGGERS)
+    assert {"tensorboard", "trackio", "wandb"} <= set(trainers.LOGGERS)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plackett.checkpoints.folder import find_folder, read_checkpoint
 from plackett.checkpoints.hub import commit_of, is_hub_id
@@ -14,14 +15,16 @@ from plackett.checkpoints.weights import has_weights, weights_of
 from plackett.cross_encoder import CrossEncoder
 from plackett.facts import Facts, Model, Training, Usage, shortened
 from plackett.publishing.storage import read_facts
-from plackett.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from plackett.training.recipe import Recipe
 
 VERSIONS = ("plackett", "torch", "transformers", "tokenizers", "accelerate", "huggingface-hub")
 USAGE_DOCUMENTS = 5
 USAGE_CHARACTERS = 300
 
 
-def trained(folder: Path, recipe: Recipe, training: Training) -> Facts:
+def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
     """Return the facts of the checkpoint in `folder`, just trained by `recipe`."""
     known = described(folder)
     base, revision = _base(recipe.base)

@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 from transformers.utils.logging import log_levels
 
 from plackett._arguments import LARGEST, Bounds
-from plackett._compat.transformers import LOGGERS
+from plackett._compat.trainer import LOGGERS
 from plackett.errors import SettingError
 
 KINDS: dict[Any, str] = {

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from plackett._compat.transformers import callback_state
+from plackett._compat.trainer import callback_state
 from plackett._files import follow_umask, is_full
 from plackett.checkpoints.folder import Checkpoint, copy_tokenizer, write_metadata
 from plackett.checkpoints.own_files import CONFIG, RECIPE, WEIGHTS

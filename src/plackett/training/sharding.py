@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import TrainingArguments
 
-from plackett._compat.transformers import forget_deepspeed
+from plackett._compat.trainer import forget_deepspeed
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines.torch.engine import TorchEngine, padded_forward
 from plackett.errors import CheckpointError, SettingError

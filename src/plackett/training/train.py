@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
-from plackett._compat.transformers import load_weights, quiet
+from plackett._compat.trainer import load_weights
+from plackett._compat.transformers import quiet
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.checkpoints.hub import torch_files
 from plackett.checkpoints.own_files import TRAINING_PLOT

@@ -9,7 +9,6 @@ from plackett.checkpoints.own_files import CARD, TRAINING_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import described, known_facts, usage
-from plackett.training.plot import plot_training
 
 
 @checked()
@@ -29,6 +28,8 @@ def card(folder: Path) -> Path:
 
     with whole_files(folder) as beside:
         if known.training:
+            from plackett.training.plot import plot_training  # matplotlib, a second
+
             plot_training(known.training.log, beside / TRAINING_PLOT)
         write_card(beside, known)
     return folder / CARD
