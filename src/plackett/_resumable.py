@@ -105,7 +105,7 @@ def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = journal_path.open("a+b")
     with journal:
-        _lock(journal, path)
+        lock(journal, path)
         partial = PartialFile(output, path, journal)
         with _writing(path):
             partial._begin(facts)
@@ -122,10 +122,11 @@ def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile
                 journal_path.unlink()
 
 
-def _lock(journal: BinaryIO, path: Path) -> None:
+def lock(file: int | BinaryIO, path: Path) -> None:
+    """Hold an open file or folder until it is closed. SettingError if another process holds it to write `path`."""
     if sys.platform != "win32":
         try:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise SettingError(f"another process is writing {path}; wait for it, or choose another output") from error
 

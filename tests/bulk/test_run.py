@@ -1,6 +1,7 @@
 """Bulk jobs without Ray, whose part is tested in test_ray.py: formats, joins, errors, what is kept and what refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -155,6 +156,21 @@ def test_an_output_that_exists_is_refused_unless_asked(folder, bert, scored):
     assert bulk(Bulk(**job, rows=30, overwrite=True)).pairs == len(PAIRS)
     assert scored == ["part-000000", "part-000001"]
     assert len(contents(folder / "out")) == 2
+
+
+def test_two_at_once_never_write_one_output(folder, bert, monkeypatch):
+    job = Bulk(folder / "pairs.parquet", folder / "out", str(bert), rows=10)
+    score, refused = driver._scored, []
+
+    def scored(*given):
+        with pytest.raises(SettingError, match=str(folder / "out")) as found:
+            bulk(replace(job, overwrite=True))
+        refused.append(found.value)
+        return score(*given)
+
+    monkeypatch.setattr(driver, "_scored", scored)
+    assert bulk(job).pairs == len(PAIRS)
+    assert len(refused) == 1
 
 
 def test_files_of_others_are_never_touched(folder, bert):

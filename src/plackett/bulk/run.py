@@ -19,8 +19,9 @@ from typing import Any
 from plackett._extras import extra
 from plackett._files import whole_file
 from plackett._progress import progress_bar
+from plackett._resumable import lock
 from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, names_in, parquet_parts
-from plackett.bulk.scoring import Counts, Scorer, Work
+from plackett.bulk.scoring import Counts, Scorer, Work, count
 from plackett.bulk.texts import Texts, columns_of_texts, write_texts
 from plackett.cross_encoder import CrossEncoder
 from plackett.data.rows import Columns
@@ -33,7 +34,7 @@ with extra("bulk"):
     import ray.data
 
 MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
-COUNTS = "_counts.jsonl"  # a line for each part that is in its place
+COUNTS = "_counts.jsonl"  # a line for each part that the driver knows to be in its place
 TEXTS = "texts.sqlite"
 WORK = "_work"  # copies of the input, and the texts; removed at the end
 STARTS = 3  # of a local Ray
@@ -96,11 +97,18 @@ def bulk(job: Bulk, *, show_progress: bool = False) -> Done:
     """
     inputs, names = _inputs(job)
     facts = _facts(job, inputs)
+    _check_output(job, facts)
+    with _alone(job.folder):
+        return _run(job, inputs, names, facts, show_progress)
+
+
+def _run(job: Bulk, inputs: Sequence[Path], names: Names, facts: Mapping[str, str], show_progress: bool) -> Done:
+    """Do what is left of a job whose output is this process's own."""
     if _begin(job, facts):
         return Done(**_manifest(job.folder)["done"])
     parts = _plan(job, inputs, names)
     work = _work(job, names)
-    before = {number: item for number, item in _counts(job).items() if work.file(parts[number]).is_file()}
+    before = _scored_before(job, work, parts)
     counts = before | _score_rest(job, work, parts, before, show_progress)
     done = Done(
         pairs=sum(item.pairs for item in counts.values()),
@@ -173,11 +181,8 @@ def _facts(job: Bulk, inputs: Sequence[Path]) -> dict[str, str]:
     }
 
 
-def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
-    """Make the folder of the parts, or find the one of a job that was killed; return whether all is done already.
-
-    Only files of bulk jobs are ever removed.
-    """
+def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
+    """Raise for an output that is complete, another job's, or not of a bulk job."""
     folder = job.folder
     if job.as_run and job.output.exists() and not job.overwrite:
         raise DataError(f"{job.output} exists; name another output, or use --overwrite")
@@ -186,6 +191,30 @@ def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
         raise DataError(f"{folder} is not empty, and no output of plackett bulk; name another output")
     if begun and not job.overwrite:
         _check_begun(job, begun, facts)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder of the parts, and hold it for this process alone. SettingError if another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
+    """Begin the folder of the parts, or find that of a job that was killed; return whether all is done already.
+
+    What another process may have done since the output was checked is checked again. Only files of bulk jobs are ever
+    removed.
+    """
+    _check_output(job, facts)
+    folder = job.folder
+    begun = _manifest(folder)
+    if begun and not job.overwrite:
         return bool(begun["complete"])
     _remove_parts(folder)
     (folder / WORK).mkdir(parents=True, exist_ok=True)
@@ -256,6 +285,13 @@ def _work(job: Bulk, names: Names) -> Work:
     options = {"activation": job.activation, "long_documents": job.long_documents}
     texts = (job.folder / WORK / TEXTS).resolve()
     return Work(model, options, names, str(job.folder.resolve()), str(texts) if names.are_ids else None, job.as_run)
+
+
+def _scored_before(job: Bulk, work: Work, parts: Sequence[Part]) -> dict[int, Counts]:
+    """Return the counts of the parts that are in their places; an actor's last may not be in the journal yet."""
+    noted = _counts(job)
+    there = [part for part in parts if work.file(part).is_file()]
+    return {part.number: noted.get(part.number) or count(part, work) for part in there}
 
 
 def _counts(job: Bulk) -> dict[int, Counts]:

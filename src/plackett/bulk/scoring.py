@@ -61,7 +61,7 @@ class Scorer:
     def score(self, part: Part) -> Counts:
         """Score one part, and put its file in place."""
         table = part.table()
-        queries, documents = self._pairs(part, table)
+        queries, documents = read_pairs(part, table, self.work.names, self.texts)
         filled = np.array([not is_blank(text) for text in documents], bool)
         pairs = [(queries[index], documents[index]) for index in np.flatnonzero(filled)]
         write = self._write_run if self.work.as_run else self._write_table
@@ -77,18 +77,6 @@ class Scorer:
 
     def _scores(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         return self.encoder.score(pairs)[:, 0] if self.work.as_run else self.encoder.predict(pairs)
-
-    def _pairs(self, part: Part, table: pa.Table) -> tuple[list[str], list[str]]:
-        """Return the texts of the queries and documents; DataError for an id without a text, and for a blank query."""
-        names = self.work.names
-        queries, documents = (table[name].to_pylist() for name in (names.query, names.document))
-        if self.texts is not None:
-            queries = _joined(part, self.texts.find("queries", queries), queries, "query")
-            documents = _joined(part, self.texts.find("corpus", documents), documents, "document")
-        for index, query in enumerate(queries):
-            if query is None or is_blank(query):
-                raise DataError(f"{part.source}, row {part.first_row + index}: the query is empty")
-        return queries, [text or "" for text in documents]
 
     def _write_table(self, path: Path, table: pa.Table, scores: NDArray[np.float32], filled: NDArray[np.bool_]) -> None:
         """Write the rows in the order of the input, with their scores; the score of a blank text is -inf."""
@@ -108,6 +96,25 @@ class Scorer:
             queries.setdefault(query, []).append(ScoredDoc(query, document, score))
         lines = [line for candidates in queries.values() for line in run_lines(candidates, TAG)]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def count(part: Part, work: Work) -> Counts:
+    """Count the pairs of a part, as scoring it does."""
+    texts = Texts(Path(work.texts)) if work.texts else None
+    _, documents = read_pairs(part, part.table(), work.names, texts)
+    return Counts(len(documents), sum(map(is_blank, documents)))
+
+
+def read_pairs(part: Part, table: pa.Table, names: Names, texts: Texts | None) -> tuple[list[str], list[str]]:
+    """Return the texts of the queries and documents; DataError for an id without a text, and for a blank query."""
+    queries, documents = (table[name].to_pylist() for name in (names.query, names.document))
+    if texts is not None:
+        queries = _joined(part, texts.find("queries", queries), queries, "query")
+        documents = _joined(part, texts.find("corpus", documents), documents, "document")
+    for index, query in enumerate(queries):
+        if query is None or is_blank(query):
+            raise DataError(f"{part.source}, row {part.first_row + index}: the query is empty")
+    return queries, [text or "" for text in documents]
 
 
 def _joined(part: Part, texts: Mapping[str, str], ids: list[Any], what: str) -> list[str]:
