@@ -1,7 +1,9 @@
 """The files of deploy/: checked by the tools of their formats, and against the server's settings, paths and metrics."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from plackett.cli.group import commands
 from plackett.serving.metrics import COUNTS, GAUGES, HISTOGRAMS
 from plackett.serving.settings import OPTIONS, PREFIX, Settings
 from serving_app import serving
@@ -17,6 +20,7 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["plackett"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+[CLAIM, RAY_JOB] = yaml.safe_load_all((DEPLOY / "kuberay.yaml").read_text())
 UNIT = (DEPLOY / "plackett.service").read_text()
 
 
@@ -28,7 +32,8 @@ def run(*command):
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("hadolint", [DEPLOY / "Dockerfile"]),
+        ("hadolint", [DEPLOY / "Dockerfile", DEPLOY / "bulk.Dockerfile"]),
+        ("bash", ["-n", DEPLOY / "slurm.sh"]),
         ("kubernetes-validate", ["--strict", DEPLOY / "kubernetes.yaml"]),
         ("systemd-analyze", ["verify", "--man=no", DEPLOY / "plackett.service"]),
     ],
@@ -92,3 +97,57 @@ def test_the_dashboard_is_laid_out():
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]}
     assert len(places) == len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in dashboard["panels"])
+
+
+@pytest.mark.process
+def test_the_pods_of_kuberay_are_pods(tmp_path):
+    """Its own kinds have no schema here; what they hold of Kubernetes has."""
+    cluster = RAY_JOB["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{number}"}, **group["template"]}
+        for number, group in enumerate(groups)
+    ]
+    (tmp_path / "pods.yaml").write_text(yaml.safe_dump_all([CLAIM, *pods]))
+    done = run("kubernetes-validate", "--strict", tmp_path / "pods.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {volume["persistentVolumeClaim"]["claimName"] for pod in pods for volume in pod["spec"]["volumes"]}
+    assert names == {CLAIM["metadata"]["name"]}
+    assert f"ray[default]=={cluster['rayVersion']}" in (DEPLOY / "bulk.Dockerfile").read_text()
+
+
+def test_a_machine_of_the_cluster_has_an_actor():
+    cluster = RAY_JOB["spec"]["rayClusterSpec"]
+    words = shlex.split(RAY_JOB["spec"]["entrypoint"])
+    given = commands.commands["bulk"].make_context("bulk", words[2:]).params
+    assert words[:2] == ["plackett", "bulk"]
+    assert given["address"] == "auto"
+    assert given["concurrency"] == sum(workers["replicas"] for workers in cluster["workerGroupSpecs"])
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+@pytest.mark.process
+def test_slurm_starts_ray_on_every_node_and_the_job_once(tmp_path):
+    """`scontrol` and `srun` are those of a cluster; here they are two scripts that say what they were given."""
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho first; echo second\n")
+    (tmp_path / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    for name in ("scontrol", "srun"):
+        (tmp_path / name).chmod(0o755)
+    nodes = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+    done = subprocess.run(
+        [DEPLOY / "slurm.sh", "--input", "a b.parquet", "--output", "out"],
+        env={**os.environ, **nodes, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = done.stdout.splitlines()
+    start, job = words[: words.index("--")], words[words.index("--") + 1 :]
+    assert start == [
+        "--nodes=2",
+        "--ntasks=2",
+        *["ray", "symmetric-run", "--address", "first:6379", "--min-nodes", "2"],
+    ]
+    given = commands.commands["bulk"].make_context("bulk", job[2:]).params
+    assert (given["source"], given["output"]) == (Path("a b.parquet"), Path("out"))
+    assert (given["address"], given["concurrency"]) == ("auto", 2)
