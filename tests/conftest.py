@@ -81,6 +81,14 @@ def bert(tiny: Callable[..., pathlib.Path]) -> pathlib.Path:
     return tiny("bert")
 
 
+@pytest.fixture(scope="session")
+def graph(bert: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """`bert` exported to ONNX, for tests that start programs: one that imports torch takes six times as long."""
+    from plackett.workflows.export import export  # torch, seconds
+
+    return export(str(bert), engine="onnx", output=tmp_path_factory.mktemp("exported") / "bert").folder
+
+
 @pytest.fixture
 def checkpoint(bert: pathlib.Path) -> Checkpoint:
     return read_checkpoint(bert)

@@ -94,10 +94,10 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line_and_writes_nothing(run, f
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
+def test_a_killed_process_goes_on_to_the_same_bytes(folder, graph, tmp_path):
     output, whole = tmp_path / "lists.jsonl", tmp_path / "whole.jsonl"
     partial, journal = (tmp_path / f"lists.jsonl.{end}" for end in ("partial", "partial.journal"))
-    options = f"--teacher {shlex.quote(str(bert))} --negatives 4 --depth 20 --draw random --margin 0.05"
+    options = f"--teacher {shlex.quote(str(graph))} --negatives 4 --depth 20 --draw random --margin 0.05"
     arguments = ["mine", str(folder), "--output", str(output), *shlex.split(options)]
     process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
@@ -114,7 +114,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(folder, bert, tmp_path):
     assert re.search(r"continued after (128|192) queries", result.stderr)
     assert result.stdout == f"{output}\n"
     settings = MiningSettings(negatives=4, depth=20, draw="random", margin=0.05)
-    report = mine(folder, whole, settings, teacher=CrossEncoder(bert)).report
+    report = mine(folder, whole, settings, teacher=CrossEncoder(graph)).report
     assert output.read_bytes() == whole.read_bytes()
     assert f"lists: {report.lists} of 200 queries" in result.stderr  # behind a bar, where it took long
     assert not partial.exists()

@@ -173,10 +173,10 @@ def test_an_interruption_says_what_is_kept_and_how_to_continue(run, files, bert,
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
+def test_a_killed_process_goes_on_to_the_same_bytes(files, graph):
     folder, *_ = files
     journal = folder / "out.trec.partial.journal"
-    arguments = ["rerank", *shlex.split(options(folder, bert))]
+    arguments = ["rerank", *shlex.split(options(folder, graph))]
     process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < until:
@@ -191,7 +191,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(files, bert):
     assert result.stdout == f"{folder}/out.trec\n"
     assert "reranked: 500 pairs of 100 queries" in result.stderr
     assert any(f"continued after {done} queries" in result.stderr for done in (64, 96))
-    whole = [sys.executable, "-m", "plackett", "rerank", *shlex.split(options(folder, bert, "whole.trec"))]
+    whole = [sys.executable, "-m", "plackett", "rerank", *shlex.split(options(folder, graph, "whole.trec"))]
     subprocess.run(whole, capture_output=True, check=True)
     assert (folder / "out.trec").read_bytes() == (folder / "whole.trec").read_bytes()
     assert not list(folder.glob("*.partial*"))

@@ -11,10 +11,18 @@ from safetensors.numpy import load_file
 WORDS = ["apple", "pear", "plum", "fig", "lime"]
 
 
+def two_processes(*arguments):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "plackett"]
+    command = [*launcher, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stderr
+
+
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("cached_gradients", [False, True])
-def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradients):
+def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradients, run):
     lists = [
         {"query": WORDS[i % 5], "docs": [f"the {WORDS[(i + j) % 5]} {i}" for j in range(2 + i % 3)], "labels": labels}
         for i in range(24)
@@ -48,11 +56,11 @@ def test_two_processes_end_with_the_weights_of_one(bert, tmp_path, cached_gradie
         }
         path = tmp_path / f"recipe{processes}.yaml"
         path.write_text(json.dumps(recipe))
-        launcher = ["torch.distributed.run", "--nproc-per-node", "2", "-m"] if processes == 2 else []
-        command = [sys.executable, "-m", *launcher, "plackett", "train", str(path)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-        assert result.returncode == 0, result.stderr[-3000:]
+        if processes == 1:
+            code, _, errors = run("train", path)
+        else:
+            code, errors = two_processes("train", path)
+        assert code == 0, errors[-3000:]
         weights.append(load_file(tmp_path / f"model{processes}" / "model.safetensors"))
         state = tmp_path / f"model{processes}-training" / "checkpoint-5" / "trainer_state.json"
         log = json.loads(state.read_text())["log_history"]
