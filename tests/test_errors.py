@@ -14,6 +14,7 @@ EXPECTED = {
     "DataError": ValueError,
     "CheckpointError": OSError,
     "HubError": errors.CheckpointError,
+    "TooLargeError": errors.CheckpointError,
     "RemoteError": OSError,
     "ScoreError": ArithmeticError,
     "TrainingError": ArithmeticError,

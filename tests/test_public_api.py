@@ -148,7 +148,7 @@ def test_the_version_is_that_of_the_package():
 def test_the_signatures_that_users_type():
     encoder = plackett.CrossEncoder
     options = "model engine device precision threads max_length long_documents"
-    options += " revision local_files_only activation instruction positive_label allow_pickle cache"
+    options += " revision local_files_only activation instruction positive_label allow_pickle trust_remote_code cache"
     assert list(inspect.signature(encoder).parameters) == options.split()
     for method, names in {
         "predict": "self pairs min_score show_progress errors",

@@ -138,6 +138,8 @@ class CrossEncoder:
         positive_label: Name or number of the label to rank by, for a model with several labels. Its score is its share
             of the softmax.
         allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
+        trust_remote_code: Run Python code in the model's folder (`auto_map`) if the model needs it. The folder must be
+            on this machine; a log message lists the files with their hashes.
         cache: `memory`, or an SQLite file, that keeps scores for pairs that come again. Default: none.
 
     Raises:
@@ -164,6 +166,7 @@ class CrossEncoder:
         instruction: str | None = None,
         positive_label: str | None = None,
         allow_pickle: bool = False,
+        trust_remote_code: bool = False,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
         options = Options(
@@ -179,9 +182,15 @@ class CrossEncoder:
             instruction=instruction,
             positive_label=positive_label,
             allow_pickle=allow_pickle,
+            trust_remote_code=trust_remote_code,
             cache=cache,
         )
         self._assemble(open_model(model, options), (model, options))
+
+    @classmethod
+    def from_options(cls, model: str | os.PathLike[str] | None, options: Options) -> "CrossEncoder":
+        """Open a model with its options in one record, as commands pass them on."""
+        return cls(model, **{option.name: getattr(options, option.name) for option in fields(options)})
 
     @classmethod
     @checked()
@@ -610,7 +619,7 @@ class _Scored(Generic[K]):
 
 
 def _reopened(model: str | None, options: Options) -> CrossEncoder:
-    return CrossEncoder(model, **{option.name: getattr(options, option.name) for option in fields(options)})
+    return CrossEncoder.from_options(model, options)
 
 
 def _broken(encoded: WindowedPairs, rows: NDArray[np.float32]) -> list[int]:

@@ -6,7 +6,8 @@ PlackettError
  ├── SettingError       an option or a recipe key that does not exist or does not fit (also a ValueError)
  ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
  ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
- │    └── HubError      a checkpoint that the hub did not deliver
+ │    ├── HubError      a checkpoint that the hub did not deliver
+ │    └── TooLargeError a checkpoint that needs more memory than there is
  ├── RemoteError        a server that is not there, refuses or answers nonsense       (also an OSError)
  ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
  ├── TrainingError      a training that collapsed                                     (also an ArithmeticError)
@@ -56,6 +57,15 @@ class CheckpointError(PlackettError, OSError):
 
 class HubError(CheckpointError):
     """A checkpoint that the hub did not deliver."""
+
+
+class TooLargeError(CheckpointError):
+    """A checkpoint that needs more memory than there is: `needed` and `available` are bytes."""
+
+    def __init__(self, message: str, *, needed: int = 0, available: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.available = available
 
 
 class RemoteError(PlackettError, OSError):

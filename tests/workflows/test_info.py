@@ -58,8 +58,18 @@ def test_a_checkpoint(run, tiny, checkpoint, tmp_path):
         "parameters": 0,
         "weights": ["F32"],
         "labels": 3,
+        "head": "several labels (LABEL_0, LABEL_1, LABEL_2); to rank, name one with positive_label",
         "template": "none: pairs of texts",
         "max_length": checkpoint.max_length,
+        "window": None,
+        "memory": [
+            {"engine": "torch", "precision": "fp32", "bytes": 4 * found["parameters"]},
+            {"engine": "torch", "precision": "bf16", "bytes": 2 * found["parameters"]},
+            {"engine": "onnx", "precision": "fp32", "bytes": 2},
+            {"engine": "onnx", "precision": "int8", "bytes": 2},
+            {"engine": "openvino", "precision": "fp32", "bytes": 4},
+            {"engine": "openvino", "precision": "bf16", "bytes": 4},
+        ],
         "activation": "identity",
         "exports": [
             {"engine": "onnx", "precision": "fp32", "file": "onnx/model.onnx"},

@@ -4,20 +4,23 @@ They are not part of its documented API. `tests/_compat/test_transformers.py` fa
 """
 
 import contextlib
+import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.models.bert.modeling_bert import eager_attention_forward
 from transformers.utils import logging
 
 TRIED = ("5.23.0",)
 """Releases that these functions were tried with."""
 
+_LOADING = threading.RLock()
 
-def replace_forward(module: nn.Module, forward: Callable[..., Tensor]) -> None:
+
+def replace_forward(module: nn.Module, forward: Callable[..., Any]) -> None:
     """Replace the forward pass of one module; `forward` takes the module as its first argument."""
     module.forward = types.MethodType(forward, module)
 
@@ -30,6 +33,34 @@ def attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tens
     function = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
     attended: Tensor = function(attention, query, key, value, mask, dropout=dropout, scaling=attention.scaling)[0]
     return attended
+
+
+def register_attention(name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
+    """Make an attention known under a name, as a value of `attn_implementation`. Its masks are None."""
+    ALL_ATTENTION_FUNCTIONS.register(name, function)
+
+
+def log_buckets(distances: Tensor, buckets: int, most: int) -> Tensor:
+    """The buckets of distances between tokens in DeBERTa v2 and v3: each near one, far ones by their logarithm."""
+    if buckets <= 0 or most <= 0:
+        return distances
+    # Imported here because other families have no need of it.
+    from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
+    found: Tensor = make_log_bucket_position(distances, buckets, most).long()
+    return found
+
+
+@contextlib.contextmanager
+def heads_in_fp32(names: Iterable[str]) -> Iterator[None]:
+    """Load modules of these names in fp32, whatever the rest of a model is loaded in."""
+    with _LOADING:
+        before = PreTrainedModel._keep_in_fp32_modules_strict
+        PreTrainedModel._keep_in_fp32_modules_strict = [*(before or ()), *names]
+        try:
+            yield
+        finally:
+            PreTrainedModel._keep_in_fp32_modules_strict = before
 
 
 @contextlib.contextmanager

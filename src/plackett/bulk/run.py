@@ -65,8 +65,17 @@ class Bulk:
     address: str | None = None
     activation: str | None = None
     long_documents: str = "longest_first"
+    instruction: str | None = None
+    positive_label: str | None = None
+    trust_remote_code: bool = False
     resume: bool = False
     overwrite: bool = False
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The arguments of CrossEncoder beside the model."""
+        names = ("activation", "long_documents", "instruction", "positive_label", "trust_remote_code")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def as_run(self) -> bool:
@@ -164,7 +173,7 @@ def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
 
 def _facts(job: Bulk, inputs: Sequence[Path]) -> dict[str, str]:
     """Return everything that the output depends on."""
-    model = CrossEncoder(job.model, activation=job.activation, long_documents=job.long_documents)
+    model = CrossEncoder(job.model, **job.model_options)
     if not model.model.ranks:
         raise SettingError(f"{model.model.name} has {model.model.labels} labels; bulk needs one score per pair")
     files = [*inputs, *(path for path in (job.queries, job.corpus) if path is not None)]
@@ -282,7 +291,7 @@ def _work(job: Bulk, names: Names) -> Work:
     model = job.model
     if model is not None and Path(model).exists():
         model = str(Path(model).resolve())
-    options = {"activation": job.activation, "long_documents": job.long_documents}
+    options = job.model_options
     texts = (job.folder / WORK / TEXTS).resolve()
     return Work(model, options, names, str(job.folder.resolve()), str(texts) if names.are_ids else None, job.as_run)
 

@@ -13,6 +13,7 @@ from typing import Any
 from plackett.checkpoints import bundled
 from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_activation
 from plackett.checkpoints.calibrations import Calibration, read_calibration
+from plackett.checkpoints.code import CodeFile
 from plackett.checkpoints.conversions import plain
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.heads import HEADS, Head, head_of, labels_of, one_against_others
@@ -42,7 +43,8 @@ class Checkpoint:
     """A folder and what its files say: how to run its model, and what the model is (`model`).
 
     `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads, and
-    `template` what a pair is rendered through, None for plain pairs of texts.
+    `template` what a pair is rendered through, None for plain pairs of texts. `code` is the folder's own code that
+    builds its model, which the user trusts; empty for a model that transformers knows.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Checkpoint:
     head: Head = HEADS[0]
     names: tuple[str, ...] = ()
     template: ChatTemplate | None = None
+    code: tuple[CodeFile, ...] = ()
 
     @property
     def max_length(self) -> int:
@@ -77,7 +80,7 @@ class Checkpoint:
 
     def digest(self) -> str:
         """Hash the token limit and every file that the scores depend on."""
-        digest = hashlib.sha256(str(self.max_length).encode())
+        digest = hashlib.sha256(f"{self.max_length}{''.join(map(str, self.code))}".encode())
         own = [path for path in self.folder.glob("*") if path.suffix in MODEL_FILES]
         for path in sorted([*own, *(self.folder / name for names in export_files().values() for name in names)]):
             if path.is_file():
@@ -135,14 +138,16 @@ def read_checkpoint(
     activation: str | None = None,
     positive_label: str | None = None,
     allow_pickle: bool = False,
+    trust_remote_code: bool = False,
 ) -> Checkpoint:
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
     `max_length` and `activation` override the settings in the folder. `allow_pickle` takes weights that are no
-    safetensors as well. A calibration is read on request only, so a damaged one does no harm otherwise.
+    safetensors as well, `trust_remote_code` models that code in the folder builds. A calibration is read on request
+    only, so a damaged one does no harm otherwise.
     """
     config = _config(folder)
-    check_settings(folder, config)
+    code = check_settings(folder, config, trust_code=trust_remote_code)
     head, labels = _head(folder, config)
     if positive_label is not None:
         head = one_against_others(config, labels, str(positive_label))
@@ -160,6 +165,7 @@ def read_checkpoint(
         activation=activation or _activation(config, saved, head, chosen=positive_label is not None),
         prompt="" if template else prompt,
         template=template,
+        code=code,
         calibration=read_calibration(folder) if activation == CALIBRATED else None,
     )
 

@@ -19,6 +19,9 @@ from plackett.families import Family, family_of
 UNLIMITED = 10**9
 """The limit of models without position embeddings."""
 
+SLIDING = "sliding_attention"
+"""The kind of a layer whose tokens look back on a window of tokens only."""
+
 NEVER = -1
 """A padding id that is no token: for models that look for padding in their input, and whose input has none."""
 
@@ -46,6 +49,7 @@ class Inputs:
     pad_id: what batches are filled with; `NEVER` where no token serves.
     padding: the side of a batch that is filled, or "none" where a batch must hold pairs of equal length.
     vocabulary: number of embeddings; None where the configuration does not say.
+    window: tokens that each token looks back on, where every layer is limited to a sliding window; None otherwise.
     """
 
     max_length: int
@@ -54,6 +58,7 @@ class Inputs:
     pad_id: int = 0
     padding: str = "right"
     vocabulary: int | None = None
+    window: int | None = None
 
 
 def read_inputs(
@@ -77,6 +82,7 @@ def read_inputs(
         pad_id=pad_id,
         padding="none" if pad_id == NEVER else family.padding,
         vocabulary=whole(config, "vocab_size", family.vocabulary),
+        window=_window(config),
     )
 
 
@@ -154,6 +160,16 @@ def _positions(config: Mapping[str, Any], family: Family) -> int:
         return positions
     padding = whole(config, "pad_token_id", family.pad_id) if family.fixed_padding is None else family.fixed_padding
     return positions - (padding or 0) - 1
+
+
+def _window(config: Mapping[str, Any]) -> int | None:
+    """The sliding window that limits all layers; None where some see every token."""
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list) and any(kind != SLIDING for kind in kinds):
+        return None
+    # Qwen's windows are off unless this key says otherwise; other families do not have it.
+    default = not str(config.get("model_type", "")).startswith("qwen")
+    return whole(config, "sliding_window") if config.get("use_sliding_window", default) else None
 
 
 def _truncation_side(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:

@@ -7,9 +7,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from plackett.checkpoints.inputs import of_text
+from plackett.checkpoints.inputs import SLIDING, of_text
 
-FULL, SLIDING = "full_attention", "sliding_attention"
+FULL = "full_attention"
 _ROTARY = ("rope_theta", "partial_rotary_factor")
 
 # Family -> key of today -> key before, where the two differ.

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plackett.checkpoints.code import CodeFile, is_native, refused_code, trusted_code
 from plackett.checkpoints.jsons import read_optional
 from plackett.checkpoints.modules import class_of, read_modules
-from plackett.checkpoints.own_files import MODULES
+from plackett.checkpoints.own_files import CONFIG, MODULES
 from plackett.errors import CheckpointError
 
 FOLLOWED, HARMLESS, REFUSED = "followed", "harmless", "refused"
@@ -159,22 +160,29 @@ _PLAIN_MODALITY = {"text": {"method": "forward", "method_output_name": "logits"}
 _CODE_OF = ("AutoModelForSequenceClassification", "AutoModel", "AutoConfig", "AutoTokenizer")
 
 
-def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError for a setting or file that others follow and Plackett does not."""
+def check_settings(folder: Path, config: Mapping[str, Any], *, trust_code: bool = False) -> tuple[CodeFile, ...]:
+    """Raise CheckpointError for a setting or file that others follow and Plackett does not.
+
+    Returns the code that transformers needs for the model: none unless it is trusted.
+    """
     check_whole(folder)
     chain = _chain(folder)
+    code: tuple[CodeFile, ...] = ()
     for name, key in _refused(folder, config, chain):
+        if key == "auto_map" and name == CONFIG and is_native(config):
+            continue
+        if key == "auto_map" and name == CONFIG and trust_code:
+            code = trusted_code(folder, config[key])
+            continue
         if key == "auto_map":
-            raise CheckpointError(
-                f"{folder / name} names code of the folder's own (auto_map, trust_remote_code), which Plackett never "
-                "runs: choose a checkpoint of a family that transformers supports"
-            )
+            raise refused_code(folder, name)
         raise CheckpointError(
             f"{folder / name} sets {key}, which changes scores in other libraries and which Plackett does not support; "
             f"remove {key} if the model was trained without it"
         )
     _check_module(folder)
     _check_processors(folder)
+    return code
 
 
 def check_whole(folder: Path) -> None:

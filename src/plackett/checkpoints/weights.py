@@ -14,6 +14,8 @@ from plackett.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _HEADS = {"classifier", "score", "classification_head", "logits_proj"}
+_NOT_LOADED = {"lm_head.weight", "embed_out.weight"}
+"""Output matrices of language models, which a classifier has no use for."""
 
 # Prefix -> whose weights have it, and what to save in its place.
 _WRAPPERS = {
@@ -30,11 +32,11 @@ def has_weights(folder: Path) -> bool:
 
 
 def weights_of(folder: Path) -> tuple[int, tuple[str, ...]]:
-    """Return the number of parameters and their types, from the headers of the files alone."""
+    """Return the number of a classifier's parameters and their types, from the headers of the files alone."""
     count, types = 0, set()
     for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(path, framework="numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - no mapping
+            for name in set(tensors.keys()) - _NOT_LOADED:
                 part = tensors.get_slice(name)
                 count += math.prod(part.get_shape())
                 types.add(part.get_dtype())

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import COLUMNS, FILE, LONG, MODEL, say
+from plackett.cli.options import COLUMNS, FILE, MODEL, model_options, say
 from plackett.data import Columns
+from plackett.engines.loading import Options
 
 
 @click.command()
@@ -26,7 +27,7 @@ from plackett.data import Columns
 )
 @click.option("--num-gpus", type=click.FloatRange(min=0), default=0, help="GPUs of an actor.  [default: 0]")
 @click.option("--address", help="A Ray cluster: auto, or HOST:PORT.  [default: this machine alone]")
-@LONG
+@model_options
 @click.option("--resume", is_flag=True, help="Accept an output that is complete already.")
 @click.option("--overwrite", is_flag=True, help="Replace an output of an earlier bulk job.")
 def bulk(
@@ -42,7 +43,7 @@ def bulk(
     concurrency: int | None,
     num_gpus: float,
     address: str | None,
-    long_documents: str,
+    options: Options,
     resume: bool,
     overwrite: bool,
 ) -> None:
@@ -69,7 +70,8 @@ def bulk(
         num_gpus=num_gpus,
         address=address,
         activation=activation,
-        long_documents=long_documents,
+        long_documents=options.long_documents.policy,
+        **{name: getattr(options, name) for name in ("instruction", "positive_label", "trust_remote_code")},
         resume=resume,
         overwrite=overwrite,
     )

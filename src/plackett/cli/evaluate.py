@@ -10,9 +10,11 @@ import click
 
 from plackett._extras import extra
 from plackett.cli.console import complain, show
-from plackett.cli.options import COLUMNS, FILE, LONG, first_stage_options
+from plackett.cli.options import COLUMNS, FILE, first_stage_options, model_options
 from plackett.cli.tables import painted
+from plackett.engines.loading import Options
 from plackett.errors import SettingError
+from plackett.tokenization.windows import LongDocuments
 
 if TYPE_CHECKING:
     from plackett.retrieval.sources import Sources
@@ -90,7 +92,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
 @click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
-@LONG
+@model_options
 @click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
 @_output_options
 def evaluate(
@@ -99,7 +101,7 @@ def evaluate(
     depth: str,
     measures: str,
     semantics: str,
-    long_documents: str,
+    options: Options,
     only_retrieved: bool,
     outputs: "Outputs",
 ) -> None:
@@ -120,16 +122,18 @@ def evaluate(
         from plackett.workflows.evaluate import evaluate as measure
         from plackett.workflows.evaluate_as_reference import evaluate_as_reference
 
-    _check_semantics(semantics, long_documents)
+    _check_semantics(semantics, options)
     depths = _depths(depth)
     if semantics == "reference":
         system, at = _one_system(systems, depths)
         always = not only_retrieved
-        by_reference = evaluate_as_reference(system, sources, depth=at, always_rerank_positives=always, outputs=outputs)
+        by_reference = evaluate_as_reference(
+            system, sources, depth=at, always_rerank_positives=always, options=options, outputs=outputs
+        )
         _show(reference_table(by_reference.comparisons), by_reference.problems)
     else:
         names = measures.split()
-        found = measure(systems, sources, depths=depths, measures=names, long_documents=long_documents, outputs=outputs)
+        found = measure(systems, sources, depths=depths, measures=names, options=options, outputs=outputs)
         _show(table(*found.comparisons), found.problems)
 
 
@@ -148,10 +152,10 @@ def _one_system(systems: Sequence[str], depths: Sequence[int]) -> tuple[str, int
     return systems[0], depths[0]
 
 
-def _check_semantics(semantics: str, long_documents: str) -> None:
+def _check_semantics(semantics: str, options: Options) -> None:
     if semantics not in SEMANTICS:
         raise SettingError.unknown("semantics", semantics, SEMANTICS)
-    if semantics == "reference" and long_documents != "longest_first":
+    if semantics == "reference" and options.long_documents != LongDocuments():
         raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
 
 

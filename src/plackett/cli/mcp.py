@@ -3,12 +3,15 @@
 import click
 
 from plackett._extras import extra
+from plackett.cli.options import model_options
 from plackett.cross_encoder import CrossEncoder
+from plackett.engines.loading import Options
 
 
 @click.command("mcp")
 @click.option("--model", help="A checkpoint, a Hub id or a server's address.  [default: Plackett's own]")
-def mcp_command(model: str | None) -> None:
+@model_options
+def mcp_command(model: str | None, options: Options) -> None:
     """Serve the tool `rerank` to an assistant, by the Model Context Protocol on standard input and output.
 
     Assistants start this command themselves: give them `plackett` with the argument `mcp`.
@@ -18,4 +21,4 @@ def mcp_command(model: str | None) -> None:
     """
     with extra("mcp"):
         from plackett.serving.tool import run
-    run(CrossEncoder(model))
+    run(CrossEncoder.from_options(model, options))

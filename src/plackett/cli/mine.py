@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import COLUMNS, first_stage_options, say
+from plackett.cli.options import COLUMNS, first_stage_options, model_options, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import Columns
+from plackett.engines.loading import Options
 
 if TYPE_CHECKING:
     from plackett.retrieval.first_stage import FirstStageSettings
@@ -36,6 +37,7 @@ class Settings(TypedDict):
 @first_stage_options
 @click.option("--depth", default=100, show_default=True, help="Documents to retrieve per query.")
 @click.option("--teacher", help="Checkpoint that scores positives and candidates: a folder or a Hub id.")
+@model_options
 @click.option("--negatives", default=15, show_default=True, help="Maximum number of negatives per list.")
 @click.option("--min-rank", default=1, show_default=True, help="First rank of the first stage to take negatives from.")
 @click.option("--max-rank", type=int, help="Last rank to take negatives from.  [default: --depth]")
@@ -57,6 +59,7 @@ def mine(
     columns: Columns,
     first_stage: "FirstStageSettings | None",
     teacher: str | None,
+    options: Options,
     **settings: Unpack["Settings"],
 ) -> None:
     """Mine lists with hard negatives from DATA, a BEIR folder or a file of lists.
@@ -79,7 +82,7 @@ def mine(
         split=split,
         columns=columns,
         first_stage=first_stage or BY_BM25,
-        teacher=CrossEncoder(teacher) if teacher else None,
+        teacher=CrossEncoder.from_options(teacher, options) if teacher else None,
         show_progress=True,
     )
     click.echo(output)

@@ -10,30 +10,60 @@ import click
 from plackett._extras import extra
 from plackett.cli.console import say as say
 from plackett.data import Columns, parse_columns
+from plackett.engines.loading import Options
+from plackett.tokenization.windows import LongDocuments
 
 if TYPE_CHECKING:
     from plackett.retrieval.first_stage import FirstStageSettings
 
 FILE = click.Path(path_type=Path)
-LONG = click.option(
-    "--long-documents",
-    default="longest_first",
-    show_default=True,
-    help="How to handle pairs longer than the token limit: longest_first, truncate, error or windows.",
-)
 MODEL = click.option(
     "--model",
     envvar="PLACKETT_MODEL",
     show_envvar=True,
     help="A folder, a Hub id or the address of a server.  [default: the embedded model]",
 )
-POSITIVE_LABEL = click.option(
-    "--positive-label", help="The label to rank by, for a model with several labels, by its name or number."
-)
-INSTRUCTION = click.option(
-    "--instruction",
-    help="What to look for, in words, for a model with a chat template.  [default: the model's own]",
-)
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a model that is opened, beside its name, which the command gets as `options`."""
+
+    @click.option(
+        "--long-documents",
+        default="longest_first",
+        show_default=True,
+        help="How to handle pairs longer than the token limit: longest_first, truncate, error or windows.",
+    )
+    @click.option(
+        "--instruction",
+        help="What to look for, in words, for a model with a chat template.  [default: the model's own]",
+    )
+    @click.option(
+        "--positive-label", help="The label to rank by, for a model with several labels, by its name or number."
+    )
+    @click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run Python code in the model's folder, if the model needs it; its files are listed with their hashes.",
+    )
+    @functools.wraps(command)
+    def with_record(
+        *given: object,
+        long_documents: str,
+        instruction: str | None,
+        positive_label: str | None,
+        trust_remote_code: bool,
+        **others: object,
+    ) -> None:
+        options = Options(
+            long_documents=LongDocuments.of(long_documents),
+            instruction=instruction,
+            positive_label=positive_label,
+            trust_remote_code=trust_remote_code,
+        )
+        command(*given, options=options, **others)
+
+    return with_record
 
 
 def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import BinaryIO
 
 import click
 
 from plackett.cli.console import show
-from plackett.cli.options import COLUMNS, INSTRUCTION, LONG, MODEL, POSITIVE_LABEL, say
+from plackett.cli.options import COLUMNS, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_documents
+from plackett.engines.loading import Options
 from plackett.errors import InputError
 
 
@@ -27,9 +29,7 @@ from plackett.errors import InputError
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
 @click.option("--top-k", type=int, help="Show only the top K documents.")
 @click.option("--min-score", type=float, help="Show only documents that score at least this, as printed by --json.")
-@LONG
-@INSTRUCTION
-@POSITIVE_LABEL
+@model_options
 @click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit, for the top 5 or --top-k.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per document: corpus_id, score, text, details."
@@ -43,9 +43,7 @@ def rank(
     activation: str | None,
     top_k: int | None,
     min_score: float | None,
-    long_documents: str,
-    instruction: str | None,
-    positive_label: str | None,
+    options: Options,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -60,20 +58,14 @@ def rank(
     texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
     if not texts:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
-    encoder = CrossEncoder(
-        model,
-        activation=activation,
-        long_documents=long_documents,
-        instruction=instruction,
-        positive_label=positive_label,
-    )
+    encoder = CrossEncoder.from_options(model, replace(options, activation=activation))
     [ranked] = encoder.rank_many(
         [query],
         [texts],
         top_k=top_k,
         min_score=min_score,
         return_documents=True,
-        return_windows=long_documents == "windows",
+        return_windows=options.long_documents.policy == "windows",
         explain=explain,
         show_progress=True,
     )

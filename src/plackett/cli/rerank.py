@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from plackett.cli.options import COLUMNS, FILE, INSTRUCTION, LONG, MODEL, POSITIVE_LABEL, say
+from plackett.cli.options import COLUMNS, FILE, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import Columns
+from plackett.engines.loading import Options
 from plackett.retrieval.reranking import rerank_file
 
 
@@ -18,9 +19,7 @@ from plackett.retrieval.reranking import rerank_file
 @MODEL
 @click.option("--output", required=True, type=FILE, help="TREC run to write.")
 @click.option("--depth", type=click.IntRange(min=1), help="Number of candidates to rerank per query.  [default: all]")
-@LONG
-@INSTRUCTION
-@POSITIVE_LABEL
+@model_options
 def rerank(
     run: Path,
     output: Path,
@@ -29,9 +28,7 @@ def rerank(
     columns: Columns,
     model: str | None,
     depth: int | None,
-    long_documents: str,
-    instruction: str | None,
-    positive_label: str | None,
+    options: Options,
 ) -> None:
     """Rerank a TREC run into another.
 
@@ -41,7 +38,7 @@ def rerank(
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --output reranked.trec
     plackett rerank --run bm25.trec --queries queries.tsv --corpus corpus.jsonl --model models/mine --output mine.trec
     """
-    encoder = CrossEncoder(model, long_documents=long_documents, instruction=instruction, positive_label=positive_label)
+    encoder = CrossEncoder.from_options(model, options)
     done = rerank_file(
         encoder, run, output, queries=queries, corpus=corpus, depth=depth, columns=columns, show_progress=True
     )

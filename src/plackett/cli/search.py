@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import FILE, LONG, MODEL, say
+from plackett.cli.options import FILE, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder
+from plackett.engines.loading import Options
 
 if TYPE_CHECKING:
     from plackett.workflows.search import Found, Index
@@ -27,7 +28,7 @@ WIDTH = 160  # characters of a passage that are shown
 @click.option("--language", default="english", show_default=True, help="Stop words of BM25: english, ..., or none.")
 @click.option("--stemmer", help="Stemmer of BM25: english, german, ...  [default: no stemming]")
 @click.option("--index", type=FILE, help="Folder to keep the index in.  [default: .plackett-search in FOLDER]")
-@LONG
+@model_options
 @click.option("--explain", is_flag=True, help="Show how much each sentence adds to the logit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines of file, line, text, score, rank, first_rank.")
 def search(
@@ -39,7 +40,7 @@ def search(
     language: str,
     stemmer: str | None,
     index: Path | None,
-    long_documents: str,
+    options: Options,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -57,7 +58,7 @@ def search(
         from plackett.workflows.search import open_index, rows
     opened = open_index(source, index, Splitting(language=language, stemmer=stemmer))
     _tell(opened)
-    encoder = CrossEncoder(model, long_documents=long_documents)
+    encoder = CrossEncoder.from_options(model, options)
     found = opened.search(query, encoder, depth=depth, top_k=top_k, explain=explain)
     if not found:
         say("no passage shares a word with the query")

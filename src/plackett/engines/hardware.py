@@ -1,9 +1,10 @@
-"""The processor's name and instruction sets, and the number of threads this process may use, as Linux reports them."""
+"""The processor, and the threads and memory that this process may use, as Linux reports them."""
 
 import functools
 import math
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -50,21 +51,54 @@ def usable_threads(root: Path = Path("/")) -> int:
     return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
+def usable_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that this process can still take: what the system has available, and at most what its cgroups leave.
+
+    None where the system does not report it. Pages of files that a cgroup keeps do not count as taken: they are
+    dropped when memory is needed.
+    """
+    left = [room for folder in _groups(root, "memory") if (room := _room(folder)) is not None]
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            left.append(int(line.split()[1]) * 1024)
+    return max(0, min(left)) if left else None
+
+
+def _room(folder: Path) -> int | None:
+    """Limit less use, of version 2 or 1; None without a limit."""
+    limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+    try:
+        taken = int(used) - _of_files(_read(folder / "memory.stat"))
+        return int(limit) - max(0, taken)
+    except ValueError:  # "max" is no number, nor is a file that is missing
+        return None
+
+
+def _of_files(statistics: str) -> int:
+    """Bytes of files in memory; version 1 counts those of the groups inside under `total_`."""
+    counts = dict(line.split() for line in statistics.splitlines())
+    prefix = "total_" if "total_active_file" in counts else ""
+    return int(counts.get(f"{prefix}active_file", 0)) + int(counts.get(f"{prefix}inactive_file", 0))
+
+
 def _quotas(root: Path) -> list[float]:
     """Cores' worth of time that each cgroup around this process may use."""
-    quotas = []
+    return [quota for folder in _groups(root, "cpu") if (quota := _quota(folder)) is not None]
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of the cgroups around this process that limit what `controller` controls."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         # Version 2 has one hierarchy, of no named controller. Inside of a container paths may be those of the host:
         # then the group is what is mounted at the top.
-        mounts = (f"sys/fs/cgroup/{controllers}", "sys/fs/cgroup/cpu") if controllers else ("sys/fs/cgroup",)
+        mounts = (f"sys/fs/cgroup/{controllers}", f"sys/fs/cgroup/{controller}") if controllers else ("sys/fs/cgroup",)
         parts = Path(path.lstrip("/")).parts
         for mount in mounts:
-            folders = (root / mount / Path(*parts[:depth]) for depth in range(len(parts) + 1))
-            quotas += [quota for folder in folders if (quota := _quota(folder)) is not None]
-    return quotas
+            yield from (root / mount / Path(*parts[:depth]) for depth in range(len(parts) + 1))
 
 
 def _quota(folder: Path) -> float | None:

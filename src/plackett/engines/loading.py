@@ -13,6 +13,7 @@ from plackett.checkpoints.exports import ENGINES, STORED_AS, EngineSpec
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.hub import Patterns, torch_files
 from plackett.engines.base import Engine, EngineSettings, Parts
+from plackett.engines.memory import check_memory
 from plackett.errors import SettingError
 from plackett.tokenization.windows import LongDocuments
 
@@ -35,12 +36,16 @@ class Options:
     instruction: str | None = None
     positive_label: str | None = None
     allow_pickle: bool = False
+    trust_remote_code: bool = False
     cache: str | os.PathLike[str] | None = None
 
     @property
     def given(self) -> list[str]:
         """The names of the options that differ from their defaults."""
         return [option.name for option in fields(self) if getattr(self, option.name) != option.default]
+
+
+NO_OPTIONS = Options()
 
 
 class Route(NamedTuple):
@@ -50,7 +55,7 @@ class Route(NamedTuple):
     files: Patterns
 
 
-def open_model(model: str | os.PathLike[str] | None, options: Options = Options()) -> Parts:
+def open_model(model: str | os.PathLike[str] | None, options: Options = NO_OPTIONS) -> Parts:
     """Open a folder, a Hub id, the address of a server, or for None the embedded model."""
     parts = _open(model, options)
     if options.cache is None:
@@ -79,12 +84,29 @@ def _open(model: str | os.PathLike[str] | None, options: Options) -> Parts:
         activation=options.activation,
         positive_label=options.positive_label,
         allow_pickle=options.allow_pickle,
+        trust_remote_code=options.trust_remote_code,
     )
+    _check_window(checkpoint)
+    if checkpoint.code:
+        logger.warning("running the code of %s: %s", checkpoint.folder, ", ".join(map(str, checkpoint.code)))
     engine = options.engine
     if isinstance(engine, str):
         engine = _load(_chosen(possible, folder), checkpoint, settings)
     parts = Parts.of(checkpoint, engine, options.long_documents)
     return parts if options.instruction is None else parts.instructed(options.instruction)
+
+
+def _check_window(checkpoint: Checkpoint) -> None:
+    """Warn where the end of a long pair, from which a decoder's score is read, cannot look back on its query."""
+    window = checkpoint.inputs.window
+    if window is not None and window < checkpoint.max_length:
+        logger.warning(
+            "every layer of %s looks back on %d tokens, and a pair may have %d; max_length=%d reads no longer ones",
+            checkpoint.folder,
+            window,
+            checkpoint.max_length,
+            window,
+        )
 
 
 def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> Engine:
@@ -140,6 +162,7 @@ def _chosen(possible: list[Route], folder: Path) -> str:
 def _load(name: str, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
     spec = ENGINES[name]
     spec.check(settings.precision)
+    check_memory(checkpoint.folder, spec, settings.precision)
     start = perf_counter()
     engine: Engine = require(spec.module, extra=spec.extra).load(checkpoint, settings)
     logger.info("loaded %s with the engine %s in %.2f s", checkpoint.folder, name, perf_counter() - start)

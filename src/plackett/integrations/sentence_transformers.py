@@ -90,8 +90,8 @@ class CrossEncoder:
     """A reranker with the arguments, methods and results of `sentence_transformers.CrossEncoder`.
 
     `backend` is by default the fastest exact engine of the checkpoint. `model_kwargs` may hold `dtype` (float32 or
-    bfloat16) and `device_map` (the name of a device). Code of a checkpoint never runs, whatever `trust_remote_code`
-    says. `batch_size` has no effect on the result: batches are cut by their number of tokens.
+    bfloat16) and `device_map` (the name of a device). `trust_remote_code` runs the code of a folder on this
+    machine only. `batch_size` has no effect on the result: batches are cut by their number of tokens.
 
     Raises SettingError (a ValueError) for arguments that Plackett has no counterpart of, such as `modules`, and
     CheckpointError as `plackett.CrossEncoder` does.
@@ -129,6 +129,7 @@ class CrossEncoder:
             _options(backend, device, model_kwargs or {}, processor_kwargs or {}),
             revision=revision,
             local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
             activation=None if self._activation is None else "identity",
         )
         if max_length is not None:

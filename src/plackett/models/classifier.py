@@ -1,12 +1,13 @@
 """Sequence classifiers as torch modules: a trained one, or an encoder under a new head."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from plackett._compat.transformers import quiet
+from plackett._compat.transformers import heads_in_fp32, quiet
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.weights import check_torch_weights
 from plackett.errors import CheckpointError, SettingError
@@ -15,8 +16,8 @@ from plackett.tokenization.batches import EncodedPairs
 Reranker = PreTrainedModel
 
 
-def load_model(checkpoint: Checkpoint) -> Reranker:
-    """Load the checkpoint's classifier in fp32.
+def load_model(checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32) -> Reranker:
+    """Load the checkpoint's classifier in fp32, or its encoder in another type and its head in fp32.
 
     Raises CheckpointError for weights that are missing or of another shape; none are replaced by random numbers.
     """
@@ -24,7 +25,7 @@ def load_model(checkpoint: Checkpoint) -> Reranker:
     config = _config(checkpoint)
     if config.num_labels != checkpoint.labels:
         config.num_labels = checkpoint.labels
-    model, missing, wrong = _loaded(checkpoint, config)
+    model, missing, wrong = _loaded(checkpoint, config, dtype)
     _check_loaded(checkpoint, missing, wrong, "reranker")
     return model
 
@@ -52,19 +53,24 @@ def padded_inputs(batch: EncodedPairs, checkpoint: Checkpoint) -> dict[str, torc
     return inputs | {"token_type_ids": type_ids} if of_model.token_types else inputs
 
 
+_HEADS = ("classifier", "score", "classification_head", "logits_proj", "head", "pre_classifier", "pooler")
+"""Names of heads and their parts, which stay in fp32 whatever the encoder is loaded in."""
+
 _Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _loaded(checkpoint: Checkpoint, config: Any = None) -> tuple[Reranker, set[str], dict[str, _Shapes]]:
+def _loaded(
+    checkpoint: Checkpoint, config: Any = None, dtype: torch.dtype = torch.float32
+) -> tuple[Reranker, set[str], dict[str, _Shapes]]:
     """The model, the names of weights that the file lacks, and the shapes that differ (file, model)."""
-    with quiet():
+    with quiet(), contextlib.nullcontext() if dtype == torch.float32 else heads_in_fp32(_HEADS):
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint.folder,
                 config=config,
-                dtype=torch.float32,
+                dtype=dtype,
                 local_files_only=True,
-                trust_remote_code=False,
+                trust_remote_code=bool(checkpoint.code),
                 ignore_mismatched_sizes=True,  # reported, and refused by the caller in words of its own
                 output_loading_info=True,
             )
@@ -108,7 +114,7 @@ def _check_loaded(checkpoint: Checkpoint, missing: Iterable[str], wrong: dict[st
 def _cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
     if "trust_remote_code" in str(error):
         return CheckpointError(
-            f"{checkpoint.folder} needs code from its own folder (trust_remote_code), which Plackett never runs: "
+            f"{checkpoint.folder} needs code from its own folder (trust_remote_code), which is never run here: "
             "choose a checkpoint of a family that transformers supports"
         )
     return CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}")
@@ -133,6 +139,8 @@ def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> 
 
 def _config(base: Checkpoint, **settings: Any) -> Any:
     try:
-        return AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False, **settings)
+        return AutoConfig.from_pretrained(
+            base.folder, local_files_only=True, trust_remote_code=bool(base.code), **settings
+        )
     except Exception as error:  # as in `_loaded`
         raise _cannot_be_loaded(base, error) from error

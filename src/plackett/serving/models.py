@@ -1,7 +1,7 @@
 """The models of a server: how each tokenises, scores and scales, and which one a request means."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED
 from plackett.checkpoints.calibrations import Calibration, read_calibration
+from plackett.checkpoints.folder import Checkpoint
 from plackett.cross_encoder import CrossEncoder
 from plackett.dialects import RerankRequest
 from plackett.errors import PlackettError, RequestError, SettingError
@@ -27,7 +28,7 @@ class ServedModel:
         if not encoder.model.ranks:
             raise SettingError(f"{name} has {encoder.model.labels} labels; a server needs one score for each pair")
         self.name = name
-        self.checkpoint = encoder.checkpoint
+        self.checkpoint = _instructed(encoder)
         self.reader = TextReader(self.checkpoint)
         self._encoder = encoder
         self._calibration = _calibration(encoder)
@@ -102,11 +103,22 @@ def _load(name: str, checkpoint: str | None, settings: Settings) -> ServedModel:
         precision=settings.precision or None,
         threads=settings.threads or None,
         max_length=settings.max_length or None,
+        instruction=settings.instruction or None,
+        positive_label=settings.positive_label or None,
+        trust_remote_code=settings.trust_remote_code,
     )
     try:
         return ServedModel(name, encoder, settings.activation)
     except RequestError as error:
         raise SettingError(f"activation={settings.activation!r}: {error}") from error
+
+
+def _instructed(encoder: CrossEncoder) -> Checkpoint:
+    """The checkpoint with the instruction that the server was started with, if any."""
+    checkpoint, instruction = encoder.checkpoint, encoder.model.instruction
+    if not instruction or checkpoint.template is None:
+        return checkpoint
+    return replace(checkpoint, template=replace(checkpoint.template, instruction=instruction))
 
 
 def _calibration(encoder: CrossEncoder) -> Calibration | None:

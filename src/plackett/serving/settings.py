@@ -33,6 +33,9 @@ class Settings:
     precision: str = _setting("", "fp32, bf16 or int8.")
     threads: int = _setting(0, "Processor threads; 0 uses all that the process may.", int, 0)
     max_length: int = _setting(0, "Tokens per pair; 0 keeps the checkpoint's limit.", int, 0)
+    instruction: str = _setting("", "What to look for, unless a request says it; for models with a chat template.")
+    positive_label: str = _setting("", "Label to rank by, for models with several labels, by its name or number.")
+    trust_remote_code: bool = _setting(False, "Whether to run Python code in the folders of the models.", bool)
     activation: str = _setting("sigmoid", "Scores unless a request chooses others: sigmoid, identity or calibrated.")
 
     batch_tokens: int = _setting(4096, "Tokens to score at a time.", int, 1)

@@ -1,7 +1,7 @@
 """Measure checkpoints and runs on collections, and write reports and cards."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from typing import Annotated
 from plackett._arguments import COUNT, checked
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import read_run
+from plackett.engines.loading import NO_OPTIONS, Options
 from plackett.errors import SettingError
 from plackett.evaluation.comparison import Comparison, Results, compare_run, mean_of, with_holm
 from plackett.evaluation.measures import MEASURES, check_measures
@@ -44,10 +45,12 @@ def evaluate(
     *,
     depths: Sequence[Annotated[int, COUNT]],
     measures: Sequence[str] = MEASURES,
-    long_documents: str = "longest_first",
+    options: Options = NO_OPTIONS,
     outputs: Outputs = NO_OUTPUTS,
 ) -> Evaluated:
     """Measure checkpoints and runs (systems that are files) on collections; all depths take one scoring pass.
+
+    `options` say how to open the checkpoints, all alike.
 
     Outputs are checked before anything is scored. If one fails afterwards, no error is raised, because that would lose
     the figures: the result names it.
@@ -55,13 +58,14 @@ def evaluate(
     check_measures(measures)
     _check_given(systems, depths)
     outputs.check(REPORTS, inputs=[*systems, *sources.names()])
-    if outputs.card and long_documents != "longest_first":
-        raise SettingError("a card shows its checkpoint's default behaviour; leave out --long-documents or --card")
+    if outputs.card:
+        _check_defaults(options)
 
     names, depths = _short_names(systems), sorted(set(depths))
     collections = sources.read(max(depths), show_progress=True)
     checkpoints = [system for system in systems if not Path(system).is_file()]
-    encoders = {name: CrossEncoder(name, activation="identity", long_documents=long_documents) for name in checkpoints}
+    raw = replace(options, activation="identity")
+    encoders = {name: CrossEncoder.from_options(name, raw) for name in checkpoints}
     cards = {system: read_facts(Path(system)) for system in encoders} if outputs.card else {}
 
     runs = _runs(names, encoders, collections, max(depths))
@@ -77,6 +81,13 @@ def evaluate(
 def _check_given(systems: Sequence[str], depths: Sequence[int]) -> None:
     if not systems or not depths:
         raise SettingError("there is nothing to measure: name a checkpoint or a run, and a depth")
+
+
+def _check_defaults(options: Options) -> None:
+    """Raise SettingError for options that change scores: a card shows those of everybody who loads its checkpoint."""
+    if options.given:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in options.given)
+        raise SettingError(f"a card shows its checkpoint's default behaviour; leave out {given} or --card")
 
 
 def _shown(comparisons: Iterable[Comparison], system: str, depth: int) -> list[Evaluation]:

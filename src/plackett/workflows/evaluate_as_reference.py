@@ -7,6 +7,7 @@ from typing import Annotated
 
 from plackett._arguments import COUNT, checked
 from plackett.cross_encoder import CrossEncoder
+from plackett.engines.loading import NO_OPTIONS, Options
 from plackett.errors import SettingError
 from plackett.evaluation.report import dump_json
 from plackett.evaluation.sentence_transformers import (
@@ -38,6 +39,7 @@ def evaluate_as_reference(
     *,
     depth: Annotated[int, COUNT],
     always_rerank_positives: bool = True,
+    options: Options = NO_OPTIONS,
     outputs: Outputs = NO_OUTPUTS,
 ) -> EvaluatedAsReference:
     """Measure one checkpoint at one depth; outputs are treated as by `workflows.evaluate`."""
@@ -49,7 +51,7 @@ def evaluate_as_reference(
 
     facts = read_facts(Path(system)) if outputs.card else None
     collections = sources.read(depth, show_progress=True)
-    encoder = CrossEncoder(system)
+    encoder = CrossEncoder.from_options(system, options)
     found = with_reference_mean(
         [
             evaluate_reference(

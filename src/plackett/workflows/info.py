@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 
 from plackett._extras import is_installed
 from plackett.checkpoints import bundled
@@ -16,8 +17,9 @@ from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.own_files import FACTS
 from plackett.checkpoints.weights import weights_of
 from plackett.engines import hardware
-from plackett.engines.hardware import usable_threads
+from plackett.engines.hardware import usable_memory, usable_threads
 from plackett.engines.loading import automatic
+from plackett.engines.memory import Need, gigabytes, needs
 from plackett.errors import CheckpointError
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")
@@ -43,16 +45,23 @@ class Export:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the folder of a checkpoint holds. `weights` are safetensors' names of their types, empty without any."""
+    """What the folder of a checkpoint holds.
+
+    weights: safetensors' names of their types, empty without any. window: the sliding window of all layers, None
+    without one. memory: what each engine that can run the folder needs at least.
+    """
 
     folder: str
     model_type: str
     parameters: int
     weights: tuple[str, ...]
     labels: int
+    head: str
     template: str
     max_length: int
+    window: int | None
     activation: str
+    memory: tuple[Need, ...]
     exports: tuple[Export, ...]
     facts: bool
 
@@ -69,6 +78,7 @@ class Info:
     processor: str
     instructions: tuple[str, ...]
     threads: int
+    memory: int | None
     bf16: bool
     engines: tuple[EngineInfo, ...]
     automatic: str | None
@@ -88,6 +98,7 @@ def read_info(name: str | None = None) -> Info:
         processor=hardware.name(),
         instructions=tuple(name for name in hardware.RELEVANT if name in hardware.instructions()),
         threads=usable_threads(),
+        memory=usable_memory(),
         bf16=not hardware.instructions().isdisjoint(hardware.BF16),
         engines=engines,
         automatic=automatic(checkpoint) if checkpoint else first,
@@ -105,6 +116,7 @@ def render(info: Info) -> str:
         ("processor", info.processor),
         ("instructions", " ".join(info.instructions) or "not known"),
         ("threads", str(info.threads)),
+        ("memory", _available(info.memory)),
         ("bf16", "yes" if info.bf16 else "no: this processor has no instructions for it"),
         *((f"engine {engine.name}", "installed" if engine.installed else engine.install) for engine in info.engines),
         ("engine auto", info.automatic or "none is installed"),
@@ -115,6 +127,10 @@ def render(info: Info) -> str:
     return "\n".join(f"{name:{width}}{value}" for name, value in rows)
 
 
+def _available(memory: int | None) -> str:
+    return "not known" if memory is None else f"{gigabytes(memory)} available"
+
+
 def _template(checkpoint: Checkpoint) -> str:
     """What a pair goes through before it is tokenised."""
     if checkpoint.template is None:
@@ -123,14 +139,28 @@ def _template(checkpoint: Checkpoint) -> str:
     return f"chat template, instruction {instruction!r}" if instruction else "chat template, its own instruction"
 
 
+def _head(checkpoint: Checkpoint) -> str:
+    """How the raw outputs become scores."""
+    if checkpoint.head.to_logit is None:
+        return f"{checkpoint.head.name} ({', '.join(checkpoint.names)}); to rank, name one with positive_label"
+    return checkpoint.head.name
+
+
 def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "checkpoint", contents.folder
     weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
     yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
+    if {"F16", "BF16"} & set(contents.weights):
+        yield "precision", "fp32: the weights are converted when they are loaded"
     yield "labels", str(contents.labels)
+    yield "head", contents.head
     yield "template", contents.template
-    yield "max_length", f"{contents.max_length} tokens"
+    window = f", each layer looks back on {contents.window}" if contents.window else ""
+    yield "max_length", f"{contents.max_length} tokens{window}"
     yield "activation", contents.activation
+    for engine, of_engine in groupby(contents.memory, lambda need: need.engine):
+        needed = (f"{gigabytes(need.bytes)} in {need.precision}" for need in of_engine)
+        yield f"memory {engine}", f"at least {' or '.join(needed)}"
     for export in contents.exports:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
@@ -168,9 +198,12 @@ def _contents(checkpoint: Checkpoint) -> Contents:
         parameters=parameters,
         weights=types,
         labels=checkpoint.labels,
+        head=_head(checkpoint),
         template=_template(checkpoint),
         max_length=checkpoint.max_length,
+        window=checkpoint.inputs.window,
         activation=checkpoint.activation,
+        memory=tuple(needs(checkpoint.folder)),
         exports=tuple(Export(*key, export_files()[key][0]) for key in exports_of(checkpoint.folder)),
         facts=(checkpoint.folder / FACTS).is_file(),
     )

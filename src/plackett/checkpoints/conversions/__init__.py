@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plackett.checkpoints.bundled import cache
-from plackett.checkpoints.conversions import adapter, causal, chain
+from plackett.checkpoints.conversions import adapter, causal, chain, native
 from plackett.errors import CheckpointError
 
 FindFolder = Callable[[str], Path]
@@ -42,6 +42,7 @@ def _itself(folder: Path, _: FindFolder) -> list[Path]:
 CONVERSIONS: Mapping[str, Conversion] = {
     "LoRA adapter": Conversion(adapter.fits, adapter.inputs, adapter.convert),
     "causal language model": Conversion(causal.fits, _itself, causal.convert),
+    "code that transformers has now": Conversion(native.fits, _itself, native.convert),
     "chain of modules": Conversion(chain.fits, _itself, chain.convert),
 }
 

@@ -1,0 +1,88 @@
+"""Python code in a checkpoint's folder, which transformers runs to build a model that it does not know.
+
+Plackett runs none unless a user says so for a folder on this machine, whose files are then named with their hashes.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plackett.checkpoints.heads import architectures_of
+from plackett.checkpoints.hub import commit_of, repository_of
+from plackett.checkpoints.own_files import CONFIG
+from plackett.errors import CheckpointError
+
+CLASSIFIER = "AutoModelForSequenceClassification"
+
+# Families that were published with code before transformers had them -> its own class for the same weights.
+NATIVE = {
+    "eurobert": "EuroBertForSequenceClassification",
+    "gte": "GteForSequenceClassification",
+    "nomic_bert": "NomicBertForSequenceClassification",
+    "phi3": "Phi3ForSequenceClassification",
+}
+
+
+@dataclass(frozen=True)
+class CodeFile:
+    """One file of code."""
+
+    name: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {self.sha256})"
+
+
+def is_native(config: Mapping[str, Any]) -> bool:
+    """Whether transformers has the class that a configuration names code for."""
+    return NATIVE.get(str(config.get("model_type"))) in architectures_of(config)
+
+
+def code_of(folder: Path) -> tuple[CodeFile, ...]:
+    """The files of code in a folder."""
+    paths = sorted(path for path in folder.rglob("*.py") if path.is_file())
+    return tuple(
+        CodeFile(str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths
+    )
+
+
+def trusted_code(folder: Path, auto_map: object) -> tuple[CodeFile, ...]:
+    """Return the files that transformers may run. CheckpointError for code that is not all in the user's folder."""
+    if not isinstance(auto_map, dict) or not auto_map.get(CLASSIFIER):
+        raise CheckpointError(f"{folder / CONFIG}: auto_map names no {CLASSIFIER}, so its code builds no reranker")
+    if commit_of(folder):
+        raise CheckpointError(
+            f"trust_remote_code is for folders that you have read: hf download {repository_of(folder)} --local-dir "
+            "FOLDER, look at its code, and name the folder"
+        )
+    for name in sorted(str(value) for value in auto_map.values() if value):
+        _check_in_folder(folder, name)
+    return code_of(folder)
+
+
+def _check_in_folder(folder: Path, name: str) -> None:
+    """Raise CheckpointError for a class, `module.Class`, whose file is not in a folder."""
+    if "--" in name:
+        raise CheckpointError(
+            f"{folder / CONFIG}: auto_map names code of another repository ({name}); copy its files into the folder, "
+            "read them, and name them without the repository"
+        )
+    if not (folder / f"{name.partition('.')[0]}.py").is_file():
+        raise CheckpointError(f"{folder / CONFIG}: auto_map names {name}, and the folder has no such file")
+
+
+def refused_code(folder: Path, name: str) -> CheckpointError:
+    """Return the error for a folder with code that nobody has trusted, or that is a tokenizer's."""
+    if name != CONFIG:
+        return CheckpointError(
+            f"{folder / name} names code of the folder's own for its tokenizer (auto_map), which is never run: "
+            "Plackett reads tokenizer.json; remove auto_map if that file gives the same tokens"
+        )
+    files = ", ".join(map(str, code_of(folder))) or "none of it in the folder"
+    return CheckpointError(
+        f"{folder / name} names code of the folder's own (auto_map), which is not run by default: {files}. If you have "
+        "read it, pass trust_remote_code=True (--trust-remote-code); the torch engine runs it"
+    )

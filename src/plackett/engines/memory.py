@@ -1,0 +1,77 @@
+"""The memory that a checkpoint needs at least, from the headers and sizes of its files, before anything is loaded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plackett.checkpoints.exports import ENGINES, STORED_AS, EngineSpec
+from plackett.checkpoints.weights import has_weights, weights_of
+from plackett.engines.hardware import BF16, instructions, usable_memory
+from plackett.errors import TooLargeError
+
+_BYTES = {"fp32": 4, "bf16": 2}
+"""Bytes of a parameter in the precisions that weights are loaded in, whatever they are stored in."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that an engine needs for a checkpoint in a precision."""
+
+    engine: str
+    precision: str
+    bytes: int
+
+
+def needs(folder: Path) -> list[Need]:
+    """What each engine needs that can run the files of a folder, in each of its precisions."""
+    found: list[Need] = []
+    for spec in ENGINES.values():
+        found += (_of_graphs if spec.exports else _of_weights)(folder, spec)
+    return found
+
+
+def check_memory(folder: Path, spec: EngineSpec, precision: str | None) -> None:
+    """Raise TooLargeError, with what to try, for weights or a graph that do not fit into the memory that is left."""
+    available = usable_memory()
+    of_engine = [need for need in needs(folder) if need.engine == spec.name]
+    chosen = _chosen(of_engine, precision)
+    if available is None or chosen is None or chosen.bytes <= available:
+        return
+    fitting = [need for need in of_engine if need.bytes <= available and _works(need)]
+    options = [f"precision={need.precision!r} ({gigabytes(need.bytes)})" for need in fitting]
+    advice = " or ".join([*options, "a smaller model", f"a machine with more than {gigabytes(chosen.bytes)}"])
+    raise TooLargeError(
+        f"{folder} needs {gigabytes(chosen.bytes)} of memory in {chosen.precision} with the engine {spec.name}, and "
+        f"{gigabytes(available)} are available; try {advice}",
+        needed=chosen.bytes,
+        available=available,
+    )
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _of_weights(folder: Path, spec: EngineSpec) -> Iterator[Need]:
+    if has_weights(folder):
+        parameters, _ = weights_of(folder)
+        yield from (Need(spec.name, precision, parameters * _BYTES[precision]) for precision in spec.precisions)
+
+
+def _of_graphs(folder: Path, spec: EngineSpec) -> Iterator[Need]:
+    for precision in spec.precisions:
+        names = spec.exports[STORED_AS[precision]]
+        if all((folder / name).is_file() for name in names):
+            # A large graph has its weights in a file beside it, whose name begins with the graph's.
+            files = {path for name in names for path in folder.glob(f"{name}*")}
+            yield Need(spec.name, precision, sum(path.stat().st_size for path in files))
+
+
+def _chosen(needs: list[Need], precision: str | None) -> Need | None:
+    """What is needed in a precision; for None in fp32 or, without a graph of that, in the precision that is there."""
+    return next((need for need in needs if precision in (None, need.precision)), None)
+
+
+def _works(need: Need) -> bool:
+    return need.precision != "bf16" or not instructions().isdisjoint(BF16)
