@@ -25,7 +25,8 @@ def train(
 ) -> None:
     """Train a reranker by RECIPE: a YAML file, or the name of a recipe that ships with Plackett.
 
-    Shipped recipes: lists (the default with --data), distil, lambda, long-documents, reference-msmarco-plistmle.
+    Shipped recipes: lists (the default with --data), distil, lambda, long-documents, causal-lora,
+    reference-msmarco-plistmle.
 
     \b
     plackett train --data lists.jsonl --output models/mine

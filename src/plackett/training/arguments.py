@@ -17,6 +17,12 @@ from plackett.training.recipe import Recipe
 
 LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
 
+# Names that transformers has replaced by others.
+RENAMED = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+
 # Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
 # its own part of a stream instead of being sent it, and no two wait for each other before every micro-batch.
 FIXED = {
@@ -60,9 +66,15 @@ def arguments_of(recipe: Recipe, *, measured: bool) -> TrainingArguments:
         "eval_on_start": measured,
     }
     try:
-        return TrainingArguments(**{**defaults, **recipe.training, **FIXED})
+        return TrainingArguments(**{**defaults, **_renamed(recipe.training), **FIXED})
     except Exception as error:  # whatever transformers, accelerate or DeepSpeed meets in settings that do not fit
         raise SettingError(f"the training arguments do not fit: {error}") from error
+
+
+def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by the names of the installed transformers: recipes keep names that all releases know."""
+    known = TrainingArguments.__dataclass_fields__
+    return {RENAMED[key] if RENAMED.get(key) in known else key: value for key, value in settings.items()}
 
 
 def output_of(recipe: Recipe) -> OutputFolder:
