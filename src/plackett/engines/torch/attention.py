@@ -3,14 +3,18 @@
 `between_tokens` is for a layer of which all tokens are needed, `ForFirstTokens` for one whose first tokens are.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plackett.engines.torch.weights import Affine
+from plackett.tokenization.batches import EncodedPairs
 
 varlen_attn: Any
 try:  # since torch 2.10
@@ -19,6 +23,11 @@ except ImportError:
     varlen_attn = None
 else:
     varlen_attn = varlen.varlen_attn
+
+
+_STEP = 32
+"""Rows are filled up to a multiple of this by rows that nobody reads: oneDNN compiles and keeps code for each number of
+rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,21 @@ class Pairs:
     first: Tensor
     groups: list[tuple[int, int]]
     cu_seqlens: Tensor
+
+    @classmethod
+    def of(cls, batch: EncodedPairs, device: torch.device) -> "Pairs":
+        """The pairs of a batch that is sorted by length."""
+        lengths, counts = np.unique(batch.lengths, return_counts=True)
+        return cls(
+            first=filled(batch.cu_seqlens[:-1], device),
+            groups=list(zip(counts.tolist(), lengths.tolist(), strict=True)),
+            cu_seqlens=torch.from_numpy(batch.cu_seqlens.astype(np.int32)).to(device),
+        )
+
+
+def filled(values: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Values of the rows of a packed batch, filled up by zeros."""
+    return torch.from_numpy(np.pad(values, (0, -len(values) % _STEP))).to(device)
 
 
 def between_tokens(query_key_value: Tensor, pairs: Pairs, heads: int) -> Tensor:
@@ -50,14 +74,22 @@ def _has_varlen(parts: Tensor) -> bool:
 
 
 def _by_length(parts: Tensor, pairs: Pairs) -> Tensor:
-    """Pairs of equal length at once, in fp32: torch's kernel in bf16 is the slower one (measured), and less exact."""
-    *groups, filling = _split(parts, [count * length for count, length in pairs.groups])
+    return grouped(parts.unbind(1), pairs, F.scaled_dot_product_attention).flatten(1)
+
+
+def grouped(parts: Sequence[Tensor], pairs: Pairs, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """Attend within pairs, those of equal length at once: three of (tokens, heads, width) -> (tokens, heads, width).
+
+    `attend` takes queries, keys and values, each (pairs, heads, tokens of each, width). In fp32: torch's kernel in bf16
+    is the slower one (measured), and less exact.
+    """
+    sizes = [count * length for count, length in pairs.groups]
+    *groups, filling = zip(*(_split(part, sizes) for part in parts), strict=True)
     attended = []
     for (count, length), rows in zip(pairs.groups, groups, strict=True):
-        query, key, value = rows.float().view(count, length, *parts.shape[1:]).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(query, key, value)
-        attended.append(out.transpose(1, 2).reshape(count * length, -1))
-    return torch.cat([*attended, filling[:, 0].flatten(1).float()])
+        by_head = (part.float().view(count, length, *part.shape[1:]).transpose(1, 2) for part in rows)
+        attended.append(attend(*by_head).transpose(1, 2).flatten(0, 1))
+    return torch.cat([*attended, filling[0].float()])
 
 
 class ForFirstTokens:

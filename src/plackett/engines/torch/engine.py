@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines.base import EngineSettings, check_process, computing
 from plackett.engines.hardware import BF16, instructions, usable_threads
+from plackett.engines.torch.modules import PackedModules, packed_family, sharing_copy
 from plackett.engines.torch.packed import PackedEncoder
-from plackett.engines.torch.weights import read_weights
+from plackett.engines.torch.weights import LAYOUTS, read_weights
 from plackett.errors import SettingError
 from plackett.models.classifier import load_model, padded_inputs
 from plackett.tokenization.batches import EncodedPairs, groups
@@ -24,16 +25,24 @@ _TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibrat
 class TorchEngine:
     """Runs a transformers model in its present state: after more training, make a new engine.
 
-    `dtype` is what it computes in, by default what the model is in; logits are float32 anyway.
+    `dtype` is what it computes in, by default what the model is in; logits are float32 anyway. A model that is `owned`
+    by the engine is changed rather than copied.
     """
 
     token_budget = 2048
 
-    def __init__(self, model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        checkpoint: Checkpoint,
+        *,
+        dtype: torch.dtype | None = None,
+        owned: bool = False,
+    ) -> None:
         self._labels = checkpoint.labels
         self._process = os.getpid()
-        self._forward = packed_forward(model, checkpoint, dtype=dtype) or padded_forward(
-            model if dtype is None else _converted(model, dtype), checkpoint
+        self._forward = packed_forward(model, checkpoint, dtype=dtype) or _forward_of_modules(
+            model, checkpoint, dtype, owned
         )
         self._checkpoint = checkpoint
 
@@ -70,6 +79,24 @@ def packed_forward(
     return PackedEncoder(weights, token_types=checkpoint.inputs.token_types, dtype=dtype or torch.float32)
 
 
+def _forward_of_modules(
+    model: torch.nn.Module, checkpoint: Checkpoint, dtype: torch.dtype | None, owned: bool
+) -> Forward:
+    """The modules' forward pass, packed on a CPU where their family is known, else padded."""
+    if dtype is not None:
+        model, owned = _converted(model if owned else copy.deepcopy(model), dtype), True
+    family = packed_family(model) if _is_on_cpu(model) else None
+    if family is None:
+        return padded_forward(model, checkpoint)
+    inputs = checkpoint.inputs
+    own = model if owned else sharing_copy(model)
+    return PackedModules(own, family, token_types=inputs.token_types, pad_id=inputs.pad_id)
+
+
+def _is_on_cpu(model: torch.nn.Module) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in model.parameters())
+
+
 def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
     """The module's forward pass, over a padded batch."""
     model.eval()
@@ -84,8 +111,8 @@ def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
 
 
 def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy with the encoder in `dtype` and the head unchanged: bf16 logits have 8 bits, and would make many ties."""
-    converted: Any = copy.deepcopy(model)
+    """The model with its encoder in `dtype` and its head in fp32: bf16 logits have 8 bits, and would make many ties."""
+    converted: Any = model
     converted.base_model.to(dtype)
     for name, head in converted.named_children():
         if name != converted.base_model_prefix:
@@ -101,9 +128,11 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
     """
     device = settings.device or _default_device()
     dtype = _dtype(settings.precision, device)
-    model = _moved(load_model(checkpoint), device)
+    # The BERT family is converted from fp32, layer by layer; for others a second copy would not fit into memory.
+    loaded_in = torch.float32 if dtype is None or checkpoint.model_type in LAYOUTS else dtype
+    model = _moved(load_model(checkpoint, dtype=loaded_in), device)
     _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
-    return TorchEngine(model, checkpoint, dtype=dtype)
+    return TorchEngine(model, checkpoint, dtype=dtype, owned=True)
 
 
 def _dtype(precision: str | None, device: str) -> torch.dtype | None:

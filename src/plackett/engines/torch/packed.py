@@ -6,6 +6,7 @@ the products of weights are; what is added up, normed and read by the head stays
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,23 +14,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plackett.engines.torch.attention import ForFirstTokens, Pairs, between_tokens
+from plackett.engines.torch.attention import ForFirstTokens, Pairs, between_tokens, filled
 from plackett.engines.torch.linear import Linear
 from plackett.engines.torch.weights import Affine, EncoderWeights, LayerWeights
 from plackett.tokenization.batches import EncodedPairs
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu}
 
-_STEP = 32
-"""Rows are filled up to a multiple of this by rows that nobody reads: oneDNN compiles and keeps code for each number of
-rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes."""
-
 
 class PackedEncoder:
     """Runs the given weights, in parts copied: they must not change while it is used."""
 
     def __init__(self, weights: EncoderWeights, *, token_types: bool, dtype: torch.dtype = torch.float32) -> None:
-        self._weights = weights
+        self._weights = replace(weights, layers=())  # those of the layers are copied, and need no second place
         self._token_types = token_types
         self._activation = ACTIVATIONS[weights.activation]
         self._project = Linear(*weights.project, dtype=torch.float32) if weights.project else None
@@ -40,12 +37,7 @@ class PackedEncoder:
         """Logits of the pairs in their order, (pairs, labels)."""
         order = np.argsort(batch.lengths, kind="stable")
         batch = batch.select(order)
-        lengths, counts = np.unique(batch.lengths, return_counts=True)
-        pairs = Pairs(
-            first=self._rows(batch.cu_seqlens[:-1]),
-            groups=list(zip(counts.tolist(), lengths.tolist(), strict=True)),
-            cu_seqlens=torch.from_numpy(batch.cu_seqlens.astype(np.int32)).to(self._weights.words.device),
-        )
+        pairs = Pairs.of(batch, self._weights.words.device)
         hidden = self._embed(batch)
         for layer in self._layers:
             hidden = layer(hidden, pairs)
@@ -54,7 +46,7 @@ class PackedEncoder:
     def _embed(self, batch: EncodedPairs) -> Tensor:
         weights = self._weights
         embedded = F.embedding(self._rows(batch.token_ids), weights.words)
-        embedded += F.embedding(self._rows(_positions(batch, weights.padding_idx)), weights.positions)
+        embedded += F.embedding(self._rows(positions_of(batch, weights.padding_idx)), weights.positions)
         if weights.types is not None:
             type_ids = batch.type_ids if self._token_types else np.zeros_like(batch.type_ids)
             embedded += F.embedding(self._rows(type_ids), weights.types)
@@ -65,7 +57,7 @@ class PackedEncoder:
         return F.linear(self._activation(F.linear(first, *self._weights.dense)), *self._weights.output)
 
     def _rows(self, values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(np.pad(values, (0, -len(values) % _STEP))).to(self._weights.words.device)
+        return filled(values, self._weights.words.device)
 
 
 class _Layer:
@@ -114,7 +106,7 @@ def _norm(rows: Tensor, affine: Affine, epsilon: float) -> Tensor:
     return F.layer_norm(rows, affine.weight.shape, *affine, eps=epsilon)
 
 
-def _positions(batch: EncodedPairs, padding_idx: int | None) -> NDArray[np.int64]:
+def positions_of(batch: EncodedPairs, padding_idx: int | None = None) -> NDArray[np.int64]:
     """The position of each token in its pair.
 
     RoBERTa's count from behind the padding id and skip that token, which a text may spell.
