@@ -119,7 +119,9 @@ def test_the_loss_of_a_padded_batch_is_that_of_its_pairs_one_by_one(reranker, tm
 def test_the_shipped_recipe_trains_a_decoder(reranker, tmp_path):
     pytest.importorskip("peft")
     replaced = {"base": str(reranker), "output": str(tmp_path / "model")}
-    recipe = read_recipe("causal-lora", ["max_length=200", "training.max_steps=1", "training.bf16=false"], replaced=replaced)
+    recipe = read_recipe(
+        "causal-lora", ["max_length=200", "training.max_steps=1", "training.bf16=false"], replaced=replaced
+    )
     facts = train(recipe, [Part(lists())], publish=nothing)
     assert facts.arguments["gradient_checkpointing"] is True
     assert CrossEncoder(tmp_path / "model").rank("cats", ["dogs", "cats"])
