@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-curve train-speed losses peers compat clients serving sharded
+	default-curve train-speed families losses peers compat clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -66,6 +66,9 @@ small:  ## what an installation without extras costs: megabytes, the time of an 
 
 train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python -m benchmarks.train_speed.run --rounds 3 --steps 2
+
+families: $(INSTALLED)  ## other model families beside sentence-transformers, at base size, about 15 minutes
+	$(BIN)/python -m benchmarks.families.run
 
 serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others
 	$(BIN)/python -m benchmarks.serving.run $(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
