@@ -11,6 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LARGE = ("duckdb", "narwhals", "onnx", "polars", "ray", "scipy", "torch", "transformers")
+NOT_READ = "[mypy-{}.*]\nfollow_imports = skip\n"  # half of the time, and no types of a user of Plackett
 CONSUMER = """
 from pathlib import Path
 
@@ -36,8 +38,9 @@ def scores(model: CrossEncoder, pairs: list[tuple[str, str]]) -> list[float]:
 def test_a_program_of_a_user_is_type_checked(tmp_path):
     (tmp_path / "right.py").write_text(CONSUMER, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(CONSUMER.replace("top_k=1", 'top_k="one"'), encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", "--config-file="]
-    done = subprocess.run([*command, "right.py", "wrong.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n" + "".join(map(NOT_READ.format, LARGE)))
+    command = [sys.executable, "-m", "mypy", "right.py", "wrong.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     [error, _] = done.stdout.splitlines()
     assert error.startswith("wrong.py:")
     assert "[arg-type]" in error

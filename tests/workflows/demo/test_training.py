@@ -31,6 +31,16 @@ def pool(split):
     return demo.training_objects(*split)
 
 
+@pytest.fixture(scope="module")
+def teacher(bert):
+    return BiEncoder(bert, max_length=16)
+
+
+@pytest.fixture(scope="module")
+def lists(split, pool, teacher):
+    return demo.training_lists(pool, len(split[0]), teacher, seed=0)
+
+
 def test_packages_add_objects_and_nothing_that_repeats_the_held_out_ones(split, pool):
     train, test = split
     assert pool[: len(train)] == train
@@ -41,10 +51,8 @@ def test_packages_add_objects_and_nothing_that_repeats_the_held_out_ones(split, 
         assert not (len(item.query.split()) >= 6 and f"{item.query.lower()} " in tested), item
 
 
-def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_modules(bert, split, pool):
-    train, test = split
-    teacher = BiEncoder(bert, max_length=16)
-    lists = demo.training_lists(pool, len(train), teacher, seed=0)
+def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_modules(lists, split, pool):
+    _, test = split
     by_document = {item.document: item for item in pool}
     assert len(lists) == len({made.query for made in lists}) == demo.LISTS >= 1000
     assert {item.document for item in test}.isdisjoint(document for made in lists for document in made.documents)
@@ -58,14 +66,16 @@ def test_training_lists_go_from_easy_to_hard_and_hold_nothing_of_the_held_out_mo
 
     third = demo.LISTS // 3
     assert shared_words(lists[-third:]) > 1.5 * shared_words(lists[:third])
-    assert lists == demo.training_lists(pool, len(train), teacher, seed=0)
-    assert lists != demo.training_lists(pool, len(train), teacher, seed=1)
 
 
-def test_labels_are_the_teachers_opinion_and_what_is_known(bert, split, pool):
-    train, _ = split
-    teacher = BiEncoder(bert, max_length=16)
-    for made in demo.training_lists(pool, len(train), teacher, seed=0)[::100]:
+def test_training_lists_are_a_function_of_the_seed(teacher, pool, monkeypatch):
+    monkeypatch.setattr(demo, "LISTS", 30)
+    first, again, other = (demo.training_lists(pool, 20, teacher, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_labels_are_the_teachers_opinion_and_what_is_known(lists, teacher):
+    for made in lists[::100]:
         query, *documents = teacher.embed([made.query, *made.documents])
         expected = [demo.SCALE * (query @ document) for document in documents]
         expected[0] += demo.BONUS
