@@ -21,6 +21,7 @@ from plackett.engines.base import EngineSettings, FakeEngine
 from plackett.engines.loading import load_engine
 from plackett.engines.torch import linear
 from plackett.engines.torch.engine import TorchEngine, packed_forward, padded_forward
+from plackett.engines.torch.modules import FAMILIES as PACKED_MODULES
 from plackett.engines.torch.weights import LAYOUTS as PACKED
 from plackett.models.classifier import load_model, new_model
 from plackett.tokenization.tokenizer import PairTokenizer
@@ -145,7 +146,7 @@ def test_which_families_are_packed(tiny, family, monkeypatch):
     model = load_model(checkpoint)
     engine = TorchEngine(model, checkpoint)
     monkeypatch.setattr(model, "forward", lambda **inputs: pytest.fail("the module's forward pass was taken"))
-    if family in PACKED:
+    if family in {*PACKED, *PACKED_MODULES}:
         assert engine.score(random_batch([3, 5])).shape == (2, 1)
     else:
         with pytest.raises(pytest.fail.Exception):

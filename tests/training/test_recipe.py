@@ -202,6 +202,8 @@ def test_a_recipe_trains(bert, data, tmp_path, path):
     changes = {"base": bert, "train": json.dumps(files), "output": tmp_path / "model", "max_length": 64}
     if recipe.hold_out:
         changes |= {"hold_out": 5, "dev": data / "NanoBEIR", "test": data / "NanoBEIR"}
+    if recipe.lora:
+        changes |= {"lora.target_modules": "[query, value]"}  # as BERT calls them
     changes |= {f"training.{key}": value for key, value in small.items()}
     output = run_recipe(path, [f"{key}={value}" for key, value in changes.items()]).folder
     assert CrossEncoder(output).predict([("sort words", "words")]).shape == (1,)
