@@ -70,7 +70,8 @@ def build(folder: Path, family: str, settings: Mapping[str, Any]) -> None:
     ids = {"pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102, "cls_token_id": 101, "sep_token_id": 102}
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(family, **{"vocab_size": 30522, "num_labels": 1, **ids, **settings})
-    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    model: Any = transformers.AutoModelForSequenceClassification
+    model.from_config(config).save_pretrained(folder)
 
 
 def some_pairs(count: int) -> list[tuple[str, str]]:
@@ -132,8 +133,8 @@ def tokens_of(pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", action="append", choices=sorted({family for family, _ in MODELS.values()}))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=96)
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     pairs = some_pairs(options.pairs)
