@@ -1,5 +1,7 @@
 """Packed forward passes through transformers' modules give the logits of those modules, pair by pair."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ RELATIVE = {"relative_attention": True, "position_biased_input": False, "type_vo
 LENGTHS = [3, 70, 17, 17, 40, 9, 90, 41]
 
 # Name -> (family, settings): what each record must compute.
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "albert": ("albert", SIZES | {"embedding_size": 16, "type_vocab_size": 2}),
     "deberta-v3": (
         "deberta-v2",
