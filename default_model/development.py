@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks._common import write_result
 from default_model.evaluate import BASE, by_cosine
-from default_model.lists import words_of
+from default_model.lists import QUERIES
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data import lists_as_collection, read_lists
@@ -29,8 +29,6 @@ from plackett.retrieval.reranking import rerank
 
 DEPTH = 30
 QUERY_WORDS = 65  # the median of CISI's queries
-QUERY_SENTENCES = 3
-SUBJECT_WORDS = 8
 # Name -> the measure that it is chosen by.
 MEASURES = {
     "WikiQA": "AP",
@@ -55,8 +53,9 @@ def collections(data: Path) -> Iterator[Collection]:
     yield lists_as_collection("MEDIQA", mediqa)
     yield _by_bm25(_related("MEDIQA, answers", answers(mediqa)))
     sentences = list(read_lists(wikiqa / "dev_all.jsonl.gz"))
-    for name, queries in (("articles", articles), ("subjects", subjects)):
-        yield _by_bm25(_related(f"WikiQA, {name}", queries(sentences)))
+    for name in ("articles", "subjects"):
+        made = ((item.query, list(item.documents), list[str]()) for item in QUERIES[name](sentences))
+        yield _by_bm25(_related(f"WikiQA, {name}", made))
 
 
 def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -66,20 +65,6 @@ def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list
         if len(correct) > 1:
             query = " ".join(correct[0].split()[:QUERY_WORDS])
             yield query, correct[1:], [text for text in item.documents if text not in correct]
-
-
-def articles(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """The same of each list of sentences, which are those of one article in their order."""
-    for item in lists:
-        if len(item.documents) > QUERY_SENTENCES:
-            yield " ".join(item.documents[:QUERY_SENTENCES]), list(item.documents[QUERY_SENTENCES:]), []
-
-
-def subjects(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """The same with a few words as the query, those of the first sentence that are not stop words."""
-    for item in lists:
-        if len(item.documents) > 1:
-            yield " ".join(words_of(item.documents[0])[:SUBJECT_WORDS]) or item.query, list(item.documents[1:]), []
 
 
 def _related(name: str, found: Iterable[tuple[str, list[str], list[str]]]) -> Collection:

@@ -1,4 +1,4 @@
-"""The embedded model beside BM25 and the bi-encoder it starts from, on collections it was never trained on.
+"""A reranker beside BM25 and a bi-encoder, on collections that the embedded model was never trained on.
 
     PLACKETT_DATA=... python -m default_model.evaluate MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
@@ -10,13 +10,14 @@ default_model/results/quality.json; page.py makes a page and a plot of them.
 import argparse
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks._common import write_result
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
+from plackett.checkpoints.exports import export_files
 from plackett.data import read_collection, read_qrels
 from plackett.evaluation import Comparison, compare_run, table
 from plackett.evaluation.comparison import with_mean
@@ -95,6 +96,23 @@ def measure(collection: Collection, encoder: CrossEncoder, teacher: BiEncoder, s
     return [compare_run(judged, run, depth=DEPTH, measures=MEASURES, system=name) for name, run in runs.items()]
 
 
+def per_query(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
+    """Return each query's value by the measure of its collection, so that two models can be paired."""
+    return {
+        item.collection: {
+            query: round(reranked, 5)
+            for query, (_, reranked) in item.measures[COLLECTIONS[item.collection][1]].per_query.items()
+        }
+        for item in comparisons
+    }
+
+
+def megabytes(encoder: CrossEncoder) -> float:
+    """Of the int8 graph."""
+    graph, *_ = export_files()["onnx", "int8"]
+    return round((encoder.checkpoint.folder / graph).stat().st_size / 1e6, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
@@ -110,7 +128,8 @@ def main() -> None:
     for name in options.only or COLLECTIONS:
         comparisons += measure(read(data, name), encoder, teacher, options.system)
         print(table(*comparisons[-2:]), flush=True)
-    write_result(options.output, figures(comparisons))
+    of_model = {"megabytes": megabytes(encoder), "per_query": per_query(comparisons[1::2])}
+    write_result(options.output, figures(comparisons) | of_model)
     if options.card:
         folder = Path(options.model)
         found = [item.facts() for item in with_mean(comparisons[1::2])]

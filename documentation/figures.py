@@ -56,16 +56,10 @@ def _measure(system: dict[str, Any]) -> dict[str, Any]:
 
 
 def collections() -> str:
-    """The embedded model on every collection, by the measure that its results name first."""
-    from default_model.evaluate import COLLECTIONS
+    """The rerankers on every collection, by the measure that its results name first."""
+    from default_model import page
 
-    theirs, ours = (system["collections"] for system in _read(RESULTS / "quality.json")["systems"].values())
-    rows = []
-    for name, of_model in ours.items():
-        measure = COLLECTIONS[name][1]
-        found, encoder = of_model["measures"][measure], theirs[name]["measures"][measure]["reranked"]
-        rows.append((name, measure, *(f"{value:.3f}" for value in (found["first_stage"], encoder, found["reranked"]))))
-    return _table(("collection", "measure", "BM25", "its base as a bi-encoder", "this model"), rows)
+    return page.models_table(*page.systems()) + "\n"
 
 
 def speed() -> str:

@@ -27,8 +27,6 @@ MOVED = {
     "default_model/LOG.md": "benchmarks/default-model-log.md",
     "default_model/results/README.md": "benchmarks/default-model.md",
     "default_model/results/quality.png": "benchmarks/quality.png",
-    "default_model/results/curve.md": "benchmarks/learning-curve.md",
-    "default_model/results/curve.png": "benchmarks/curve.png",
 }
 LINK = re.compile(r"(\]\()(?!#|\w+:)([^)\s#]+)((?:#[^)\s]*)?\))")
 

