@@ -182,6 +182,36 @@ def test_files_of_others_are_never_touched(folder, bert):
     assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("output", ["run.trec", "linked.trec", "folder.trec", "run.trec/inside.trec", "device.trec"])
+def test_a_run_is_not_written_over_an_input_or_what_is_no_file(folder, bert, output):
+    (folder / "linked.trec").hardlink_to(folder / "run.trec")
+    (folder / "folder.trec").mkdir()
+    (folder / "device.trec").symlink_to("/dev/null")
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    with pytest.raises(DataError):
+        bulk(Bulk(folder / "run.trec", folder / output, str(bert), **texts_of(folder), overwrite=True))
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("output", ["several/out", ".", "several/../pairs.parquet", "pairs.parquet/out"])
+def test_parts_are_not_written_into_or_around_an_input(folder, bert, output):
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    for source in ("several", "pairs.parquet"):
+        if source in output or output == ".":
+            with pytest.raises(DataError):
+                bulk(Bulk(folder / source, folder / output, str(bert), overwrite=True))
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+def test_links_that_lead_nowhere_are_written_to_as_what_they_lead_to(folder, bert, encoder):
+    (folder / "out").symlink_to(folder / "elsewhere")
+    assert bulk(Bulk(folder / "pairs.parquet", folder / "out", str(bert))).pairs == len(PAIRS)
+    np.testing.assert_allclose(pq.read_table(folder / "elsewhere")["score"].to_numpy(), expected(encoder), atol=1e-5)
+    (folder / "out.trec").symlink_to(folder / "nowhere")
+    assert bulk(Bulk(folder / "run.trec", folder / "out.trec", str(bert), **texts_of(folder))).pairs == len(PAIRS)
+    assert not (folder / "nowhere").exists()
+
+
 @pytest.mark.parametrize("name", ["pairs.parquet", "pairs.jsonl", "ids.parquet", "run.trec"])
 def test_parts_of_long_rows_are_small(folder, encoder, bert, monkeypatch, name, scored):
     monkeypatch.setattr("plackett.bulk.parts.BYTES", 300)

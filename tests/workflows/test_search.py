@@ -116,6 +116,31 @@ def test_an_index_that_cannot_be_written_is_used_once(folder, tmp_path):
     assert index.bm25.run({"q": QUERY}, depth=1)
 
 
+def test_a_folder_that_holds_something_else_keeps_it_all(folder, tmp_path):
+    other = tmp_path / "project"
+    other.mkdir()
+    (other / ".gitignore").write_text("*.log\n")
+    (other / "files.json").write_text("[]")
+    linked = tmp_path / "linked"
+    linked.symlink_to(other)
+    visible = folder / "index"
+    (folder / ".plackett-search").symlink_to(other)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for place in (None, other, linked, folder, tmp_path, visible, folder / ".plackett-search"):
+        with pytest.raises(DataError):
+            open_index(folder, place)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not visible.exists()
+
+
+def test_an_index_is_written_beside_those_of_single_files(folder):
+    open_index(folder / "one.txt")
+    assert open_index(folder).is_kept
+    assert open_index(folder / "one.txt").read == 0
+    assert open_index(folder).read == 0
+    assert open_index(folder, folder / ".own").is_kept
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\0\1\2", b"\xff\xfe"])
 def test_a_source_without_text_is_an_error(tmp_path, content):
     source = tmp_path / "file.txt"

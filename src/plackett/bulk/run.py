@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plackett._extras import extra
-from plackett._files import whole_file
+from plackett._files import folder_of_files, growing_file, whole_file
 from plackett._progress import progress_bar
 from plackett._resumable import lock
 from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, names_in, parquet_parts
@@ -105,6 +105,7 @@ def bulk(job: Bulk, *, show_progress: bool = False) -> Done:
     reached.
     """
     inputs, names = _inputs(job)
+    job = replace(job, output=_output(job))
     facts = _facts(job, inputs)
     _check_output(job, facts)
     with _alone(job.folder):
@@ -169,6 +170,15 @@ def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
         raise SettingError(f"{job.output}: write a run (.trec) for a run, and a folder of Parquet for anything else")
     if job.depth is not None and not is_run:
         raise SettingError("--depth is for runs: other inputs are scored row by row")
+
+
+def _output(job: Bulk) -> Path:
+    """Return the path of the output, which may not be, hold or be inside an input, and must be a place to write to."""
+    named = [job.input, job.queries, job.corpus, job.model]
+    inputs = [name for name in named if name is not None]
+    output = growing_file(job.output, inputs=inputs) if job.as_run else folder_of_files(job.output, inputs=inputs)
+    folder_of_files(replace(job, output=output).folder, inputs=inputs)
+    return output
 
 
 def _facts(job: Bulk, inputs: Sequence[Path]) -> dict[str, str]:

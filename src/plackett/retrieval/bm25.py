@@ -25,6 +25,9 @@ from plackett.records import Collection, ScoredDoc
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 
 DOCUMENTS = "documents.json"  # beside the files of bm25s: ids and settings
+SAVED = (DOCUMENTS, "*.index.npy", "*.index.json")
+"""Names of the files of a saved index."""
+
 NGRAM = 2  # characters, where the corpus needs n-grams and the settings leave the number open
 SPACELESS_SHARE = 0.01  # of a corpus's characters; an English corpus that quotes a Chinese name stays below
 

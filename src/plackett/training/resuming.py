@@ -21,6 +21,13 @@ from plackett.errors import CheckpointError, SettingError
 from plackett.training.recipe import ON_THE_CARD, Recipe
 
 
+# How the names begin of what the Trainer saves in a checkpoint; it writes `trainer_state.json` last.
+_SAVED = (
+    *("trainer_state", "config.json", "model", "adapter", "optimizer", "scheduler", "training_args", "rng_state"),
+    *("pytorch_model", "global_step", "latest", "zero_to_fp32"),  # of weights in shards
+)
+
+
 class RecipeRecord(TrainerCallback, ExportableState):
     """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
 
@@ -113,9 +120,37 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
         )
 
 
+def check_own(folder: Path) -> None:
+    """Raise SettingError for a folder with checkpoints of another program, which a training would sort out or remove."""
+    for path in _numbered(folder):
+        names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+        if names and (not any(name.startswith(_SAVED) for name in names) or _is_of_another(path)):
+            raise SettingError(
+                f"{path} was not saved by plackett train, which removes checkpoints from {folder}; choose another "
+                "training.output_dir, or move it away"
+            )
+
+
+def _is_of_another(checkpoint: Path) -> bool:
+    """Whether a checkpoint was saved to the end, without a recipe."""
+    try:
+        RecipeRecord.read(checkpoint)
+    except (LookupError, TypeError):
+        return True
+    except (OSError, ValueError):  # not saved to the end
+        return False
+    return False
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """Folders of checkpoints, newest first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    return sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-")))
+
+
 def checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
     """Newest first, each with its recipe: None for one that was not saved to the end."""
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+    for checkpoint in _numbered(folder):
         try:
             recipe = RecipeRecord.read(checkpoint)
         except (OSError, ValueError, LookupError, TypeError):

@@ -27,7 +27,14 @@ from plackett.training import sharding
 from plackett.training.arguments import output_of, training_arguments
 from plackett.training.plot import plot_training
 from plackett.training.recipe import Recipe, loss_function
-from plackett.training.resuming import disk_is_not_full, interrupted, last_checkpoint, make_usable, no_empty_folder
+from plackett.training.resuming import (
+    check_own,
+    disk_is_not_full,
+    interrupted,
+    last_checkpoint,
+    make_usable,
+    no_empty_folder,
+)
 from plackett.training.sampling import Part, check_labels
 from plackett.training.trainer import ListTrainer, collapsed
 
@@ -69,8 +76,9 @@ def train(
     base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle, instruction=recipe.instruction)
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
-    model = model_to_train(recipe, base, arguments)
     on_the_way = Path(str(arguments.output_dir))
+    check_own(on_the_way)
+    model = model_to_train(recipe, base, arguments)
     work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
     with quiet(), no_empty_folder(on_the_way), work as place:
         with _in_own_words():

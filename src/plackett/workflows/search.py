@@ -4,19 +4,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
-from plackett._files import whole_files
+from plackett._files import check_apart, whole_files
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError
 from plackett.explanations import Contribution
-from plackett.retrieval.bm25 import BM25, ENGLISH, Splitting
+from plackett.retrieval.bm25 import BM25, ENGLISH, SAVED, Splitting
 from plackett.retrieval.passages import FileState, Passage, read_passages
 
 INDEX = ".plackett-search"
 """Folder of the index, in the folder that is searched or beside the file."""
 
 FILES = "files.json"  # written last: without it the other files do not count
+IGNORE, EVERYTHING = ".gitignore", "*\n"
 FORMAT = 1
 
 
@@ -67,11 +69,13 @@ def open_index(source: Path, folder: Path | None = None, splitting: Splitting = 
     """Read the index of a file or folder, after bringing it up to date; files that did not change are not read again.
 
     `folder` holds the index, by default `.plackett-search` in the folder, or beside the file. If it cannot be written,
-    the index is used once. Raises DataError for a source that is missing, or without any text.
+    the index is used once. Raises DataError for a source that is missing, or without any text, and for a folder of the
+    index that holds anything else, or that would be searched itself.
     """
     if not source.exists():
         raise DataError(f"{source} does not exist; name a folder or a file")
     folder = folder or _place_of(source)
+    _check_place(folder, source)
     known = _known(folder, splitting)
     states, left_out = read_passages(source, known)
     passages = [passage for state in states.values() for passage in state.passages]
@@ -90,6 +94,31 @@ def _place_of(source: Path) -> Path:
     return source / INDEX if source.is_dir() else source.parent / INDEX / source.name
 
 
+def _check_place(folder: Path, source: Path) -> None:
+    """Raise DataError for a folder that is not for an index alone."""
+    place, root = folder.resolve(), source.resolve()
+    is_hidden = place != root and place.is_relative_to(root) and place.relative_to(root).parts[0].startswith(".")
+    if not is_hidden:
+        check_apart(place, [source], DataError)
+    try:
+        foreign = sorted(path.name for path in place.iterdir() if not _is_own(path)) if place.is_dir() else []
+    except OSError as error:
+        raise DataError(f"the folder of the index, {folder}, cannot be read: {error.strerror}") from error
+    if foreign:
+        raise DataError(
+            f"{folder} holds something else than an index, such as {foreign[0]}; name another folder with --index"
+        )
+
+
+def _is_own(path: Path) -> bool:
+    """Whether an entry of the folder of an index was written by a search."""
+    if path.is_dir():  # indexes of single files, and what a killed search left behind
+        return path.parent.name == INDEX or path.name.endswith(".plackett")
+    if path.name == IGNORE:
+        return path.read_text(encoding="utf-8", errors="replace") == EVERYTHING
+    return path.name == FILES or any(fnmatch(path.name, pattern) for pattern in SAVED)
+
+
 def _keep(folder: Path, states: Mapping[str, FileState], bm25: BM25, splitting: Splitting) -> bool:
     """Write the index, whole or not at all; return whether that went well."""
     content = {
@@ -102,8 +131,8 @@ def _keep(folder: Path, states: Mapping[str, FileState], bm25: BM25, splitting: 
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         with whole_files(folder, last=FILES) as beside:
+            (beside / IGNORE).write_text(EVERYTHING, encoding="utf-8")
             bm25.save(beside)
             (beside / FILES).write_text(json.dumps(content), encoding="utf-8")
     except (OSError, DataError):
