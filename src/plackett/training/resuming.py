@@ -20,7 +20,6 @@ from plackett.checkpoints.own_files import CONFIG, RECIPE, WEIGHTS
 from plackett.errors import CheckpointError, SettingError
 from plackett.training.recipe import ON_THE_CARD, Recipe
 
-
 # How the names begin of what the Trainer saves in a checkpoint; it writes `trainer_state.json` last.
 _SAVED = (
     *("trainer_state", "config.json", "model", "adapter", "optimizer", "scheduler", "training_args", "rng_state"),
