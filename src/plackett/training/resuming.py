@@ -120,7 +120,7 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raise SettingError for a folder with checkpoints of another program, which a training would sort out or remove."""
+    """Raise SettingError for a folder with checkpoints of another program, which a training might remove."""
     for path in _numbered(folder):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
         if names and (not any(name.startswith(_SAVED) for name in names) or _is_of_another(path)):
