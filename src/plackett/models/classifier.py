@@ -85,6 +85,8 @@ def _settle(model: Reranker, checkpoint: Checkpoint) -> None:
     """Set what a score needs: no cache of past tokens, and a padding id, without which decoders refuse batches."""
     config: Any = model.config
     text = config.get_text_config()
+    if isinstance(text, dict):  # a key that the family does not have
+        text = config
     for part in (config, text):
         part.use_cache = False
     if getattr(text, "pad_token_id", None) is None:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from plackett.checkpoints.jsons import read_optional
+from plackett.checkpoints.own_files import CONFIG, SPECIAL_TOKENS
 from plackett.errors import CheckpointError
+from plackett.tokenization.rebuilt import check_rebuilt
 
 _CONFIG = "tokenizer_config.json"
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -40,12 +42,17 @@ _READ_BY = {
 }
 """Classes of tokenizers whose steps follow these keys."""
 
+_PREFIXED = frozenset({"Albert", "Barthez", "BigBird", "Camembert", "RemBert", "XLMRoberta"})
+"""Classes whose words begin with a mark, by the key add_prefix_space."""
+
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) -> None:
     """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
-    config = read_optional(folder / _CONFIG)
+    config = _settings(folder)
     _check_parts(tokenizer, folder, config)
     _check_steps(tokenizer, folder, config)
+    check_rebuilt(tokenizer, folder, config, read_optional(folder / CONFIG))
+    _check_order(tokenizer, folder)
     for key, token, wanted in _tokens(config, folder):
         found = tokenizer.token_to_id(token)
         if found is None or (wanted is not None and found != wanted):
@@ -61,6 +68,43 @@ def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) 
                 f"the tokenizer of {folder} has token ids up to {last} ({name!r}), but its model has {vocabulary} "
                 "embeddings (vocab_size in config.json): one of the two belongs to another model"
             )
+
+
+def add_named(tokenizer: Tokenizer, folder: Path) -> None:
+    """Keep the tokens that the settings name whole in a text, as other libraries do, where `tokenizer.json` forgets to.
+
+    Called after `check_tokenizer`, so all of them are in the vocabulary.
+    """
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    config = _settings(folder)
+    forgotten = {key: token for key, token, _ in _tokens(config, folder) if token not in added}
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, special=True, normalized=False, **_sides(config.get(key)))
+            for key, token in forgotten.items()
+        ]
+    )
+
+
+def _sides(token: object) -> dict[str, bool]:
+    """What a token in a text takes of the spaces and words beside it."""
+    given = token if isinstance(token, dict) else {}
+    return {name: given.get(name) is True for name in ("lstrip", "rstrip", "single_word")}
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    """The settings of the tokenizer, with those of the file that comes before them if they name no added tokens."""
+    config = read_optional(folder / _CONFIG)
+    return config if "added_tokens_decoder" in config else config | read_optional(folder / SPECIAL_TOKENS)
+
+
+def _check_order(tokenizer: Tokenizer, folder: Path) -> None:
+    texts = [text for text in tokenizer.encode("a", "a").sequence_ids if text is not None]
+    if texts != sorted(texts):
+        raise CheckpointError(
+            f"{folder / 'tokenizer.json'} puts the document before the query (post_processor), which Plackett does not "
+            "support"
+        )
 
 
 def _last_token(tokenizer: Tokenizer) -> tuple[str, int]:
@@ -87,6 +131,9 @@ def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) 
 
 def _check_steps(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
     kind = str(config.get("tokenizer_class")).removesuffix("Fast").removesuffix("Tokenizer")
+    marks = [item.get("prepend_scheme") for item in _steps(tokenizer, "pre_tokenizer")]
+    if kind in _PREFIXED and config.get("add_prefix_space") is False and "never" not in marks:
+        raise _differ(folder, "add_prefix_space", False, f"has prepend_scheme = {marks[-1]}")
     for key in _READ_BY.get(kind, ()):
         part, step, value = _STEPS[key]
         found = any(item.get("type") == step for item in _steps(tokenizer, part))

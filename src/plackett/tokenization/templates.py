@@ -104,9 +104,9 @@ class TemplateTokenizer:
         return self.max_length - len(self._around)
 
     @property
-    def last_token(self) -> int:
-        """The token that ends every pair."""
-        return int(self._around[-1])
+    def last_token(self) -> int | None:
+        """The token that ends every pair; None where that is one of the document."""
+        return int(self._around[-1]) if self._around else None
 
     def limited(self, max_length: int, *, left: bool) -> "TemplateTokenizer":
         """The same tokenizer with another token limit, cutting documents at their end, or for `left` at their start."""

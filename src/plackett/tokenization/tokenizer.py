@@ -20,7 +20,7 @@ from plackett.checkpoints.inputs import Inputs
 from plackett.checkpoints.own_files import TOKENIZER
 from plackett.errors import CheckpointError, MissingExtraError, SettingError
 from plackett.tokenization.batches import EncodedPairs, ragged_positions
-from plackett.tokenization.consistency import check_tokenizer
+from plackett.tokenization.consistency import add_named, check_tokenizer
 from plackett.tokenization.shortening import Shortener, Text
 
 # Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
@@ -255,6 +255,7 @@ def checked_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Return the tokenizer of a checkpoint; CheckpointError where its files do not fit together."""
     tokenizer = read_tokenizer(checkpoint)
     check_tokenizer(tokenizer, checkpoint.folder, checkpoint.inputs.vocabulary)
+    add_named(tokenizer, checkpoint.folder)
     return tokenizer
 
 
