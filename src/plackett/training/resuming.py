@@ -120,8 +120,11 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raise SettingError for a folder with checkpoints of another program, which a training might remove."""
-    for path in _numbered(folder):
+    """Raise SettingError for a folder with checkpoints of another program, which a training might remove.
+
+    transformers removes the oldest of all that is called `checkpoint-...`, numbered or not.
+    """
+    for path in sorted(folder.glob("checkpoint-*")):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
         if names and (not any(name.startswith(_SAVED) for name in names) or _is_of_another(path)):
             raise SettingError(
