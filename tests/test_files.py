@@ -174,7 +174,7 @@ def test_a_file_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(DataError, match="busy") as caught, whole_file(tmp_path / "a b") as stream:
         stream.write("done")
-    subprocess.run(str(caught.value).rpartition("To put it there: ")[2], shell=True, check=True)
+    subprocess.run(str(caught.value).rpartition("To move it: ")[2], shell=True, check=True)
     assert (tmp_path / "a b").read_text() == "done"
     assert os.listdir(tmp_path) == ["a b"]
 
@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_renamed_at_all_survives_the_next_run(tmp_path, mo
         stream.write("next")
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_text() == "hours of work"]
     assert str(kept[0]) in caplog.text
-    subprocess.run(str(caught.value).rpartition("To put it there: ")[2], shell=True, check=True)
+    subprocess.run(str(caught.value).rpartition("To move it: ")[2], shell=True, check=True)
     assert (tmp_path / "f").read_text() == "hours of work"
 
 

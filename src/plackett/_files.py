@@ -114,8 +114,8 @@ class OutputFolder:
             foreign = self.foreign(self.path) if self._entries() else ()
         if foreign:
             raise CheckpointError(
-                f"{self.path} is not replaced, because it holds what Plackett did not write: {_few(foreign)}. "
-                "Choose another output folder, or move these away"
+                f"{self.path} is not replaced, because it contains files that Plackett did not write: {_few(foreign)}. "
+                "Choose another output folder, or move these files away"
             )
 
     def _entries(self) -> list[Path]:
@@ -145,8 +145,8 @@ class OutputFolder:
             self._put(result, place / _OLD)
         except OSError as error:  # the refusals of `check` too
             raise CheckpointError(
-                f"{result} is finished, but could not take its place ({_reason(error)}). "
-                f"To put it there: {self._by_hand(result)}"
+                f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
+                f"To move it: {self._by_hand(result)}"
             ) from error
         shutil.rmtree(place, ignore_errors=True)
 
@@ -202,7 +202,7 @@ def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
     """Check a name as `output_file` does for a file that grows by and by, which no device or pipe can."""
     output = output_file(name, inputs=inputs)
     if output.is_stream:
-        raise DataError(f"{name} is not a file, so an interrupted run could not go on; name a file to write to")
+        raise DataError(f"{name} is not a file, so an interrupted run could not continue; name a file to write to")
     return output.path
 
 
@@ -391,8 +391,8 @@ def _put_file(place: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             result = result.rename(kept)
         raise DataError(
-            f"{result} is finished, but could not take its place ({_reason(error)}). "
-            f"To put it there: mv {shlex.quote(str(result))} {shlex.quote(str(target))}"
+            f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
+            f"To move it: mv {shlex.quote(str(result))} {shlex.quote(str(target))}"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -190,8 +190,8 @@ def _checked_text(text: object, what: str, *, may_be_blank: bool = True) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{what} holds {text[error.start]!r} at character {error.start}, half of a character, which is no text; "
-            "decode it again from its bytes, or replace it"
+            f"{what} holds {text[error.start]!r} at character {error.start}, an unpaired surrogate; decode the text "
+            "again from its bytes, or replace the character"
         ) from error
     return str(text)  # numpy's strings are a kind of their own
 
@@ -199,7 +199,7 @@ def _checked_text(text: object, what: str, *, may_be_blank: bool = True) -> str:
 def check_top_k(top_k: int | None) -> None:
     """Raise InputError unless `top_k` is None or a number of documents."""
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 0):
-        raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out for all of them")
+        raise InputError(f"top_k={top_k!r} is not a number of documents; leave it out to return all")
 
 
 def threshold(min_score: float | None) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:

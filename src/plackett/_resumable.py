@@ -49,8 +49,8 @@ class PartialFile:
             self.path.replace(self.output)
         except OSError as error:
             raise DataError(
-                f"{self.path} is finished, but could not take its place ({error.strerror}). "
-                f"To put it there: mv {shlex.quote(str(self.path))} {shlex.quote(str(self.output))}"
+                f"{self.path} is finished, but could not be moved to its place ({error.strerror}). "
+                f"To move it: mv {shlex.quote(str(self.path))} {shlex.quote(str(self.output))}"
             ) from error
 
     def kept(self) -> str:

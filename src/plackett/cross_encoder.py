@@ -588,7 +588,7 @@ class CrossEncoder:
         broken = _broken(encoded, rows)
         if broken:
             raise ScoreError(
-                f"{self.model.name} answered NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
+                f"{self.model.name} returned NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
                 f"first pair {broken[0]}; the checkpoint is damaged, or its training diverged"
             )
 

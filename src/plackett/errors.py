@@ -6,7 +6,7 @@ PlackettError
  ├── SettingError       an option or a recipe key that does not exist or does not fit (also a ValueError)
  ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
  ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
- │    ├── HubError      a checkpoint that the hub did not deliver
+ │    ├── HubError      a checkpoint that the Hub did not deliver
  │    └── TooLargeError a checkpoint that needs more memory than there is
  ├── RemoteError        a server that is not there, refuses or answers nonsense       (also an OSError)
  ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
@@ -56,7 +56,7 @@ class CheckpointError(PlackettError, OSError):
 
 
 class HubError(CheckpointError):
-    """A checkpoint that the hub did not deliver."""
+    """A checkpoint that the Hub did not deliver."""
 
 
 class TooLargeError(CheckpointError):

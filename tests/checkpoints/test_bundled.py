@@ -183,7 +183,7 @@ def test_a_list_of_files_that_ends_early_is_no_licence(folder, kept):
 
 def test_a_file_that_does_not_belong_there_is_refused(folder):
     (folder / "model.safetensors").write_bytes(b"another model")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is none of the default model's files"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors does not belong to the default model"):
         embedded.checked_folder(folder)
 
 

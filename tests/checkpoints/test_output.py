@@ -95,7 +95,7 @@ def test_another_programs_configuration_is_no_checkpoint(tmp_path):
     app = tmp_path / "app"
     app.mkdir()
     (app / "config.json").write_text('{"port": 8080}')
-    with pytest.raises(CheckpointError, match="holds"):
+    with pytest.raises(CheckpointError, match="contains"):
         write(app)
     assert everything(app) == {"config.json": b'{"port": 8080}'}
 
@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_no_litter(mount):
 
 def hinted(error):
     """What the error says to type."""
-    return str(error).rpartition("To put it there: ")[2]
+    return str(error).rpartition("To move it: ")[2]
 
 
 @pytest.mark.process

@@ -117,7 +117,7 @@ def test_evaluate_and_rerank_read_long_documents_in_windows(run, bert, tmp_path)
     code, output, errors = run(*judged, *long)
     assert code == 0, errors
     assert f"{1.0 if expected[0] > expected[1] else 0.5:.4f}" in output
-    for more, message in ((["--card"], "--card"), (["--semantics", "reference"], "reference's semantics")):
+    for more, message in ((["--card"], "--card"), (["--semantics", "reference"], "--semantics reference")):
         code, _, errors = run(*judged, *long, *more)
         assert (code, message in errors) == (2, True), errors
 

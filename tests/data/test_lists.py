@@ -57,7 +57,7 @@ def test_lists_in_parquet(tmp_path):
         ('{"docs": ["a"], "labels": [1]}', "query is NoneType, not text"),
         ('{"query": "q", "docs": ["a", ""], "labels": [1, 0]}', r"docs\[1\] is empty"),
         ('{"query": "q", "docs": [null], "labels": [1]}', r"docs\[0\] is NoneType, not text"),
-        ('{"query": "q", "docs": ["\\ud800"], "labels": [1]}', r"docs\[0\] holds '\\ud800', half of a character"),
+        ('{"query": "q", "docs": ["\\ud800"], "labels": [1]}', r"docs\[0\] holds '\\ud800', an unpaired surrogate"),
         ('{"query": "q", "docs": ["a"], "labels": ["1"]}', r"labels\[0\] is '1', not a number"),
         ('{"query": "q", "docs": ["a"], "labels": [true]}', r"labels\[0\] is True, not a number"),
         ('{"query": "q", "docs": ["a"], "labels": [NaN]}', r"labels\[0\] is nan, not a number"),
@@ -134,7 +134,7 @@ def test_an_empty_file_holds_no_lists(tmp_path):
     for name, content in [("l.jsonl", b""), ("l.jsonl.gz", b""), ("m.jsonl.gz", gzip.compress(b"", mtime=0))]:
         (tmp_path / name).write_bytes(content)
         assert lists(tmp_path / name) == []
-        with pytest.raises(DataError, match="holds no lists"):
+        with pytest.raises(DataError, match="contains no lists"):
             read_collection(tmp_path / name)
 
 
@@ -303,7 +303,8 @@ def test_a_document_was_clicked_if_any_of_its_rows_says_so(tmp_path, caplog, nam
     file = ListFile(tmp_path / name)
     assert list(file) == list(file) == expected
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / name}:5: 3 rows repeat a query and its document, the first of them here; the most clicks count"
+        f"{tmp_path / name}:5: 3 rows repeat a query and its document, the first of them here; "
+        "the largest number of clicks counts"
     ]
 
 

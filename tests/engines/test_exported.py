@@ -197,7 +197,7 @@ def test_onnx_has_no_bf16(both):
 
 def test_a_processor_without_bf16(both, monkeypatch):
     monkeypatch.setattr("openvino.Core.get_property", lambda *names: ["FP32"])
-    with pytest.raises(SettingError, match="precision='bf16' needs a processor that computes in it"):
+    with pytest.raises(SettingError, match="precision='bf16' needs a processor with bf16 instructions"):
         load_engine("openvino", read_checkpoint(both), EngineSettings(precision="bf16"))
 
 

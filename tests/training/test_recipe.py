@@ -55,7 +55,7 @@ def test_a_recipe_is_read_with_its_overrides(tmp_path):
         ("training.learning_rat=1", "did you mean 'learning_rate'"),
         ("training.lr_scheduler_type=liner", "linear"),
         ("noequals", "key=value"),
-        ("output.x=1", "holds no keys"),
+        ("output.x=1", "has no keys"),
         ("list_size=1", "list_size.*greater than or equal to 2"),
         ("base=", "base"),
     ],

@@ -185,13 +185,13 @@ def rows(labels, count=10):
 MISTAKES = {
     "nothing relevant": (rows([0, 0]), "", "bad.jsonl: 0 of 20 pairs are relevant"),
     "everything relevant": (rows([1, 2]), "", "bad.jsonl: 20 of 20 pairs are relevant: a calibration needs"),
-    "nothing relevant enough": (rows([1, 0]), "--relevant-from 2", "labels from 2 on count as relevant"),
+    "nothing relevant enough": (rows([1, 0]), "--relevant-from 2", "labels of at least 2 count as relevant"),
     "too few queries": (rows([1, 0], 3), "", "5 folds of 3 queries"),
     "one fold": (rows([1, 0]), "--folds 1", "folds is 1"),
     "a label that is text": (rows(["yes", 0]), "", "bad.jsonl:1: labels[0] is 'yes', not a number"),
     "a label that is NaN": (rows([float("nan"), 0]), "", "labels[0] is nan, not a number"),
     "a label between grades": (rows([0.5, 0]), "", "the label is 0.5"),
-    "no lists": ("", "", "holds no lists"),
+    "no lists": ("", "", "contains no lists"),
     "no such precision": (rows([1, 0]), "--precision-target 1.5", "a target precision of 1.5"),
     "a recall of NaN": (rows([1, 0]), "--recall-target nan", "is nan"),
     "no candidates": (rows([1, 0]), "--depth 0", "--depth"),
@@ -265,7 +265,7 @@ def test_a_model_that_answers_nan_is_not_calibrated(model, lists, run):
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     code, output, errors = run("calibrate", model, "--data", lists)
     assert (code, output) == (2, "")
-    assert "answered NaN or infinity for 240 of 240 pairs" in errors
+    assert "returned NaN or infinity for 240 of 240 pairs" in errors
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
@@ -304,7 +304,7 @@ def test_killed_between_two_files_each_is_whole_and_the_same_again_ends_it(model
         assert all(left[name] in (old[name], new[name]) for name in NEW)
         np.testing.assert_array_equal(CrossEncoder(model).score(PAIRS), CrossEncoder(bert).score(PAIRS))
         CrossEncoder(model, activation="calibrated").predict(PAIRS)
-        with pytest.raises(CheckpointError, match="is not the card that"):
+        with pytest.raises(CheckpointError, match="does not match"):
             publish(model, "org/name", dry_run=True)
     calibrate(model, Sources(data=[str(lists)]), CalibrationSettings(seed=5))
     assert {name: (model / name).read_bytes() for name in NEW} == new

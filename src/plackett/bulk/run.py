@@ -153,10 +153,10 @@ def _inputs(job: Bulk) -> tuple[list[Path], Names]:
     source = job.input
     paths = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     if not paths:
-        raise DataError(f"{source} holds no Parquet files; name a folder that does, or a file")
+        raise DataError(f"{source} contains no Parquet files; name a folder that does, or a file")
     for path in (*paths, job.queries, job.corpus):
         if path is not None and not path.is_file():
-            raise DataError(f"{path} is not a file that exists")
+            raise DataError(f"{path} does not exist, or is not a file")
     found = [names_in(columns_of(path), job.columns, path) for path in paths]
     _check_options(job, found[0], is_run=paths[0].suffix in RUNS)
     return paths, found[0]
@@ -165,7 +165,7 @@ def _inputs(job: Bulk) -> tuple[list[Path], Names]:
 def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
     """Raise for options that do not fit the input."""
     if names.are_ids and (job.queries is None or job.corpus is None):
-        raise DataError(f"{job.input} holds ids; name the files of their texts with --queries and --corpus")
+        raise DataError(f"{job.input} contains ids; name the files of their texts with --queries and --corpus")
     if job.as_run != is_run:
         raise SettingError(f"{job.output}: write a run (.trec) for a run, and a folder of Parquet for anything else")
     if job.depth is not None and not is_run:
@@ -207,7 +207,7 @@ def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
         raise DataError(f"{job.output} exists; name another output, or use --overwrite")
     begun = _manifest(folder)
     if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty, and no output of plackett bulk; name another output")
+        raise DataError(f"{folder} is not empty and is not an output of plackett bulk; name another output")
     if begun and not job.overwrite:
         _check_begun(job, begun, facts)
 
@@ -291,7 +291,7 @@ def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
     else:
         parts = list(copied_parts(inputs[0], names, rows, folder, job.depth))
     if not parts:
-        raise DataError(f"{job.input} holds no rows")
+        raise DataError(f"{job.input} contains no rows")
     with whole_file(plan) as stream:
         json.dump([asdict(part) for part in parts], stream)
     return parts

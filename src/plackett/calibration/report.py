@@ -73,7 +73,9 @@ def _method_lines(calibrated: Calibrated) -> list[str]:
 
     is_flat = np.ptp(calibrated.calibration(calibrated.pairs.logits)) < FLAT
     if is_flat or calibrated.best.log_loss >= calibrated.base_rate.log_loss:
-        lines.append("This is no better than the base rate: the scores do not tell which documents are relevant.")
+        lines.append(
+            "This is no better than the base rate: the scores do not separate relevant from irrelevant documents."
+        )
     return lines
 
 

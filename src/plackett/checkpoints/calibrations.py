@@ -69,7 +69,7 @@ class Isotonic:
     def __post_init__(self) -> None:
         for name, values in (("logits", self.logits), ("probabilities", self.probabilities)):
             if not isinstance(values, Sequence) or isinstance(values, str):
-                raise ValueError(f"{name} is no list of numbers")
+                raise ValueError(f"{name} is not a list of numbers")
             _check({f"{name}[{index}]": value for index, value in enumerate(values)})
             object.__setattr__(self, name, tuple(values))
         if not self.logits or len(self.logits) != len(self.probabilities):
@@ -113,7 +113,9 @@ def read_calibration(folder: Path) -> Calibration:
             raise ValueError(f"there is no version {version!r}")
     except (AttributeError, LookupError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error!r}); calibrate again: {again}") from error
-    raise CheckpointError(f"{path} is of version {version}, this Plackett knows {VERSION}: install a newer one")
+    raise CheckpointError(
+        f"{path} has version {version}, but this Plackett reads version {VERSION}: install a newer Plackett"
+    )
 
 
 def dump_calibration(calibration: Calibration) -> str:
@@ -123,9 +125,9 @@ def dump_calibration(calibration: Calibration) -> str:
 
 def _check_knots(logits: Sequence[float], probabilities: Sequence[float]) -> None:
     if any(left >= right for left, right in pairwise(logits)):
-        raise ValueError("the logits do not rise")
+        raise ValueError("the logits do not increase")
     if any(left > right for left, right in pairwise((0, *probabilities, 1))):
-        raise ValueError("the probabilities fall, or leave the range from 0 to 1")
+        raise ValueError("the probabilities decrease, or are outside the range from 0 to 1")
 
 
 def _as(logits: Floats, probabilities: NDArray[np.float64]) -> Floats:
@@ -136,6 +138,6 @@ def _as(logits: Floats, probabilities: NDArray[np.float64]) -> Floats:
 def _check(numbers: dict[str, Any], *, positive: str = "") -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} is {value!r}, no number")
+            raise ValueError(f"{name} is {value!r}, not a number")
         if abs(value) > LIMIT or (name == positive and value < 1 / LIMIT):
             raise ValueError(f"{name} is {value!r}, out of range")

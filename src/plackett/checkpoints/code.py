@@ -52,11 +52,13 @@ def code_of(folder: Path) -> tuple[CodeFile, ...]:
 def trusted_code(folder: Path, auto_map: object) -> tuple[CodeFile, ...]:
     """Return the files that transformers may run. CheckpointError for code that is not all in the user's folder."""
     if not isinstance(auto_map, dict) or not auto_map.get(CLASSIFIER):
-        raise CheckpointError(f"{folder / CONFIG}: auto_map names no {CLASSIFIER}, so its code builds no reranker")
+        raise CheckpointError(
+            f"{folder / CONFIG}: auto_map names no {CLASSIFIER}, so its code does not define a reranker"
+        )
     if commit_of(folder):
         raise CheckpointError(
-            f"trust_remote_code is for folders that you have read: hf download {repository_of(folder)} --local-dir "
-            "FOLDER, look at its code, and name the folder"
+            f"trust_remote_code works only for a local folder: run hf download {repository_of(folder)} --local-dir "
+            "FOLDER, read its code, and name the folder"
         )
     for name in sorted(str(value) for value in auto_map.values() if value):
         _check_in_folder(folder, name)
@@ -71,18 +73,18 @@ def _check_in_folder(folder: Path, name: str) -> None:
             "read them, and name them without the repository"
         )
     if not (folder / f"{name.partition('.')[0]}.py").is_file():
-        raise CheckpointError(f"{folder / CONFIG}: auto_map names {name}, and the folder has no such file")
+        raise CheckpointError(f"{folder / CONFIG}: auto_map names {name}, but the folder has no such file")
 
 
 def refused_code(folder: Path, name: str) -> CheckpointError:
     """Return the error for a folder with code that nobody has trusted, or that is a tokenizer's."""
     if name != CONFIG:
         return CheckpointError(
-            f"{folder / name} names code of the folder's own for its tokenizer (auto_map), which is never run: "
+            f"{folder / name} names code in the folder for its tokenizer (auto_map), which is never run: "
             "Plackett reads tokenizer.json; remove auto_map if that file gives the same tokens"
         )
     files = ", ".join(map(str, code_of(folder))) or "none of it in the folder"
     return CheckpointError(
-        f"{folder / name} names code of the folder's own (auto_map), which is not run by default: {files}. If you have "
+        f"{folder / name} names code in the folder (auto_map), which is not run by default: {files}. If you have "
         "read it, pass trust_remote_code=True (--trust-remote-code); the torch engine runs it"
     )

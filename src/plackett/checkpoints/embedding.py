@@ -101,7 +101,7 @@ def _modules(folder: Path) -> tuple[Path, dict[str, Any], bool]:
     paths = [folder_of(folder, module) for module in chain]
     for path in paths[2:]:
         if read_optional(path / "config.json").get("module_input_name", "sentence_embedding") != "sentence_embedding":
-            raise CheckpointError(f"{path} normalises other things than embeddings of texts, which is not supported")
+            raise CheckpointError(f"{path} normalises something other than text embeddings, which is not supported")
     return paths[0], read_json(paths[1] / "config.json"), len(chain) > 2
 
 
@@ -150,7 +150,7 @@ def _prompts(folder: Path, saved: Mapping[str, Any]) -> tuple[str, dict[str, str
     """Return the prompt of texts of no role, and those of queries and documents."""
     prompts, default = saved.get("prompts") or {}, saved.get("default_prompt_name")
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
-        raise CheckpointError(f"{folder}: prompts are not texts by name")
+        raise CheckpointError(f"{folder}: prompts do not map names to texts")
     if default is not None and default not in {*prompts, *ROLES}:
         raise CheckpointError(f"{folder}: default_prompt_name is {default!r}, which is none of {', '.join(prompts)}")
     _warn_of_unused(folder, prompts)

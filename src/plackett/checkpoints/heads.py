@@ -67,7 +67,7 @@ def one_against_others(config: Mapping[str, Any], outputs: int, label: str) -> H
     """
     names = labels_of(config, outputs)
     if outputs < 2:
-        raise SettingError(f"positive_label={label!r} chooses one of several labels, and this checkpoint has one")
+        raise SettingError(f"positive_label={label!r} chooses one of several labels, but this checkpoint has one")
     if label not in (*names, *map(str, range(outputs))):
         raise SettingError.unknown("positive_label", label, names)
     chosen = names.index(label) if label in names else int(label)
@@ -93,7 +93,7 @@ def outputs_of(config: Mapping[str, Any]) -> int:
     outputs = len(names) if isinstance(names, dict) else whole(config, "num_labels", 2)
     if outputs is None or outputs < 1:
         raise CheckpointError(
-            f"a configuration (id2label, num_labels) has {outputs!r} labels, and a classifier has at least one"
+            f"a configuration (id2label, num_labels) has {outputs!r} labels, but a classifier needs at least one"
         )
     return outputs
 

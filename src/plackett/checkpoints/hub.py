@@ -40,38 +40,38 @@ def download(
     files: Sequence[Patterns] = WEIGHTS,
     access: Access = AS_LOGGED_IN,
 ) -> Path:
-    """The folder of a repository at a revision (branch, tag or commit), from the hub's cache or the hub.
+    """The folder of a repository at a revision (branch, tag or commit), from the Hub's cache or the Hub.
 
     It holds the settings and the first of `files` that the repository has: those where each pattern fits one. A cached
-    commit is read without a network. Raises HubError where the hub does not deliver, and CheckpointError for a
+    commit is read without a network. Raises HubError where the Hub does not deliver, and CheckpointError for a
     repository that would write outside of its folder.
     """
-    # Imported here because it is half of the time of `import plackett`, and only a hub id needs it.
+    # Imported here because it is half of the time of `import plackett`, and only a Hub id needs it.
     from huggingface_hub import errors
 
     try:
         folder = _first_of(files, name, revision, local_files_only, access)
     except errors.HFValidationError as error:
-        raise CheckpointError(f"there is no folder {name}, and it is not a hub id such as org/name") from error
+        raise CheckpointError(f"there is no folder {name}, and it is not a Hub id such as org/name") from error
     except errors.GatedRepoError as error:
-        raise HubError(f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
+        raise HubError(f"{name} is gated: request access on its page, then set HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:
         raise HubError(
-            f"there is no folder {name}, and the hub has no model of that name that you may read; "
-            "for a private one set HF_TOKEN, or log in with `hf auth login`"
+            f"there is no folder {name}, and the Hub has no model with this name that you may read; for a private "
+            "model, set HF_TOKEN, or log in with `hf auth login`"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise HubError(f"{name} has no revision {revision!r}; name a branch, a tag or a commit") from error
     except errors.LocalEntryNotFoundError as error:
         if answered(error):
-            raise hub_error(f"{name} could not be fetched from the hub", error) from error
+            raise hub_error(f"{name} could not be fetched from the Hub", error) from error
         at = f" at revision {revision!r}" if revision else ""
         raise HubError(
-            f"there is no folder {name}, it is not in the hub's cache{at}, and the hub cannot be reached or was not "
-            "asked; name a folder, or try again with a network"
+            f"there is no folder {name}, it is not in the Hub's cache{at}, and the Hub cannot be reached or is turned "
+            "off; name a folder, or try again with a network connection"
         ) from error
-    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the hub's
-        raise hub_error(f"{name} could not be fetched from the hub", error) from error
+    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the Hub's
+        raise hub_error(f"{name} could not be fetched from the Hub", error) from error
     check_inside(folder)
     return folder
 
@@ -107,14 +107,14 @@ def find_file(name: str) -> Path:
     except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
             if answered(error):
-                raise hub_error(f"{name} could not be fetched from the hub", error) from error
+                raise hub_error(f"{name} could not be fetched from the Hub", error) from error
             raise HubError(
-                f"{name} is not in the hub's cache, and the hub cannot be reached or was not asked; "
+                f"{name} is not in the Hub's cache, and the Hub cannot be reached or is turned off; "
                 "name a file, or try again with a network"
             ) from error
-        raise HubError(f"the hub has no {name} that you may read") from error
-    except Exception as error:  # as in `download`: whatever the client makes of answers that are not the hub's
-        raise hub_error(f"{name} could not be fetched from the hub", error) from error
+        raise HubError(f"the Hub has no {name} that you may read") from error
+    except Exception as error:  # as in `download`: whatever the client makes of answers that are not the Hub's
+        raise hub_error(f"{name} could not be fetched from the Hub", error) from error
 
 
 def download_dataset(repository: str, patterns: Sequence[str]) -> Path:
@@ -125,7 +125,7 @@ def download_dataset(repository: str, patterns: Sequence[str]) -> Path:
         return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns)))
     except Exception as error:  # as in `download`
         raise HubError(
-            f"{repository} is not a local folder and could not be fetched from the hub: {without_tokens(str(error))}; "
+            f"{repository} is not a local folder and could not be fetched from the Hub: {without_tokens(str(error))}; "
             "name a local copy, or try again with a network"
         ) from error
 
@@ -158,7 +158,7 @@ def _first_of(
 
 
 def check_inside(folder: Path) -> None:
-    """Nothing in a folder leads out of it: no link, no part of a path. The hub's cache may link to its own blobs.
+    """Nothing in a folder leads out of it: no link, no part of a path. The Hub's cache may link to its own blobs.
 
     Those are beside the snapshots, and since huggingface-hub 2.4 what came by Xet is shared by all repositories.
     """
@@ -173,7 +173,7 @@ def check_inside(folder: Path) -> None:
 
 
 def commit_of(path: Path) -> str:
-    """The commit that a path in the hub's cache belongs to; empty for any other path."""
+    """The commit that a path in the Hub's cache belongs to; empty for any other path."""
     for folder in (path.absolute(), *path.absolute().parents):
         if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
             return folder.name
@@ -190,7 +190,7 @@ def inside(folder: Path, name: str) -> Path:
     """The path of a file that a configuration names; CheckpointError for one that leads out of the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name or not path.parts:
-        raise CheckpointError(f"a configuration in {folder} names the file {name!r}, which is outside of the folder")
+        raise CheckpointError(f"a configuration in {folder} names the file {name!r}, which is outside the folder")
     return folder / path
 
 
@@ -203,17 +203,17 @@ def hub_error(what: str, error: Exception) -> PlackettError:
     reason = {
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
         403: "the token may not do this: give it write access to the repository or its organisation",
-        404: "the hub has no such repository or branch, or none that this token may see",
+        404: "the Hub has no such repository or branch, or none that this token may see",
         409: "somebody else changed the repository at the same time: try again",
         412: "somebody else changed the repository at the same time: try again",
-        413: "the hub takes no file of that size",
-        429: "the hub asks for a pause (too many requests): try again in some minutes",
+        413: "the Hub does not accept a file of this size",
+        429: "the Hub received too many requests: try again in a few minutes",
     }.get(status, without_tokens(str(answer or error)))
     return HubError(f"{what}: {reason}")
 
 
 def answered(error: BaseException) -> Any:
-    """The error that holds the hub's answer, among those that the client wrapped it in; None where there was none."""
+    """The error that holds the Hub's answer, among those that the client wrapped it in; None where there was none."""
     cause: BaseException | None = error
     while cause is not None and getattr(cause, "response", None) is None:
         cause = cause.__cause__

@@ -146,7 +146,9 @@ def _max_length(
     if limit is None:
         return positions
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
-        raise CheckpointError(f"a configuration in {folder} has the token limit {str(limit)[:40]!r}, which is none")
+        raise CheckpointError(
+            f"a configuration in {folder} has the token limit {str(limit)[:40]!r}, which is not a number of tokens"
+        )
     return int(min(limit, positions))
 
 

@@ -77,4 +77,4 @@ def _older(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> It
     text = of_text(config)
     lacking = {key for key, value in older_keys(config).items() if text.get(key) != value}
     if lacking:
-        yield f"transformers 4 reads {', '.join(sorted(lacking))}, which {CONFIG} lacks or sets otherwise"
+        yield f"transformers 4 reads {', '.join(sorted(lacking))}, which {CONFIG} lacks or sets differently"

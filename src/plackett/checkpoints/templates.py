@@ -107,7 +107,9 @@ def remove_templates(folder: Path) -> None:
 def _source(folder: Path) -> str | None:
     """The template of a folder: a separate file comes before the tokenizer's settings, as in transformers."""
     if (folder / OTHERS).exists():
-        raise CheckpointError(f"{folder / OTHERS} holds several chat templates, and which one to apply is not stated")
+        raise CheckpointError(
+            f"{folder / OTHERS} contains several chat templates, but does not state which one to apply"
+        )
     text, older = folder / FILES[0], read_optional(folder / FILES[1]).get("chat_template")
     if text.is_file():
         return text.read_text(encoding="utf-8")
@@ -116,7 +118,7 @@ def _source(folder: Path) -> str | None:
         named = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}
         found = named.get("default")
     if found is not None and not isinstance(found, str):
-        raise CheckpointError(f"{folder / TOKENIZER_CONFIG}: chat_template is not a text")
+        raise CheckpointError(f"{folder / TOKENIZER_CONFIG}: chat_template is not text")
     return found or None
 
 

@@ -96,7 +96,7 @@ def _parts(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     names = read_json(index).get("weight_map")
     if not names or not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise CheckpointError(f"{index} does not say which file holds which weight")
+        raise CheckpointError(f"{index} does not map weights to files")
     return [inside(folder, name) for name in sorted(set(names.values()))]
 
 
@@ -113,7 +113,7 @@ def _names_in(path: Path) -> list[str]:
 def _check_pickles(folder: Path, allow_pickle: bool) -> None:
     found = next((name for name in PICKLES if (folder / name).is_file()), None)
     if found is None:
-        raise CheckpointError(f"{folder} holds no {WEIGHTS}: it was not saved to the end, or is not in safetensors")
+        raise CheckpointError(f"{folder} holds no {WEIGHTS}: it was not saved completely, or is not in safetensors")
     if not allow_pickle:
         raise CheckpointError(
             f"{folder} holds no {WEIGHTS} but {found}, a pickle, which can run any code; if you trust its author, "

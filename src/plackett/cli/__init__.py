@@ -15,7 +15,7 @@ from types import FrameType
 def main() -> None:
     """Run the command line."""
     _at_ctrl_c(_end)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub's client reports transfers otherwise
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the Hub's client reports transfers otherwise
     from plackett.cli.console import log_to_stderr
     from plackett.cli.group import commands
     from plackett.cli.running import run

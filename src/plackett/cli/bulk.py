@@ -23,12 +23,12 @@ from plackett.engines.loading import Options
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    help="Actors, each with its share of the cores.  [default: 1 a machine]",
+    help="Actors, each with its share of the cores.  [default: 1 per machine]",
 )
 @click.option("--num-gpus", type=click.FloatRange(min=0), default=0, help="GPUs of an actor.  [default: 0]")
 @click.option("--address", help="A Ray cluster: auto, or HOST:PORT.  [default: this machine alone]")
 @model_options
-@click.option("--resume", is_flag=True, help="Accept an output that is complete already.")
+@click.option("--resume", is_flag=True, help="Accept an output that is already complete.")
 @click.option("--overwrite", is_flag=True, help="Replace an output of an earlier bulk job.")
 def bulk(
     source: Path,
@@ -79,4 +79,4 @@ def bulk(
     click.echo(output)
     say(f"pairs: {done.pairs:,}; blank texts, with the lowest score: {done.blank:,}")
     if done.done_before:
-        say(f"continued after {done.done_before:,} pairs of an earlier call")
+        say(f"continued after {done.done_before:,} pairs of an earlier run")

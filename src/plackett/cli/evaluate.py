@@ -30,9 +30,9 @@ def _source_options(command: Callable[..., None]) -> Callable[..., None]:
     @COLUMNS
     @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
     @click.option("--run", type=FILE, help="The first stage: a TREC run.")
-    @click.option("--qrels", type=FILE, help="Judgements, of TREC or BEIR.")
+    @click.option("--qrels", type=FILE, help="Judgements in TREC's or BEIR's format.")
     @click.option("--queries", type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
-    @click.option("--corpus", type=FILE, help="Texts of the documents, as --queries.")
+    @click.option("--corpus", type=FILE, help="Texts of the documents, in the same formats as --queries.")
     @first_stage_options
     @functools.wraps(command)
     def with_sources(**options: Any) -> None:
@@ -90,10 +90,19 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Number of candidates to rerank per query; a comma-separated list evaluates several depths.",
 )
-@click.option("--measures", default="nDCG@10 RR@10 AP", show_default=True, help="ir-measures' names.")
-@click.option("--semantics", default="trec_eval", show_default=True, help="Or reference: sentence-transformers' own.")
+@click.option(
+    "--measures", default="nDCG@10 RR@10 AP", show_default=True, help="Measures, by the names of ir-measures."
+)
+@click.option(
+    "--semantics",
+    default="trec_eval",
+    show_default=True,
+    help="trec_eval, or reference: those of sentence-transformers' evaluators.",
+)
 @model_options
-@click.option("--only-retrieved", is_flag=True, help="With reference: rerank no positives that were not retrieved.")
+@click.option(
+    "--only-retrieved", is_flag=True, help="With --semantics reference: rerank only positives that were retrieved."
+)
 @_output_options
 def evaluate(
     systems: tuple[str, ...],
@@ -148,7 +157,7 @@ def _show(table: str, problems: Sequence[str]) -> None:
 
 def _one_system(systems: Sequence[str], depths: Sequence[int]) -> tuple[str, int]:
     if len(systems) > 1 or len(depths) > 1:
-        raise SettingError("the reference's semantics measure one checkpoint at one depth")
+        raise SettingError("--semantics reference measures one checkpoint at one depth")
     return systems[0], depths[0]
 
 
@@ -156,11 +165,11 @@ def _check_semantics(semantics: str, options: Options) -> None:
     if semantics not in SEMANTICS:
         raise SettingError.unknown("semantics", semantics, SEMANTICS)
     if semantics == "reference" and options.long_documents != LongDocuments():
-        raise SettingError("the reference's semantics cut long pairs longest_first; leave out --long-documents")
+        raise SettingError("--semantics reference always cuts long pairs longest_first; leave out --long-documents")
 
 
 def _depths(text: str) -> list[int]:
     depths = [int(word) for word in text.replace(",", " ").split() if word.isdecimal()]
     if len(depths) != len(text.replace(",", " ").split()) or not depths or min(depths) < 1:
-        raise SettingError(f"--depth is {text!r}, not a number of candidates, or several: 10,20,50,100")
+        raise SettingError(f"--depth is {text!r}; give a number of candidates, or several, such as 10,20,50,100")
     return sorted(set(depths))

@@ -9,7 +9,7 @@ from plackett.engines.loading import Options
 
 
 @click.command("mcp")
-@click.option("--model", help="A checkpoint, a Hub id or a server's address.  [default: Plackett's own]")
+@click.option("--model", help="A checkpoint, a Hub id or a server's address.  [default: the embedded model]")
 @model_options
 def mcp_command(model: str | None, options: Options) -> None:
     """Serve the tool `rerank` to an assistant, by the Model Context Protocol on standard input and output.

@@ -76,7 +76,7 @@ def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:
         "--ngrams",
         type=click.IntRange(min=0),
         help="Characters per term of bm25 in text without spaces, such as Chinese; 0 splits into words only.  "
-        "[default: 2 if the corpus holds such text]",
+        "[default: 2 if the corpus contains such text]",
     )
     @functools.wraps(command)
     def with_record(

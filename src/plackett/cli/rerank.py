@@ -14,7 +14,7 @@ from plackett.retrieval.reranking import rerank_file
 @click.command()
 @click.option("--run", required=True, type=FILE, help="First stage: a TREC run, with the lines of each query together.")
 @click.option("--queries", required=True, type=FILE, help="Texts of the queries: .jsonl, .tsv or .parquet.")
-@click.option("--corpus", required=True, type=FILE, help="Texts of the documents, as --queries.")
+@click.option("--corpus", required=True, type=FILE, help="Texts of the documents, in the same formats as --queries.")
 @COLUMNS
 @MODEL
 @click.option("--output", required=True, type=FILE, help="TREC run to write.")
@@ -45,4 +45,4 @@ def rerank(
     click.echo(output)
     say(f"reranked: {done.pairs} pairs of {done.queries} queries")
     if done.done_before:
-        say(f"continued after {done.done_before} queries of an earlier call")
+        say(f"continued after {done.done_before} queries of an earlier run")

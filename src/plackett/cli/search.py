@@ -70,9 +70,9 @@ def _tell(index: "Index") -> None:
     if index.read:
         say(f"indexed {len(index.passages):,} passages; files read: {index.read:,}")
     if index.left_out:
-        say(f"left out {len(index.left_out):,} files without text, such as {index.left_out[0]}")
+        say(f"skipped {len(index.left_out):,} files without text, such as {index.left_out[0]}")
     if not index.is_kept:
-        say("the index could not be written, and is made again by the next search; --index names another folder")
+        say("the index could not be written, so the next search builds it again; --index names another folder")
 
 
 def _lines(found: "Found") -> str:

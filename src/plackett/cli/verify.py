@@ -20,10 +20,18 @@ from plackett.workflows import verify as verification
 @COLUMNS
 @click.option("--split", default="test", show_default=True, help="The qrels of a BEIR folder.")
 @click.option(
-    "--depth", default=100, show_default=True, type=click.IntRange(min=1), help="Candidates of each query, at most."
+    "--depth",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Maximum number of candidates per query.",
 )
 @click.option(
-    "--tolerance", default=1e-4, show_default=True, type=click.FloatRange(min=0), help="Largest difference of a logit."
+    "--tolerance",
+    default=1e-4,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Largest accepted difference between two logits.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all token ids.")
 @click.pass_context

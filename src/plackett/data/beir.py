@@ -21,7 +21,7 @@ def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Col
     judged_in = _either(folder / "qrels" / f"{split}.tsv")
     qrels = list(read_qrels(judged_in))
     if not qrels:
-        raise DataError(f"{folder}: the qrels of the split {split!r} hold no judgement")
+        raise DataError(f"{folder}: the qrels of the split {split!r} contain no judgements")
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
     if unknown:
         raise DataError(
@@ -49,7 +49,7 @@ def write_beir(folder: Path, collection: Collection, *, split: str = "test") -> 
 def _cell(text: object) -> str:
     cell = checked_id(text, "an id of the judgements")
     if not {"\t", "\n", "\r"}.isdisjoint(cell):
-        raise DataError(f"the id {cell!r} holds a tab or a line end, which qrels cannot")
+        raise DataError(f"the id {cell!r} contains a tab or a line end, which qrels cannot contain")
     return cell
 
 
@@ -62,4 +62,6 @@ def _either(path: Path) -> Path:
     for candidate in (path, path.with_name(f"{path.name}.gz")):
         if candidate.is_file():
             return candidate
-    raise DataError(f"there is no {path} (nor .gz); a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/test.tsv")
+    raise DataError(
+        f"there is no {path} (nor .gz); a BEIR folder contains corpus.jsonl, queries.jsonl and qrels/test.tsv"
+    )

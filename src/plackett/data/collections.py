@@ -67,7 +67,7 @@ def _first(ids: Iterable[str]) -> str:
 
 def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
     if not entries:
-        raise DataError(f"{name} holds no lists")
+        raise DataError(f"{name} contains no lists")
     queries: dict[str, str] = {}
     corpus: dict[str, str] = {}
     qrels: list[Qrel] = []

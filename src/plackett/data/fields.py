@@ -34,7 +34,7 @@ def checked_text(value: object, what: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
-        raise DataError(f"{what} holds {value[error.start]!r}, half of a character, which is no text") from error
+        raise DataError(f"{what} holds {value[error.start]!r}, an unpaired surrogate, which is not text") from error
     return value
 
 
@@ -56,7 +56,7 @@ def checked_id(value: object, what: str) -> str:
     if not text:
         raise DataError(f"{what} is empty")
     if "\0" in text:  # where C's strings end
-        raise DataError(f"{what} is {text!r}, which holds a NUL character")
+        raise DataError(f"{what} is {text!r}, which contains a NUL character")
     return text
 
 
@@ -66,7 +66,7 @@ def checked_grade(value: object, what: str) -> int:
     if not number.is_integer():
         raise DataError(f"{what} is {value}, not a whole number, so it cannot serve as a relevance grade")
     if int(number) not in GRADES:
-        raise DataError(f"{what} is {value}; relevance grades reach from {GRADES.start} to {GRADES.stop - 1}")
+        raise DataError(f"{what} is {value}; relevance grades range from {GRADES.start} to {GRADES.stop - 1}")
     return int(number)
 
 

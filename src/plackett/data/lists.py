@@ -256,7 +256,9 @@ def _merged(known: _Labelled, item: _Labelled) -> _Labelled:
 @cache  # a file may be read in every epoch
 def _report_merged(count: int, where: str) -> None:
     rows = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
-    logger.warning("%s: %s a query and its document, the first of them here; the most clicks count", where, rows)
+    logger.warning(
+        "%s: %s a query and its document, the first of them here; the largest number of clicks counts", where, rows
+    )
 
 
 SHAPES: list[Shape] = [

@@ -31,7 +31,7 @@ def is_nanobeir(folder: Path) -> bool:
 def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) -> list[Collection]:
     """The collections of these names, all by default, from a local copy or a repository of the hub.
 
-    A copy in the older layout holds one. SettingError for an unknown name; HubError where the hub did not deliver.
+    A copy in the older layout holds one. SettingError for an unknown name; HubError where the Hub did not deliver.
     """
     full = [_name(name) for name in names]
     folder, origin = Path(source), Origin(first_stage="BM25, as NanoBEIR has it")
@@ -43,7 +43,7 @@ def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) ->
     present = [name for name in NAMES if _files(folder, "corpus", f"Nano{name}")]
     collections = [replace(_read_part(folder, f"Nano{name}"), origin=origin) for name in full or present]
     if not collections:
-        raise DataError(f"{folder} holds no collection of NanoBEIR")
+        raise DataError(f"{folder} contains no collection of NanoBEIR")
     return collections
 
 
@@ -59,7 +59,7 @@ def _name(name: str) -> str:
 def _from_hub(repository: str, names: Sequence[str]) -> Path:
     folder = download_dataset(repository, [f"*/Nano{name}*" for name in names or NAMES] + ["*/train*"])
     if not is_nanobeir(folder):
-        raise HubError(f"{repository} has neither layout of NanoBEIR, or the Hub's cache holds only a part of it")
+        raise HubError(f"{repository} has neither layout of NanoBEIR, or the Hub's cache contains only a part of it")
     return folder
 
 

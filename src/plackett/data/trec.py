@@ -63,7 +63,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
         _check_new(path, number, scored, lines)
         candidates.append(scored)
     if query_id is None:
-        raise DataError(f"{path} holds no candidates")
+        raise DataError(f"{path} contains no candidates")
     yield query_id, candidates
 
 
@@ -167,7 +167,7 @@ def _scored(path: Path) -> Iterator[tuple[int, ScoredDoc]]:
         if not math.isfinite(score):
             raise DataError(f"{path}:{number}: the score {fields[4]} is not finite")
         if "\0" in line:
-            raise DataError(f"{path}:{number}: the line holds a NUL character")
+            raise DataError(f"{path}:{number}: the line contains a NUL character")
         yield number, ScoredDoc(fields[0], fields[2], score)
 
 

@@ -120,7 +120,7 @@ def _check_encodable(name: str, value: object) -> None:
         else:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise RequestError(f"{name} holds characters or numbers that JSON cannot carry", field=name) from None
+        raise RequestError(f"{name} contains characters or numbers that JSON cannot represent", field=name) from None
 
 
 # The settings, by the name of their field.
@@ -135,7 +135,7 @@ def _flag(name: str, value: object) -> bool:
 def _whole(least: int) -> Callable[[str, object], int]:
     def read(name: str, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise RequestError(f"{name} must be a whole number from {least} up", field=name)
+            raise RequestError(f"{name} must be a whole number of at least {least}", field=name)
         return value
 
     return read
@@ -147,7 +147,7 @@ def _tokens(least: int) -> Callable[[str, object], int | None]:
     def read(name: str, value: object) -> int | None:
         number = _integer(name, value)
         if number < least:
-            raise RequestError(f"{name} must be a whole number from {least} up", field=name, status=400)
+            raise RequestError(f"{name} must be a whole number of at least {least}", field=name, status=400)
         return max(0, number) or None
 
     return read

@@ -36,7 +36,7 @@ def parse(body: object) -> RerankRequest:
         raise RequestError(f"the body must have {' or '.join(' and '.join(names) for names in SIDES)}")
     left, right = (texts(name, given[name]) for name in sides)
     if len(left) not in (1, len(right)):
-        raise RequestError(f"{sides[0]} must hold one text, or as many as {sides[1]}", field=sides[0], status=400)
+        raise RequestError(f"{sides[0]} must contain one text, or as many as {sides[1]}", field=sides[0], status=400)
     return RerankRequest(left, tuple(map(Document, right)), **read_options(given, {*sides}))
 
 

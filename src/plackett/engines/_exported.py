@@ -43,7 +43,7 @@ def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> t
     wanted = STORED_AS[precision] if precision else next(iter(there), "fp32")
     file = export_files()[engine, wanted][0]
     if wanted not in there:
-        elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the hub's cache is not ours to change
+        elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the Hub's cache is not ours to change
         raise CheckpointError(
             f"{checkpoint.folder} holds no {file}; make it: "
             f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}{elsewhere}"

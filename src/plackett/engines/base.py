@@ -91,7 +91,7 @@ class Parts:
     def instructed(self, instruction: str) -> "Parts":
         """Return the same with another instruction. SettingError for a model that takes none."""
         if not isinstance(instruction, str) or not instruction.strip():
-            raise SettingError(f"instruction={instruction!r} is not a text; leave it out for the model's own")
+            raise SettingError(f"instruction={instruction!r} is not text; leave it out to use the model's own")
         model = replace(self.model, instruction=instruction)
         return replace(self, model=model, tokenizer=self.tokenizer.instructed(instruction))
 
@@ -115,8 +115,8 @@ def check_process(loaded_in: int, engine: str) -> None:
     """Raise SettingError in a process that forked from the one where an engine started its threads: it would hang."""
     if os.getpid() != loaded_in:
         raise SettingError(
-            f"the engine {engine} was loaded before this process forked, and its threads are not in this one; load "
-            "the model here, start processes by spawn, or use engine='onnx'"
+            f"the engine {engine} was loaded before this process forked, and its threads do not exist in this one; "
+            "load the model here, start processes with spawn, or use engine='onnx'"
         )
 
 

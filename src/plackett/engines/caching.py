@@ -94,7 +94,7 @@ class ScoreCache:
                     "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, logits BLOB) WITHOUT ROWID"
                 )
             except sqlite3.Error as error:
-                raise DataError(f"{self.place} is no score cache: {error}; name another file") from error
+                raise DataError(f"{self.place} is not a score cache: {error}; name another file") from error
             self._process = os.getpid()
         return self._database
 

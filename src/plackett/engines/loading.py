@@ -101,7 +101,8 @@ def _check_window(checkpoint: Checkpoint) -> None:
     window = checkpoint.inputs.window
     if window is not None and window < checkpoint.max_length:
         logger.warning(
-            "every layer of %s looks back on %d tokens, and a pair may have %d; max_length=%d reads no longer ones",
+            "every layer of %s attends to the last %d tokens only, but a pair may have %d; max_length=%d avoids "
+            "longer pairs",
             checkpoint.folder,
             window,
             checkpoint.max_length,

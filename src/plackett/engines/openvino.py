@@ -71,7 +71,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
     path, stored = find_export(checkpoint, "openvino", settings.precision)
     has_bf16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if settings.precision == "bf16" and not has_bf16:
-        raise SettingError("precision='bf16' needs a processor that computes in it, which this one does not; use fp32")
+        raise SettingError("precision='bf16' needs a processor with bf16 instructions, which this one lacks; use fp32")
     in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # what int8 leaves over
     options = {
         # Left to itself, OpenVINO computes fp32 in bf16, too, wherever the processor can.

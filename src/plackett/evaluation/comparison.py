@@ -87,7 +87,7 @@ class Comparison:
         notes = [without_candidates(self.without_candidates), without_judgements(self.unjudged)]
         if self.origin.first_stage == FILE_ORDER and all(item.cannot_improve for item in self.measures.values()):
             notes.append(
-                "The file's order already puts positives first, so that no reranker can improve it: "
+                "The file's order already puts positives first, so no reranker can improve it: "
                 "list the documents in the order of your search engine, or shuffle them"
             )
         return [f"{note}." for note in notes if note]

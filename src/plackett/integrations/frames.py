@@ -58,7 +58,7 @@ def _table(frame: Any) -> "nw.DataFrame[Any]":
         return nw.from_native(frame, eager_only=True)
     except TypeError as error:
         raise InputError(
-            f"{type(frame).__name__} is no table of pandas, polars or Arrow in memory; collect a lazy one first"
+            f"{type(frame).__name__} is not an in-memory table of pandas, polars or Arrow; collect a lazy frame first"
         ) from error
 
 

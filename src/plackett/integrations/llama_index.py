@@ -23,7 +23,7 @@ class PlackettRerank(BaseNodePostprocessor):
 
     model: Any = Field(default=None, description="Folder, Hub id, server or plackett.CrossEncoder; default: embedded.")
     top_n: int | None = Field(default=2, description="Number of nodes to keep; None for all.")
-    min_score: float | None = Field(default=None, description="Least score of a node to keep.")
+    min_score: float | None = Field(default=None, description="Minimum score of a node to keep.")
     keep_retrieval_score: bool = Field(default=False, description="Keep the retriever's score in the metadata.")
 
     @classmethod

@@ -122,7 +122,10 @@ class CrossEncoder:
         keep_in_fp32_modules: Sequence[str] | None = None,
     ) -> None:
         if modules is not None:
-            raise SettingError("modules= builds a model of torch modules, which Plackett cannot; name its saved folder")
+            raise SettingError(
+                "modules= builds a model of torch modules, which Plackett does not support; pass the name of its "
+                "saved folder"
+            )
         config = _checked("config_kwargs", config_kwargs, CONFIG_KWARGS)
         self._activation = activation_fn
         options = replace(
@@ -168,7 +171,7 @@ class CrossEncoder:
         256}}` overrides the token limit of this call. Raises InputError for an item that is not a pair of texts.
         """
         if batch_size <= 0:
-            raise SettingError(f"batch_size={batch_size} is not a number of pairs")
+            raise SettingError(f"batch_size={batch_size} is not a valid number of pairs")
         self._move(device)
         pairs, is_single = _pairs(inputs)
         logits = self._logits(
@@ -382,7 +385,9 @@ def _device(device: Any) -> str | None:
     if isinstance(device, list | tuple):
         several = {str(item) for item in device}
         if len(several) > 1:
-            raise SettingError(f"several devices, {', '.join(sorted(several))}: plackett bulk uses them, predict one")
+            raise SettingError(
+                f"several devices, {', '.join(sorted(several))}: predict uses one; plackett bulk uses several"
+            )
         return next(iter(several), None)
     return None if device is None or device == "auto" else str(device)
 
@@ -443,5 +448,5 @@ def _pair(index: int, item: Any) -> tuple[str, str]:
     query, document = item
     if not isinstance(query, str) or not isinstance(document, str):
         kinds = f"{type(query).__name__} and {type(document).__name__}"
-        raise InputError(f"pair {index} holds {kinds}, and both must be texts")
+        raise InputError(f"pair {index} holds {kinds}; both must be text")
     return str(query), str(document)

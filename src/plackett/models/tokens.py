@@ -26,5 +26,5 @@ def misread_tokens(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> 
     own = PairTokenizer.from_checkpoint(checkpoint).encode(pairs)
     for pair, found, start, end in zip(pairs, theirs, own.cu_seqlens, own.cu_seqlens[1:], strict=False):
         if not np.array_equal(found, own.token_ids[start:end]):
-            return [f"transformers tokenises {pair[1][:40]!r} otherwise than tokenizer.json, which Plackett follows"]
+            return [f"transformers tokenises {pair[1][:40]!r} differently from tokenizer.json, which Plackett follows"]
     return []

@@ -1,4 +1,4 @@
-"""A checkpoint to the hub, through huggingface-hub: checked first, then sent whole in one commit."""
+"""A checkpoint to the Hub, through huggingface-hub: checked first, then sent whole in one commit."""
 
 import fnmatch
 import json
@@ -55,25 +55,25 @@ def publish(
     create_pr: bool = False,
     dry_run: bool = False,
 ) -> Published:
-    """Send a checkpoint to `repository` (org/name) on the hub, in one commit or pull request.
+    """Send a checkpoint to `repository` (org/name) on the Hub, in one commit or pull request.
 
-    The repository is created if it is missing, `private` or not, and so is the branch `revision`. What the hub has
+    The repository is created if it is missing, `private` or not, and so is the branch `revision`. What the Hub has
     already is not sent again, so the same call goes on after an interruption. In the published card and facts the
     repository replaces the folder, and the recipe names files without their paths. `dry_run`
     checks everything and makes no request.
 
     Raises CheckpointError for a folder that does not load, that other libraries would read otherwise, or whose card is
-    not what its facts give; HubError where the hub refuses or cannot be reached.
+    not what its facts give; HubError where the Hub refuses or cannot be reached.
     """
     if not is_hub_id(repository):
-        raise SettingError(f"{repository!r} is not a hub id such as org/name")
+        raise SettingError(f"{repository!r} is not a Hub id such as org/name")
     facts = check(folder)
     operations = _operations(folder, replace(facts, model=replace(facts.model, repository=repository)))
     files = tuple(SentFile(item.path_in_repo, item.upload_info.size) for item in operations)
     if dry_run:
         return Published(files)
     if constants.HF_HUB_OFFLINE:
-        raise HubError("HF_HUB_OFFLINE is set, so nobody was asked: unset it to publish")
+        raise HubError("HF_HUB_OFFLINE is set, so the Hub was not contacted: unset it to publish")
     api = HfApi(library_name="plackett", library_version=version("plackett"))
     try:
         api.create_repo(repository, private=private or None, exist_ok=True)
@@ -100,7 +100,7 @@ def check(folder: Path) -> Facts:
     _check_readers(encoder.checkpoint)
     _check_card(folder, facts, encoder)
     if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
-        raise CheckpointError(f"the card of {folder} shows another calibration than its file holds; calibrate again")
+        raise CheckpointError(f"the card of {folder} shows a calibration that differs from its file; calibrate again")
     if facts.usage:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
         if not np.allclose(scores, facts.usage.scores, atol=TOLERANCE):
@@ -116,7 +116,7 @@ def _check_readers(checkpoint: Checkpoint) -> None:
     found = [*misread(checkpoint), *misread_tokens(checkpoint, pairs)]
     if found:
         raise CheckpointError(
-            f"other libraries would read {checkpoint.folder} otherwise than Plackett ({'; '.join(found)}); save it "
+            f"other libraries would read {checkpoint.folder} differently from Plackett ({'; '.join(found)}); save it "
             f"again: CrossEncoder({str(checkpoint.folder)!r}).save_pretrained(FOLDER)"
         )
 
@@ -129,7 +129,7 @@ def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
 
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     if text != render(facts):
-        raise CheckpointError(f"{card} is not the card that {FACTS} gives; {again}")
+        raise CheckpointError(f"{card} does not match {FACTS}; {again}")
     for picture in (TRAINING_PLOT, CALIBRATION_PLOT):
         if f"]({picture})" in text and not (folder / picture).is_file():
             raise CheckpointError(f"{card} shows {picture}, which is missing; {again}")
@@ -151,7 +151,7 @@ def _recipe(path: Path, base: str) -> bytes:
     try:
         values = without_paths(json.loads(path.read_text(encoding="utf-8")), base=base)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not as `plackett train` writes it; delete it: {error!r}") from error
+        raise CheckpointError(f"{path} was not written by `plackett train`; delete it: {error!r}") from error
     return (json.dumps(values, indent=2) + "\n").encode()
 
 

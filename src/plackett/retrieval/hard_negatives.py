@@ -158,7 +158,7 @@ class Mined:
             f"dropped candidates: {report.false_negatives} presumed false negatives, {report.duplicates} duplicates",
         ]
         if self.went_on_after:
-            lines.append(f"continued after {self.went_on_after} queries of an earlier call")
+            lines.append(f"continued after {self.went_on_after} queries of an earlier run")
         if self.empty:
             lines.append(f"relevant documents without text: {len(self.empty)}, first {', '.join(self.empty[:SHOWN])}")
         return "\n".join(lines)

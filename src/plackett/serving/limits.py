@@ -61,7 +61,7 @@ class Buffer:
     def add(self, size: int, own: int) -> None:
         """Add to a body, which has `own` bytes so far. Refusal, status 429, if there is no room."""
         if self.held + size > self.most and self.held > own:
-            raise Refusal(429, "the server holds too many requests; try again later", headers={"Retry-After": "1"})
+            raise Refusal(429, "the server has too many requests; try again later", headers={"Retry-After": "1"})
         self.held += size
 
 

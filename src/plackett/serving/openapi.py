@@ -37,7 +37,7 @@ PREDICT = ("PredictRequest", "PredictReply")
 
 # (method, path) -> (summary, schemas of requests, schemas of replies) of what ranks nothing.
 OTHERS: Mapping[tuple[str, str], tuple[str, Sequence[str], Sequence[str]]] = {
-    ("GET", "/"): ("The page to try the server on, or its health for clients that do not ask for HTML", [], ["Status"]),
+    ("GET", "/"): ("A page to try the server, or its health for clients that do not ask for HTML", [], ["Status"]),
     ("GET", "/health"): ("Whether the process is alive", [], ["Status"]),
     ("GET", "/ping"): ("Whether the process is alive", [], ["Status"]),
     ("GET", "/ready"): ("Whether the models are loaded and warm", [], ["Status"]),
@@ -66,7 +66,7 @@ HEADERS = [
         ("X-Request-Timeout", "Seconds that the client waits", {"type": "number", "minimum": 1}),
         (
             "X-Priority",
-            "low comes later, and is refused first",
+            "low waits longer and is refused first",
             {"enum": ["normal", "low", "high"]},
         ),
         ("X-Request-Id", "Returned, and written to the log", {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}$"}),
@@ -80,7 +80,7 @@ def document(endpoints: Iterable[tuple[str, str]]) -> dict[str, object]:
     for method, path in endpoints:
         shown = re.sub(r"\{(\w+):path\}", r"{\1}", path)
         paths.setdefault(shown, {})[method.lower()] = _operation(method, shown)
-    about = {"title": "Plackett", "version": version("plackett"), "description": "A server of rerankers."}
+    about = {"title": "Plackett", "version": version("plackett"), "description": "A rerank server."}
     bearer = {"bearer": {"type": "http", "scheme": "bearer", "description": "If the server has a key."}}
     return {
         "openapi": "3.1.0",

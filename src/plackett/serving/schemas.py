@@ -31,7 +31,7 @@ def _reference(name: str) -> Schema:
 
 # The settings of every request, by the names of all dialects.
 OPTIONS: Mapping[str, Schema] = {
-    "model": _described({"type": ["string", "null"]}, "One of several models."),
+    "model": _described({"type": ["string", "null"]}, "Name of one of several models."),
     "top_n": _described(COUNT, "Return at most this many results."),
     "top_k": _described(COUNT, "The same as top_n, which overrides it."),
     "min_score": _described({"type": ["number", "null"]}, "Return only results with at least this score."),
@@ -46,14 +46,14 @@ OPTIONS: Mapping[str, Schema] = {
         "If false, refuse pairs that are too long.",
     ),
     "truncation": _described(BOOLEAN, "The same as truncate."),
-    "truncation_side": _described({"enum": ["left", "right", None]}, "The side that long texts lose."),
+    "truncation_side": _described({"enum": ["left", "right", None]}, "The side at which long texts are cut."),
     "truncation_direction": _described({"enum": ["Left", "Right", None]}, "The same as truncation_side."),
     "truncate_prompt_tokens": _described(
         {"type": ["integer", "null"], "minimum": -1, "maximum": LARGEST},
-        "Most tokens of a pair; -1: the model's.",
+        "Maximum number of tokens of a pair; -1 uses the model's limit.",
     ),
-    "max_tokens_per_doc": _described(TOKENS, "Most tokens of a document; 0 sets no limit."),
-    "max_tokens_per_query": _described(TOKENS, "Most tokens of the query; 0 sets no limit."),
+    "max_tokens_per_doc": _described(TOKENS, "Maximum number of tokens of a document; 0 sets no limit."),
+    "max_tokens_per_query": _described(TOKENS, "Maximum number of tokens of the query; 0 sets no limit."),
     "relevant_spans": {
         "description": "Return the sentences that the score of a document depends on.",
         "anyOf": [
@@ -68,13 +68,14 @@ OPTIONS: Mapping[str, Schema] = {
         {"type": ["string", "null"]}, "What to look for, for a model with a chat template; others ignore it."
     ),
     "priority": _described(
-        {"type": ["integer", "null"], "minimum": -LARGEST, "maximum": LARGEST}, "Above 0: later, and refused first."
+        {"type": ["integer", "null"], "minimum": -LARGEST, "maximum": LARGEST},
+        "Above 0, the request waits longer and is refused first.",
     ),
 }
 RANK_FIELDS: Schema = {
     **_list(TEXT),
     "type": ["array", "null"],
-    "description": "The fields to score of documents that are objects.",
+    "description": "Fields to score, if documents are objects.",
 }
 
 DOCUMENT: Schema = {"anyOf": [TEXT, _object({"text": TEXT})]}

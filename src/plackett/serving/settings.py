@@ -31,34 +31,38 @@ class Settings:
 
     engine: str = _setting("auto", "Engine that computes the scores.")
     precision: str = _setting("", "fp32, bf16 or int8.")
-    threads: int = _setting(0, "Processor threads; 0 uses all that the process may.", int, 0)
+    threads: int = _setting(0, "Processor threads; 0 uses all that the process may use.", int, 0)
     max_length: int = _setting(0, "Tokens per pair; 0 keeps the checkpoint's limit.", int, 0)
-    instruction: str = _setting("", "What to look for, unless a request says it; for models with a chat template.")
+    instruction: str = _setting("", "What to look for, unless a request sets it; for models with a chat template.")
     positive_label: str = _setting("", "Label to rank by, for models with several labels, by its name or number.")
     trust_remote_code: bool = _setting(False, "Whether to run Python code in the folders of the models.", bool)
-    activation: str = _setting("sigmoid", "Scores unless a request chooses others: sigmoid, identity or calibrated.")
+    activation: str = _setting(
+        "sigmoid", "Scores to return unless a request chooses others: sigmoid, identity or calibrated."
+    )
 
     batch_tokens: int = _setting(4096, "Tokens to score at a time.", int, 1)
     queue_tokens: int = _setting(400_000, "Tokens that may wait; beyond that a request gets status 429.", int, 1)
     low_priority_share: float = _setting(0.5, "Part of the queue that requests of low priority may fill.", float, 0)
     request_timeout: float = _setting(60.0, "Time for a request; a client may ask for less.", float, 0.001)
 
-    max_body_bytes: int = _setting(16_000_000, "Largest body of a request.", int, 1)
+    max_body_bytes: int = _setting(16_000_000, "Maximum size of a request's body.", int, 1)
     max_buffered_bytes: int = _setting(256_000_000, "Bodies to hold at a time; beyond that, status 429.", int, 1)
-    max_documents: int = _setting(10_000, "Most documents in a request.", int, 1)
-    max_characters: int = _setting(10_000_000, "Most characters in the texts of a request.", int, 1)
-    max_explained: int = _setting(20, "Most results of a request that get relevant spans.", int, 0)
-    max_nesting: int = _setting(32, "Deepest nesting of JSON.", int, 1)
-    max_header_bytes: int = _setting(32_768, "Largest head of a request.", int, 1024)
+    max_documents: int = _setting(10_000, "Maximum number of documents in a request.", int, 1)
+    max_characters: int = _setting(10_000_000, "Maximum number of characters in the texts of a request.", int, 1)
+    max_explained: int = _setting(20, "Maximum number of results per request with relevant spans.", int, 0)
+    max_nesting: int = _setting(32, "Maximum depth of nested JSON.", int, 1)
+    max_header_bytes: int = _setting(32_768, "Maximum size of a request's head.", int, 1024)
     header_timeout: float = _setting(10.0, "Time to send the head of a request.", float, 0.001)
-    body_timeout: float = _setting(30.0, "Time to send the body of a request, and to take its reply.", float, 0.001)
+    body_timeout: float = _setting(
+        30.0, "Time to send the body of a request, and to receive its response.", float, 0.001
+    )
     keep_alive: int = _setting(30, "Time that an idle connection is kept.", int, 1)
     drain_timeout: int = _setting(30, "Time for accepted requests after SIGTERM.", int, 0)
 
     api_key: str = _setting("", "Key that clients must send as a bearer token.")
     api_key_file: str = _setting("", "File that holds the key.")
     cors_origins: tuple[str, ...] = _setting((), "Origin whose web pages may send requests; repeat for several.", tuple)
-    traces: bool = _setting(False, "Whether to send OpenTelemetry spans, to where OTEL_* variables say.", bool)
+    traces: bool = _setting(False, "Whether to send OpenTelemetry spans to the address in the OTEL_* variables.", bool)
     access_log: bool = _setting(True, "Whether to log each request as a line of JSON.", bool)
 
     @property

@@ -33,7 +33,7 @@ def build_server(encoder: CrossEncoder) -> MCPServer:
     async def rerank(
         query: Annotated[str, Field(description="What the documents are searched for.")],
         documents: Annotated[list[str], Field(description="The texts to order.", min_length=1)],
-        top_k: Annotated[int | None, Field(description="Return at most this many.", ge=1)] = None,
+        top_k: Annotated[int | None, Field(description="Return at most this many documents.", ge=1)] = None,
         min_score: Annotated[float | None, Field(description="Return only documents with this score or more.")] = None,
     ) -> list[Ranked]:
         try:

@@ -177,5 +177,5 @@ def _tokens(config: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str,
 def _text(token: Any) -> str:
     text = token["content"] if isinstance(token, dict) else token
     if not isinstance(text, str):
-        raise TypeError(f"{text!r} is no text")
+        raise TypeError(f"{text!r} is not text")
     return text

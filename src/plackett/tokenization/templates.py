@@ -58,8 +58,8 @@ class Layout:
             parts = _split(_render(template, QUERY, DOCUMENT))
             if parts.count(QUERY) < 1 or parts.count(DOCUMENT) != 1:
                 raise CheckpointError(
-                    "the chat template of this model does not render a message of the role query and one of the role "
-                    "document: it is not a reranker's. Remove it if the model was trained on plain pairs of texts"
+                    "the chat template of this model does not render messages with the roles query and document: it "
+                    "is not a reranker's. Remove it if the model was trained on plain pairs of texts"
                 )
             for strips in (False, True):
                 layout = cls(parts, strips)
@@ -209,7 +209,7 @@ def over(tokenizer: Tokenizer, checkpoint: Checkpoint) -> AnyTokenizer:
     made = TemplateTokenizer(tokenizer, checkpoint.template, inputs.max_length, left=left)
     if made.last_token == inputs.pad_id:
         raise CheckpointError(
-            f"the chat template of {checkpoint.folder} ends with the padding token, behind which the model would read "
+            f"the chat template of {checkpoint.folder} ends with the padding token, after which the model would read "
             "its score; set another pad_token_id"
         )
     return made

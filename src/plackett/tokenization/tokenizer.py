@@ -59,7 +59,7 @@ class PairTokenizer:
     ) -> None:
         special = tokenizer.num_special_tokens_to_add(True)
         if max_length <= special:
-            raise SettingError(f"max_length={max_length} leaves no room for text beside {special} special tokens")
+            raise SettingError(f"max_length={max_length} leaves no room for text next to {special} special tokens")
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
@@ -286,7 +286,7 @@ def _array(rows: Iterable[list[int]]) -> NDArray[np.int64]:
 def _converted(folder: Path) -> str:
     if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
         # transformers would make a tokenizer that knows no word.
-        raise CheckpointError(f"{folder} holds no tokenizer.json and no vocabulary: it was not saved to the end")
+        raise CheckpointError(f"{folder} holds no tokenizer.json and no vocabulary: it was not saved completely")
     transformers = require("transformers", extra="train")
     text: str = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.to_str()
     return text

@@ -96,7 +96,7 @@ class WindowTokenizer:
     def instructed(self, instruction: str) -> "WindowTokenizer":
         """The same with another instruction. SettingError for a model whose texts go through no template."""
         if not isinstance(self._tokenizer, TemplateTokenizer):
-            raise SettingError("this model takes no instruction: its texts go through no chat template")
+            raise SettingError("this model takes no instruction, because it has no chat template")
         found = copy.copy(self)
         found._tokenizer = self._tokenizer.instructed(instruction)
         return found
@@ -126,16 +126,17 @@ class WindowTokenizer:
         if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
             if isinstance(self._tokenizer, TemplateTokenizer):
                 return (
-                    f"the query and the template around it leave {left} of {limit} tokens to the document; shorten the "
+                    f"the query and the template around it leave {left} of {limit} tokens for the document; shorten "
+                    "the "
                     "query, or raise max_length"
                 )
             return (
-                f"the query has {query} tokens, and {limit} leaves {max(0, left)} beside it, too few for the document; "
+                f"the query has {query} tokens, and {limit} leaves {max(0, left)} for the document, which is too few; "
                 "shorten the query, or use long_documents='longest_first' to cut both"
             )
         if self.settings.policy == "error":
             return (
-                f"the document has more than {left} tokens, which is all that {limit} leaves beside its query; "
+                f"the document has more than {left} tokens, which is all that {limit} leaves after its query; "
                 "shorten it, or use long_documents='truncate' or 'windows'"
             )
         return ""

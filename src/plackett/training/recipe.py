@@ -137,8 +137,8 @@ def _check_plain(values: Mapping[str, Any]) -> None:
         json.dumps(values)
     except (TypeError, ValueError, RecursionError) as error:
         raise SettingError(
-            "the recipe holds a value that is none of text, number, true, false, list and keys with values, "
-            f"or holds itself: {error}"
+            "the recipe contains a value that is not text, a number, true, false, a list or keys with values, "
+            f"or that contains itself: {error}"
         ) from error
 
 

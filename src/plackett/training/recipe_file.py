@@ -41,7 +41,7 @@ def read_values(recipe: str | Path) -> dict[str, Any]:
     """Read the keys and values of a recipe; SettingError with file and line for text that is not YAML."""
     values = _parsed(read_text(recipe), f"the recipe {recipe}")
     if not isinstance(values, dict):
-        raise SettingError(f"the recipe {recipe} does not hold lines of `key: value`")
+        raise SettingError(f"the recipe {recipe} does not contain lines of `key: value`")
     if isinstance(values.get("loss"), str):
         values["loss"] = {"name": values["loss"]}
     return values
@@ -57,7 +57,7 @@ def override(values: dict[str, Any], setting: str) -> None:
     for parent in parents:
         child = values.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise SettingError(f"--set {setting!r}: {parent} holds no keys")
+            raise SettingError(f"--set {setting!r}: {parent} has no keys")
         values = child
 
     is_text = path in TEXTS and text and text[0] not in "\"'"
@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen and not key.tag.endswith(":merge"):
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} repeats", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} occurs twice", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
 

@@ -115,7 +115,7 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
     if wrong:
         raise CheckpointError(
             f"{checkpoint} holds weights of another architecture ({wrong[0]} does not fit): "
-            "train without --resume, or give back the base that it was begun with"
+            "train without --resume, or restore the base that it was started with"
         )
 
 
@@ -175,7 +175,7 @@ def disk_is_not_full(folder: Path) -> Iterator[None]:
                 whole.append(checkpoint)
             else:
                 shutil.rmtree(checkpoint, ignore_errors=True)
-        what_next = f"{whole[0]} is whole: train again with --resume" if whole else "train again"
+        what_next = f"{whole[0]} is complete: train again with --resume" if whole else "train again"
         raise CheckpointError(
             f"the disk is full: {folder} or the output could not be written. Free some space; {what_next}"
         ) from error
@@ -189,9 +189,10 @@ def interrupted(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         whole = [checkpoint for checkpoint, recipe in checkpoints(folder) if recipe is not None]
         error.add_note(
-            f"{whole[0]} is whole: the same command with --resume goes on"
+            f"{whole[0]} is complete: run the same command with --resume to continue"
             if whole
-            else "no checkpoint was saved, so a new run begins again; training.save_strategy saves them on the way"
+            else "no checkpoint was saved, so a new run starts from the beginning; training.save_strategy saves "
+            "checkpoints during a training"
         )
         raise
 

@@ -174,8 +174,9 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
         enough = any(len(set(item.labels)) > 1 for item in first)
     if not enough:
         raise DataError(
-            f"the loss {name} learns from labels that differ, and in none of the first {len(first)} lists do they: "
-            "give graded, binary or teacher's labels, or a loss that learns from the order alone "
+            f"the loss {name} needs labels that differ within a list, but in none of the first {len(first)} lists do "
+            "they: "
+            "use graded, binary or a teacher's labels, or a loss that learns from the order alone "
             "(ties: input_order)"
         )
 

@@ -38,7 +38,7 @@ def check_sharding(recipe: Recipe, arguments: TrainingArguments) -> None:
     if zero.get("stage") == 3:
         _check_zero_3(zero)
     if recipe.lora is not None and (fsdp or zero.get("stage") == 3):
-        raise SettingError("adapters cannot be merged into weights in shards: leave lora out, or use DDP or ZeRO-2")
+        raise SettingError("adapters cannot be merged into sharded weights: leave lora out, or use DDP or ZeRO-2")
     if recipe.cached_gradients and (fsdp or zero.get("stage") in {2, 3}):
         raise SettingError(
             "cached_gradients needs several backward passes per step, which FSDP, ZeRO-2 and ZeRO-3 do not support: "
@@ -77,8 +77,8 @@ def check_not_over(accelerator: Accelerator, last: Path) -> None:
     """Refuse to finish a training that was killed after its last step, where only training reads shards again."""
     if _is_zero_3(accelerator):
         raise CheckpointError(
-            f"{last} is the end of this training, and ZeRO-3 reads a checkpoint only to train on. "
-            "It can be ranked with: copy it to where the output should be"
+            f"{last} is the end of this training, and ZeRO-3 can load a checkpoint only to continue training. To rank "
+            "with it, copy it to the output folder"
         )
 
 

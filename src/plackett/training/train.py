@@ -90,7 +90,8 @@ def train(
 
     if failure:
         raise TrainingError(
-            f"{recipe.output} is trained and whole, but has no card and may not be measured ({failure}); for the "
+            f"{recipe.output} is trained and complete, but has no card and may not have been measured ({failure}); "
+            "for the "
             f"card: plackett card {recipe.output}"
         ) from failure
     return facts

@@ -96,7 +96,7 @@ def _judged_pairs(
     try:
         pairs = JudgedPairs(np.zeros(len(relevant)), np.array(relevant, bool), np.array(queries, np.int64))
     except DataError as error:
-        raise DataError(f"{name}: {error}; labels from {settings.relevant_from} on count as relevant") from error
+        raise DataError(f"{name}: {error}; labels of at least {settings.relevant_from} count as relevant") from error
 
     fitting.folds_by_query(pairs.queries, settings.folds, settings.seed)
     logits = [encoder.score_encoded(item.encoded, show_progress=True)[:, 0] for item in candidates]

@@ -95,7 +95,7 @@ def _speed(info: Info, _environment: Mapping[str, str]) -> Iterator[Finding]:
         message = "OpenVINO is the fastest engine on most x86 processors"
         yield Finding("faster", "openvino", message, "pip install 'plackett[openvino]', then use an OpenVINO export")
     if info.bf16:
-        message = "this processor multiplies bf16, about 1.7 times as fast as fp32"
+        message = "this processor has bf16 instructions, about 1.7 times as fast as fp32"
         yield Finding("faster", "bf16", message, 'CrossEncoder(..., precision="bf16")')
     if int8:
         message = f"this processor has {', '.join(sorted(int8))}: int8 exports are several times as fast as fp32"

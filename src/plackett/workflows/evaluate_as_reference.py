@@ -44,9 +44,9 @@ def evaluate_as_reference(
 ) -> EvaluatedAsReference:
     """Measure one checkpoint at one depth; outputs are treated as by `workflows.evaluate`."""
     if Path(system).is_file():
-        raise SettingError(f"{system} is a run; the reference's semantics measure one checkpoint")
+        raise SettingError(f"{system} is a run; --semantics reference measures one checkpoint")
     if outputs.per_query:
-        raise SettingError("the reference's semantics have no figures per query; leave out --per-query")
+        raise SettingError("--semantics reference has no figures per query; leave out --per-query")
     outputs.check([JSON, CSV_FOLDER], inputs=[system, *sources.names()])
 
     facts = read_facts(Path(system)) if outputs.card else None

@@ -110,7 +110,7 @@ def export(
     lists = _lists(calibration, columns) if calibration else None
     folder = find_folder(model, revision=None, local_files_only=False)
     if target is None and (folder != Path(model) or not os.access(folder, os.W_OK)):
-        raise SettingError(f"{model} is not a folder of yours to write to; name one with --output")
+        raise SettingError(f"{model} is not a folder that you can write to; name one with --output")
     checkpoint = read_checkpoint(folder)
     module = load_model(checkpoint)
     weights = _weights(module, checkpoint)
@@ -142,7 +142,7 @@ def _check(engine: str, precision: str, calibration: str | None) -> None:
     spec = ENGINES[engine]
     spec.check(precision)
     if precision == "int8" and calibration is None:
-        raise SettingError("int8 is kept only where its ranking was measured: name judged lists with --calibration")
+        raise SettingError("int8 is exported only if its ranking is measured: name judged lists with --calibration")
     for package in spec.export_packages[STORED_AS[precision]]:
         require(package, extra="export")
 
@@ -152,7 +152,7 @@ def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
     if weights is None:
         raise CheckpointError(
             f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or its own variant, which "
-            f"cannot be exported; engine='torch' runs it. Exported are plain {', '.join(sorted(LAYOUTS))}"
+            f"cannot be exported; engine='torch' runs it. Plackett exports plain {', '.join(sorted(LAYOUTS))}"
         )
     return weights
 
@@ -222,7 +222,9 @@ def _lists(name: str, columns: Columns) -> Collection:
 def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Collection) -> EngineFacts:
     """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
     if not reference.model.ranks:
-        raise SettingError(f"a model of {reference.model.labels} labels does not rank; leave out --calibration")
+        raise SettingError(
+            f"a model of {reference.model.labels} labels does not rank documents; leave out --calibration"
+        )
     candidates = Candidates.of(reference, lists, DEPTH)
     encoder = CrossEncoder(work, engine=made.engine, precision=made.precision)
     expected, found = (side.score_encoded(candidates.encoded) for side in (reference, encoder))
@@ -249,7 +251,7 @@ def _check_loss(made: EngineFacts, accept_loss: bool) -> None:
     if before - after > MOST_LOST and not accept_loss:
         raise CheckpointError(
             f"{made.engine} in {made.precision} loses {before - after:.4f} {MEASURE} on {made.lists} ({before:.4f} "
-            f"to {after:.4f}), more than {MOST_LOST}: it was not written; --accept-loss writes it all the same"
+            f"to {after:.4f}), more than {MOST_LOST}: it was not written; --accept-loss writes it anyway"
         )
 
 

@@ -87,7 +87,7 @@ class Info:
 
 
 def read_info(name: str | None = None) -> Info:
-    """Of this machine, and of the checkpoint `name`, a folder or what the hub's cache holds. Raises as CrossEncoder."""
+    """Of this machine, and of the checkpoint `name`, a folder or what the Hub's cache holds. Raises as CrossEncoder."""
     folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
     checkpoint = read_checkpoint(folder) if folder else None
     engines = tuple(map(_engine, ENGINES.values()))
@@ -155,7 +155,7 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "labels", str(contents.labels)
     yield "head", contents.head
     yield "template", contents.template
-    window = f", each layer looks back on {contents.window}" if contents.window else ""
+    window = f", each layer attends to the last {contents.window}" if contents.window else ""
     yield "max_length", f"{contents.max_length} tokens{window}"
     yield "activation", contents.activation
     for engine, of_engine in groupby(contents.memory, lambda need: need.engine):

@@ -80,7 +80,7 @@ def open_index(source: Path, folder: Path | None = None, splitting: Splitting = 
     states, left_out = read_passages(source, known)
     passages = [passage for state in states.values() for passage in state.passages]
     if not passages:
-        raise DataError(f"{source} holds no text to search")
+        raise DataError(f"{source} contains no text to search")
     digests = {name: state.digest for name, state in known.items()}
     read = sum(state.digest != digests.get(name) for name, state in states.items())
     if states == known:
@@ -106,7 +106,8 @@ def _check_place(folder: Path, source: Path) -> None:
         raise DataError(f"the folder of the index, {folder}, cannot be read: {error.strerror}") from error
     if foreign:
         raise DataError(
-            f"{folder} holds something else than an index, such as {foreign[0]}; name another folder with --index"
+            f"{folder} contains files that are not part of an index, such as {foreign[0]}; name another folder with "
+            "--index"
         )
 
 

@@ -100,5 +100,5 @@ def _part(name: str, share: float, recipe: Recipe) -> Part:
     revision = commit_of(file.path) if name.startswith("hf://") else ""
     part = Part(lists, share, name, revision)
     if not part.head:
-        raise DataError(f"{name} holds no lists")
+        raise DataError(f"{name} contains no lists")
     return part

@@ -68,7 +68,7 @@ class Verification:
 
 
 def open_side(name: str) -> CrossEncoder:
-    """A folder, a hub id or an address; an `@ENGINE`, `@ENGINE:PRECISION` or `@:PRECISION` after the first two."""
+    """A folder, a Hub id or an address; an `@ENGINE`, `@ENGINE:PRECISION` or `@:PRECISION` after the first two."""
     model, at, how = name.rpartition("@")
     if not at or is_url(name) or Path(name).exists():
         return CrossEncoder(name)
@@ -195,7 +195,7 @@ def report(verification: Verification) -> str:
         lines += ["", "the worst pairs"]
         lines += [line for rank, pair in enumerate(verification.worst, start=1) for line in _pair_lines(rank, pair)]
     for folder, misread_there in verification.misread.items():
-        lines += ["", f"other libraries read {folder} otherwise; save it again with Plackett"]
+        lines += ["", f"other libraries read {folder} differently; save it again with Plackett"]
         lines += [f"   {line}" for line in misread_there]
     verdict = "A and B agree" if verification.within else "A AND B DISAGREE"
     return "\n".join([*lines, "", f"{verdict}: tolerance {verification.tolerance:g}"])

@@ -53,7 +53,7 @@ def test_with_it_the_second_half_follows(run, few, monkeypatch, tmp_path):
     code, output, _ = run("demo", "--base", "org/name", "--output", tmp_path / "out", "--seed", 7)
     assert code == 0
     assert called == [("org/name", tmp_path / "out", 7)]
-    assert output.index("The model that comes with Plackett") < output.index("of your own, trained")
+    assert output.index("The embedded model") < output.index("train your own reranker")
 
 
 def test_a_folder_of_other_things_is_refused_before_the_demo_begins(run, tmp_path):

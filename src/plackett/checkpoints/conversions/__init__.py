@@ -80,7 +80,7 @@ def _make(target: Path, convert: Callable[[Path], None]) -> None:
     except OSError as error:
         raise CheckpointError(
             f"{target.parent}, where a converted model is kept, cannot be written ({error.strerror}); set "
-            "XDG_CACHE_HOME to a folder that can"
+            "XDG_CACHE_HOME to a writable folder"
         ) from error
     try:
         convert(beside)

@@ -65,7 +65,8 @@ def convert(inputs: list[Path], target: Path) -> None:
     template = _template_of(folder, known)
     if template is None:
         raise CheckpointError(
-            f"{folder} scores by a token's logit and has no chat template, so how to render a pair is not known"
+            f"{folder} scores by a token's logit and has no chat template, so Plackett does not know how to render a "
+            "pair"
         )
     for name in (*FIRST_MODULE, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG, MODULES):
         unlink(target / name)
@@ -102,7 +103,7 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
             "support causal rerankers of this family"
         )
     if not any(str(name).endswith(CAUSAL) for name in config.get("architectures") or []):
-        raise CheckpointError(f"{folder} scores by a token's logit, and its architecture is no {CAUSAL}")
+        raise CheckpointError(f"{folder} scores by a token's logit, but its architecture is not {CAUSAL}")
 
 
 def _matrix(folder: Path, config: Mapping[str, Any]) -> str:

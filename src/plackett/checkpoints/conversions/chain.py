@@ -45,7 +45,7 @@ def convert(inputs: list[Path], target: Path) -> None:
     own = _weights(dense, norm, last)
     activation = _ACTIVATIONS.get(str(first.get("activation_function", "")).rpartition(".")[2])
     if activation is None:
-        raise CheckpointError(f"{dense / CONFIG} names an activation that ModernBERT's head has not")
+        raise CheckpointError(f"{dense / CONFIG} names an activation that ModernBERT's head does not have")
 
     link_files(base, target, weights=False)
     names = {name: name if name.startswith("model.") else f"model.{name}" for name in headers(base)}
@@ -81,7 +81,7 @@ def _pooling(folder: Path) -> str:
     for name in ("cls", "mean"):
         if mode == name or config.get(f"pooling_mode_{name}_token" + ("s" if name == "mean" else "")) is True:
             return name
-    raise CheckpointError(f"{folder / CONFIG} pools otherwise than by the first token or the mean")
+    raise CheckpointError(f"{folder / CONFIG} uses a pooling other than the first token or the mean")
 
 
 def _weights(dense: Path, norm: Path, last: Path) -> dict[str, NDArray[np.float32]]:

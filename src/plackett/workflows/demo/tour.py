@@ -30,7 +30,7 @@ def run(base: str | None, output: Path, seed: int) -> None:
             "\nTo train your own on this documentation: pip install 'plackett[train]', then `plackett demo` again."
         )
         return
-    click.echo("\nNow a reranker of your own, trained on this documentation (about 10 minutes on 2 cores):\n")
+    click.echo("\nNow train your own reranker on this documentation (about 10 minutes on 2 cores):\n")
     demo.run(base, output, seed)
 
 
@@ -52,13 +52,13 @@ def rank_documentation() -> None:
     ranked = CrossEncoder().rank(QUESTION, candidates, top_k=SHOWN, return_documents=True)
     seconds = perf_counter() - start
     click.echo(
-        f"The model that comes with Plackett, on Python's documentation: of {len(documents)} objects the "
+        f"The embedded model on Python's documentation: of {len(documents)} objects the "
         f"{CANDIDATES} that share the rarest words with the question, loaded and ranked in {seconds:.1f} s.\n\n"
         f"{QUESTION}?"
     )
     for item in ranked:
         click.echo(f"  {item['score']:.3f}  {item['text'][:100]}  (was {item['corpus_id'] + 1})")
-    click.echo(f"\nThe same with texts of your own:\n  plackett rank {QUESTION!r} --documents FILE --top-k {SHOWN}")
+    click.echo(f"\nThe same with your own texts:\n  plackett rank {QUESTION!r} --documents FILE --top-k {SHOWN}")
 
 
 def first_stage(question: str, documents: Sequence[str], depth: int) -> list[str]:

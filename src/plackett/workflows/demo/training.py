@@ -189,7 +189,7 @@ def _use(model: Path, objects: Sequence[DocumentedObject], output: Path) -> None
     for item in CrossEncoder(model).rank(QUESTION, documents, top_k=SHOWN):
         _say(f"  {item['score']:.3f}  {documents[item['corpus_id']][:100]}")
     _say(
-        f"\nThe model, with its card, is in {model}. Go on with:\n"
+        f"\nThe model, with its card, is in {model}. Continue with:\n"
         f"  plackett rank {QUESTION!r} --documents {output / 'documents.txt'} --model {model} --top-k {SHOWN}\n"
         f"  plackett evaluate {model} --data {output / 'test'} --depth {DEPTH}\n"
         f"  plackett train {output / 'recipe.yaml'} --set 'loss={{name: kl_divergence}}' --set output={output / 'kl'}"
