@@ -19,10 +19,10 @@ from plackett.training.recipe import Recipe
 from plackett.training.recipe_file import read_text
 
 HIDDEN = {"plackett.integrations"}  # its modules are faces of their own
-SHIPPED = ("lists", "distil", "lambda", "long-documents", "reference-msmarco-plistmle")
+SHIPPED = ("lists", "distil", "lambda", "long-documents", "causal-lora", "reference-msmarco-plistmle")
 OTHERS = {
     "PLACKETT_DEBUG": "1 shows the traceback of an error, as `--debug` does.",
-    "PLACKETT_API_KEY": "Key that is sent to rerank servers, and that `plackett serve` requires.",
+    "PLACKETT_API_KEY": "Key that is sent to rerank servers, and that `plackett serve` requires of its clients.",
     "NO_COLOR": "Any value turns colours off.",
     "FORCE_COLOR": "Any value turns colours on, also in a pipe.",
     "HF_TOKEN": "Token for the Hub.",
@@ -32,7 +32,7 @@ OTHERS = {
     "HF_HUB_DOWNLOAD_TIMEOUT": "Seconds until a download is given up.",
     "ORT_DISABLE_TELEMETRY": "Set to 1 by Plackett before it imports onnxruntime.",
     "TOKENIZERS_PARALLELISM": "false tokenises with one thread; Plackett sets it in forked processes.",
-    "XDG_CACHE_HOME": "Where the embedded model is unpacked if the package is in a zip file.",
+    "XDG_CACHE_HOME": "Folder of caches: converted checkpoints, and the embedded model of a package in a zip file.",
 }
 
 

@@ -47,7 +47,9 @@ def bulk(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Score pairs, or rerank a run, that are larger than memory or than one machine, on Ray Data.
+    """Score pairs or rerank a run on Ray Data.
+
+    The input may be larger than memory or one machine.
 
     If the command is killed or interrupted, run it again to continue.
 

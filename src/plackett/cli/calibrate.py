@@ -45,7 +45,9 @@ def calibrate(
     precisions: tuple[float, ...],
     recalls: tuple[float, ...],
 ) -> None:
-    """Fit a map from the raw scores of CHECKPOINT to probabilities on judged candidates, and store it there.
+    """Fit probabilities to the scores of CHECKPOINT.
+
+    The data are judged candidates. The calibration is stored in the checkpoint.
 
     Compares temperature, Platt and isotonic scaling on held-out queries and keeps the best. Recommends thresholds for a
     precision and a recall of 0.9 by default.

@@ -10,7 +10,10 @@ from plackett._extras import extra
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 def card(checkpoint: Path) -> None:
-    """Write the model card of CHECKPOINT again, from the facts in its plackett.json."""
+    """Render the model card of CHECKPOINT again.
+
+    The facts come from its plackett.json.
+    """
     with extra("train"):
         from plackett.workflows.card import card as write
     click.echo(write(checkpoint))

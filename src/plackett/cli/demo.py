@@ -14,9 +14,9 @@ from plackett.workflows.demo import tour
 )
 @click.option("--seed", default=0, show_default=True, help="Seed for the held-out modules and everything else.")
 def demo(base: str | None, output: Path, seed: int) -> None:
-    """Show everything on data that every machine has: Python's documentation.
+    """Rank, train and measure on Python's documentation.
 
-    Ranks it with the default model. With the extra train, also trains a reranker on it, measures that on held-out
-    modules, writes it to a folder, and uses it.
+    Every machine has this data. The embedded model ranks it. With the extra train, the demo also trains a reranker on
+    it, measures the reranker on held-out modules, writes it to a folder, and uses it.
     """
     tour.run(base, output, seed)

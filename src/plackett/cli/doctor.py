@@ -18,9 +18,10 @@ WIDTH = max(len(mark) for mark, _ in MARKS.values())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Check the installation: what is installed, what would make it faster, and what is misconfigured.
+    """Check the installation and suggest improvements.
 
-    Exit code 1 if there is a problem.
+    Shows what is installed, what would make it faster, and what is misconfigured. The exit code is 1 if there is a
+    problem.
 
     \b
     plackett doctor

@@ -114,12 +114,13 @@ def evaluate(
     only_retrieved: bool,
     outputs: "Outputs",
 ) -> None:
-    """Rerank the first stage of a collection with each CHECKPOINT, and measure both; a RUN is measured unchanged.
+    """Measure rerankers against the first stage.
 
-    The checkpoint default is the one that comes with Plackett.
+    Each CHECKPOINT reranks the first stage of a collection, and both orders are measured. A RUN is measured unchanged.
+    The name default means the embedded model.
 
-    The first stage of a BEIR folder is BM25, that of a file of lists is the order in the file, that of NanoBEIR comes
-    with it; --run or --first-stage overrides it.
+    The first stage of a BEIR folder is BM25. A file of lists has its own order, and NanoBEIR includes a BM25 run.
+    --run or --first-stage overrides it.
 
     \b
     plackett evaluate models/mine default --data my-test.jsonl

@@ -33,7 +33,7 @@ from plackett.cli.verify import verify
 )
 @click.version_option(__version__, prog_name="plackett", allow_from_autoenv=False)
 def commands() -> None:
-    """Train, evaluate, publish and use listwise cross-encoder rerankers."""
+    """Train, evaluate, publish, serve and use cross-encoder rerankers."""
 
 
 for command in (

@@ -12,7 +12,9 @@ from plackett.workflows.info import read_info, render
 @click.argument("checkpoint", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(checkpoint: str | None, as_json: bool) -> None:
-    """Show versions, processor, threads and engines, and what CHECKPOINT holds; default is Plackett's own.
+    """Show the machine, its engines and a CHECKPOINT.
+
+    The name default means the embedded model.
 
     \b
     plackett info

@@ -12,9 +12,10 @@ from plackett.engines.loading import Options
 @click.option("--model", help="A checkpoint, a Hub id or a server's address.  [default: the embedded model]")
 @model_options
 def mcp_command(model: str | None, options: Options) -> None:
-    """Serve the tool `rerank` to an assistant, by the Model Context Protocol on standard input and output.
+    """Serve the tool `rerank` to an assistant (MCP).
 
-    Assistants start this command themselves: give them `plackett` with the argument `mcp`.
+    The Model Context Protocol uses standard input and output. Assistants start this command themselves: add `plackett`
+    with the argument `mcp` to their settings.
 
     \b
     plackett mcp --model models/mine

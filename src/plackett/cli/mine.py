@@ -62,8 +62,9 @@ def mine(
     options: Options,
     **settings: Unpack["Settings"],
 ) -> None:
-    """Mine lists with hard negatives from DATA, a BEIR folder or a file of lists.
+    """Mine training lists with hard negatives.
 
+    DATA is a BEIR folder or a file of lists.
     A first stage finds the candidates; a teacher can order them and drop false negatives. If the command is killed or
     interrupted, run it again to continue.
 

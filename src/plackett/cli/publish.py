@@ -16,9 +16,10 @@ from plackett.cli.options import say
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing.")
 @click.option("--dry-run", is_flag=True, help="Check everything and list the files, without contacting the Hub.")
 def publish(checkpoint: Path, repository: str, private: bool, revision: str, create_pr: bool, dry_run: bool) -> None:
-    """Publish CHECKPOINT to the Hub as REPOSITORY (org/name).
+    """Publish CHECKPOINT to the Hub as REPOSITORY.
 
-    First checks that the folder loads, reproduces the scores on its card, and has the card of its facts. Run the same
+    REPOSITORY is a name such as org/name. Before anything is sent, the command checks that the folder loads, reproduces
+    the scores on its card, and has a card that matches its facts. Run the same
     command again after an interruption: files that the Hub already has are not sent twice.
 
     \b

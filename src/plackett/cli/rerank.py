@@ -30,7 +30,7 @@ def rerank(
     depth: int | None,
     options: Options,
 ) -> None:
-    """Rerank a TREC run into another.
+    """Rerank a TREC run and write another.
 
     If the command is killed or interrupted, run it again to continue.
 

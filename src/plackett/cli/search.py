@@ -46,8 +46,8 @@ def search(
 ) -> None:
     """Search the files of FOLDER, or FILE, for QUERY.
 
-    BM25 finds passages and the reranker orders them; each line shows where BM25 alone has the passage. The index is
-    kept, and only files that changed are read again.
+    BM25 finds passages and the reranker orders them. Each line shows the rank that BM25 alone gave the passage. The
+    index is kept, and only changed files are read again.
 
     \b
     plackett search docs "how do I set a threshold"

@@ -40,10 +40,11 @@ def _shape(item: "Field[Any]") -> dict[str, Any]:
 @click.option("--check", is_flag=True, help="Check the settings, print them as TOML, and exit.")
 @_options
 def serve_command(config: Path | None, check: bool, **flags: object) -> None:
-    """Serve rerankers over HTTP, in the formats of TEI, Cohere, Jina, vLLM, Infinity and others.
+    """Serve rerankers over HTTP.
 
-    Every option can also be an environment variable, PLACKETT_PORT say, or a line of the file --config. An option
-    overrides the variable, which overrides the file.
+    The server speaks the formats of TEI, Cohere, Jina, vLLM, Infinity and others. Every option is also an environment
+    variable, such as PLACKETT_PORT, and a key in the file --config. An option overrides the variable, which overrides
+    the file.
 
     \b
     plackett serve

@@ -23,10 +23,10 @@ def train(
     resume: bool,
     show: bool,
 ) -> None:
-    """Train a reranker by RECIPE: a YAML file, or the name of a recipe that ships with Plackett.
+    """Train a reranker according to a RECIPE.
 
-    Shipped recipes: lists (the default with --data), distil, lambda, long-documents, causal-lora,
-    reference-msmarco-plistmle.
+    RECIPE is a YAML file, or the name of a recipe that is part of Plackett: lists (the default with --data), distil,
+    lambda, long-documents, causal-lora, reference-msmarco-plistmle.
 
     \b
     plackett train --data lists.jsonl --output models/mine

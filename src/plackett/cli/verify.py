@@ -46,13 +46,13 @@ def verify(
     tolerance: float,
     as_json: bool,
 ) -> None:
-    """Score the same pairs with A and B, and compare the logits.
+    """Compare the scores of A and B on the same pairs.
 
-    The exit code is 1 where they differ, or where sentence-transformers or transformers would read one of the folders
-    otherwise.
+    A and B are checkpoints (the name default means the embedded model), exports or server addresses. @ENGINE:PRECISION
+    after a checkpoint sets how it runs.
 
-    Each is a checkpoint (default is Plackett's own), an export or a server's address; @ENGINE:PRECISION after a
-    checkpoint says how it runs.
+    The exit code is 1 if the logits differ, or if sentence-transformers or transformers would read one of the folders
+    differently.
 
     \b
     plackett verify models/mine models/mine@onnx
