@@ -1,6 +1,7 @@
 """Sizes, the direction of imports, and what works without the extras."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from radon import complexity
 
-from bare import EXTRAS, python
+from bare import EXTRAS, OF_EVALUATE, python
 from plackett.checkpoints import own_files
 
 ROOT = Path(__file__).parent.parent
@@ -88,6 +89,22 @@ def test_a_missing_extra_is_one_line_of_the_command(bert):
         assert done.stdout == ""
         assert "pip install 'plackett[train]'" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.process
+def test_the_default_model_is_measured_without_torch(tmp_path):
+    row = {"query": "apple", "docs": ["the pear", "the apple"], "labels": [0, 1]}
+    (tmp_path / "lists.jsonl").write_text(json.dumps(row) + "\n")
+    run = "import runpy; sys.argv[0] = 'plackett'; runpy.run_module('plackett', run_name='__main__')"
+    command = ["evaluate", "default", "--data", tmp_path / "lists.jsonl", "--output", tmp_path / "report.html"]
+    done = python(run, *command, installed=OF_EVALUATE)
+    assert done.returncode == 0, done.stderr
+    assert "1.0000" in done.stdout
+    assert (tmp_path / "report.html").is_file()
+    for name in OF_EVALUATE - {"pyarrow"}:  # for Parquet files alone
+        done = python(run, *command, installed=OF_EVALUATE - {name})
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "plackett[evaluate]" in done.stderr
 
 
 @pytest.mark.process

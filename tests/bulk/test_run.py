@@ -173,6 +173,22 @@ def test_two_at_once_never_write_one_output(folder, bert, monkeypatch):
     assert len(refused) == 1
 
 
+def test_ctrl_c_says_what_is_kept_and_the_same_job_goes_on(folder, bert, monkeypatch):
+    job = Bulk(folder / "pairs.parquet", folder / "out", str(bert), rows=10)
+    score = driver._scored
+
+    def stopped(*given):
+        yield next(score(*given))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_scored", stopped)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        bulk(job)
+    assert "10 pairs" in caught.value.__notes__[0]
+    monkeypatch.setattr(driver, "_scored", score)
+    assert bulk(job).done_before == 10
+
+
 def test_files_of_others_are_never_touched(folder, bert):
     (folder / "out").mkdir()
     (folder / "out" / "mine.txt").write_text("mine")

@@ -164,6 +164,15 @@ def test_train_writes_a_checkpoint_with_its_card(run, bert, lists_file, tmp_path
     assert all(f"# {score:.4f}" in card for score in scores)
 
 
+def test_a_base_without_weights_is_refused_before_anything_else(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run("train", "--data", "nothing.jsonl", "--base", "default", "--output", "out")
+    assert (code, output) == (2, "")
+    assert "model.safetensors" in errors
+    assert "nothing.jsonl" not in errors
+    assert not [*tmp_path.iterdir()]
+
+
 def test_train_needs_no_recipe(run, bert, lists_file, tmp_path):
     output = tmp_path / "model"
     settings = ("--set", "training.max_steps=1", "--set", "training.bf16=false", "--set", "max_length=32")

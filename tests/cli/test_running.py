@@ -152,6 +152,26 @@ def test_ctrl_c_is_one_line_at_any_moment(moment):
     assert done.stderr == "plackett: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (["evaluate", "default", "--data", "lists.jsonl"], "plackett.workflows.evaluate.evaluate"),
+        (["calibrate", "model", "--data", "lists.jsonl"], "plackett.workflows.calibrate.calibrate"),
+        (["export", "model", "--engine", "onnx"], "plackett.workflows.export.export"),
+        (["demo"], "plackett.workflows.demo.tour.run"),
+    ],
+)
+def test_ctrl_c_says_what_begins_again(run, monkeypatch, command, place):
+    def stopped(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stopped)
+    code, output, errors = run(*command)
+    assert (code, output) == (130, "")
+    assert len(errors.splitlines()) == 1
+    assert "begins again" in errors
+
+
 @pytest.mark.process
 def test_an_ignored_ctrl_c_stays_ignored():
     code = STOPPED.replace("class Stop", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nclass Stop")

@@ -136,16 +136,31 @@ def _score_rest(
     rest = [part for part in parts if part.number not in before]
     total = sum(part.stop - part.start for part in parts)
     initial = sum(item.pairs for item in before.values())
-    counts = {}
+    counts: dict[int, Counts] = {}
     with (
         (job.folder / COUNTS).open("a", encoding="utf-8") as journal,
         progress_bar(total=total, initial=initial, unit="pair", show=show_progress) as progress,
+        _noting_what_is_kept(job, before, counts),
     ):
         for number, item in _scored(job, work, rest) if rest else ():
             counts[number] = item
             print(json.dumps([number, *item]), file=journal, flush=True)
             progress.update(item.pairs)
     return counts
+
+
+@contextlib.contextmanager
+def _noting_what_is_kept(job: Bulk, *counts: Mapping[int, Counts]) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        pairs = sum(item.pairs for part in counts for item in part.values())
+        error.add_note(
+            f"{pairs:,} pairs are done and kept in {job.folder}; run the same command again to continue"
+            if pairs
+            else "no part was done; the same command begins again"
+        )
+        raise
 
 
 def _inputs(job: Bulk) -> tuple[list[Path], Names]:

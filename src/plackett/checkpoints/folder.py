@@ -25,7 +25,7 @@ from plackett.checkpoints.older import older_keys
 from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain, prompt_of
 from plackett.checkpoints.templates import ChatTemplate, read_template, remove_templates, write_modules
-from plackett.checkpoints.weights import check_weights, has_head
+from plackett.checkpoints.weights import check_trainable, check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
 from plackett.families import Family, family_of
 
@@ -179,7 +179,7 @@ def read_base(
     """
     config = _config(folder)
     check_whole(folder)
-    check_weights(folder, allow_pickle=allow_pickle)
+    check_trainable(folder, allow_pickle=allow_pickle)
     saved, module = _saved_by_sentence_transformers(folder), first_module(folder)
     reads_template = bool(module) or has_head(folder)  # a language model's template is for chats, not for pairs
     base = _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))

@@ -54,6 +54,17 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
         _check_pickles(folder, allow_pickle)
 
 
+def check_trainable(folder: Path, *, allow_pickle: bool) -> None:
+    """Raise CheckpointError as `check_weights` does, and for a folder of exported engines alone."""
+    check_weights(folder, allow_pickle=allow_pickle)
+    if not has_weights(folder) and not any((folder / name).is_file() for name in PICKLES):
+        names = " and ".join(sorted({engine for engine, _ in exports_of(folder)}))
+        raise CheckpointError(
+            f"{folder} holds a graph for {names} and no weights to train; name an encoder or a reranker with "
+            f"{WEIGHTS} as the base"
+        )
+
+
 def has_head(folder: Path) -> bool:
     """Whether the safetensors hold a classification head, by the names that transformers gives those."""
     return has_weights(folder) and any(name.partition(".")[0] in _HEADS for name in _names(folder))

@@ -7,6 +7,7 @@ import click
 from plackett._extras import extra
 from plackett.calibration.thresholds import Target
 from plackett.cli.options import COLUMNS, FILE, say
+from plackett.cli.running import begins_again
 from plackett.data import Columns
 
 
@@ -66,7 +67,8 @@ def calibrate(
     by_measure = {"precision": precisions, "recall": recalls}
     targets = tuple(Target(measure, value) for measure, values in by_measure.items() for value in values)
     how = CalibrationSettings(depth=depth, relevant_from=relevant_from, folds=folds, seed=seed, targets=targets)
-    found = run(checkpoint, Sources(data=data, split=split, columns=columns), how)
+    with begins_again():
+        found = run(checkpoint, Sources(data=data, split=split, columns=columns), how)
     click.echo(table(found))
 
     threshold = found.recommended

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from plackett.cli.running import begins_again
 from plackett.workflows.demo import tour
 
 
@@ -19,4 +20,5 @@ def demo(base: str | None, output: Path, seed: int) -> None:
     Every machine has this data. The embedded model ranks it. With the extra train, the demo also trains a reranker on
     it, measures the reranker on held-out modules, writes it to a folder, and uses it.
     """
-    tour.run(base, output, seed)
+    with begins_again("what was written is not needed"):
+        tour.run(base, output, seed)

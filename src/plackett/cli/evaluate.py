@@ -11,6 +11,7 @@ import click
 from plackett._extras import extra
 from plackett.cli.console import complain, show
 from plackett.cli.options import COLUMNS, FILE, first_stage_options, model_options
+from plackett.cli.running import begins_again
 from plackett.cli.tables import painted
 from plackett.engines.loading import Options
 from plackett.errors import SettingError
@@ -36,7 +37,7 @@ def _source_options(command: Callable[..., None]) -> Callable[..., None]:
     @first_stage_options
     @functools.wraps(command)
     def with_sources(**options: Any) -> None:
-        with extra("train"):
+        with extra("evaluate"):
             from plackett.retrieval.sources import Sources
         names = ("data", "columns", "split", "run", "qrels", "queries", "corpus", "first_stage")
         command(sources=Sources(**{name: options.pop(name) for name in names}), **options)
@@ -70,7 +71,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
         card: bool,
         **options: Any,
     ) -> None:
-        with extra("train"):
+        with extra("evaluate"):
             from plackett.workflows.outputs import Output, Outputs
         # Older options name the kind themselves; the reference's CSV files are a folder.
         older = {".json": json, "" if options["semantics"] == "reference" else ".csv": csv, ".html": html}
@@ -126,7 +127,7 @@ def evaluate(
     plackett evaluate models/mine default --data my-test.jsonl
     plackett evaluate models/mine models/other dense.trec --data beir/scifact --depth 10,50,100
     """
-    with extra("train"):
+    with extra("evaluate"):
         from plackett.evaluation.report import table
         from plackett.evaluation.sentence_transformers import reference_table
         from plackett.workflows.evaluate import evaluate as measure
@@ -137,13 +138,15 @@ def evaluate(
     if semantics == "reference":
         system, at = _one_system(systems, depths)
         always = not only_retrieved
-        by_reference = evaluate_as_reference(
-            system, sources, depth=at, always_rerank_positives=always, options=options, outputs=outputs
-        )
+        with begins_again():
+            by_reference = evaluate_as_reference(
+                system, sources, depth=at, always_rerank_positives=always, options=options, outputs=outputs
+            )
         _show(reference_table(by_reference.comparisons), by_reference.problems)
     else:
         names = measures.split()
-        found = measure(systems, sources, depths=depths, measures=names, options=options, outputs=outputs)
+        with begins_again():
+            found = measure(systems, sources, depths=depths, measures=names, options=options, outputs=outputs)
         _show(table(*found.comparisons), found.problems)
 
 

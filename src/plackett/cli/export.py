@@ -6,6 +6,7 @@ import click
 
 from plackett._extras import extra
 from plackett.cli.options import COLUMNS, FILE, say
+from plackett.cli.running import begins_again
 from plackett.data import Columns
 
 
@@ -37,15 +38,16 @@ def export(
     """
     with extra("export"):
         from plackett.workflows.export import export as run
-    made = run(
-        checkpoint,
-        engine=engine,
-        precision=precision,
-        output=output,
-        calibration=calibration,
-        columns=columns,
-        accept_loss=accept_loss,
-    )
+    with begins_again():
+        made = run(
+            checkpoint,
+            engine=engine,
+            precision=precision,
+            output=output,
+            calibration=calibration,
+            columns=columns,
+            accept_loss=accept_loss,
+        )
     click.echo(made.folder / made.facts.file)
     say(f"{made.facts.bytes / 1e6:.1f} MB, logits at most {made.facts.max_difference:.1e} from torch's")
     for name, (of_torch, own) in made.facts.measures.items():

@@ -72,7 +72,7 @@ def mine(
     plackett mine my-corpus --output lists.jsonl --teacher models/teacher --margin 1 --min-rank 5
     plackett mine my-corpus --output lists.jsonl --first-stage bi_encoder:models/embedder
     """
-    with extra("train"):
+    with extra("evaluate"):
         from plackett.retrieval.first_stage import BY_BM25
         from plackett.retrieval.hard_negatives import MiningSettings
         from plackett.retrieval.hard_negatives import mine as run

@@ -97,7 +97,7 @@ def _first_stage(
 ) -> "FirstStageSettings | None":
     if name is None and language is None and stemmer is None and ngrams is None:
         return None
-    with extra("train"):
+    with extra("evaluate"):
         from plackett.retrieval.first_stage import FirstStageSettings
     return FirstStageSettings.of(name=name, language=language, stemmer=stemmer, ngrams=ngrams)
 

@@ -25,6 +25,17 @@ from plackett.errors import PlackettError
 FAILED, MISTAKE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
+@contextlib.contextmanager
+def begins_again(kept: str = "nothing was written") -> Iterator[None]:
+    """Note on Ctrl-C that a command begins again, unless its work notes how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not _notes(error):
+            error.add_note(f"{kept}; the same command begins again")
+        raise
+
+
 def run(command: click.Command) -> int:
     """Run a command on the arguments of this process; the exit code."""
     if "_PLACKETT_COMPLETE" in os.environ:

@@ -25,5 +25,7 @@ _COMPARISON = ("Comparison", "Measured", "compare", "compare_run", "mean_of", "w
 _MEASURES = ("evaluate", "evaluate_per_query")
 
 __getattr__ = lazily(
-    __name__, dict.fromkeys(_COMPARISON, "comparison") | dict.fromkeys(_MEASURES, "measures") | {"table": "report"}
+    __name__,
+    dict.fromkeys(_COMPARISON, "comparison") | dict.fromkeys(_MEASURES, "measures") | {"table": "report"},
+    extra="evaluate",
 )

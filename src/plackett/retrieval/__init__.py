@@ -37,4 +37,5 @@ __getattr__ = lazily(
         "with_bm25": "bm25",
         "with_first_stage": "first_stage",
     },
+    extra="evaluate",
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from plackett._arguments import check_fields
+from plackett._extras import extra
 from plackett.errors import SettingError
 from plackett.records import Collection, ScoredDoc
 from plackett.retrieval.bm25 import BM25, Splitting
@@ -87,8 +88,9 @@ def _bi_encoder(corpus: Mapping[str, str], settings: FirstStageSettings, show_pr
         raise SettingError("bi_encoder needs a checkpoint: write bi_encoder:FOLDER or bi_encoder:HUB_ID")
     if settings.splitting != Splitting():
         raise SettingError(f"language, stemmer and ngrams are settings of bm25, not of {settings.name}")
-    from plackett.bi_encoder import BiEncoder  # imports torch, which BM25 does without
-    from plackett.retrieval.dense import Dense
+    with extra("train"):  # torch, which BM25 does without
+        from plackett.bi_encoder import BiEncoder
+        from plackett.retrieval.dense import Dense
 
     return Dense(BiEncoder(settings.argument), corpus, show_progress=show_progress)
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from plackett._arguments import checked
+from plackett.checkpoints.folder import DEFAULT, find_folder, read_base
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
@@ -54,7 +55,8 @@ def train(
     its settings, as in `read_recipe`.
     """
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
-    arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))  # checked before the lists are read
+    _check_base(recipe)  # before the lists are read, as the arguments
+    arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))
     parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
     named, tests = _collections(recipe.dev, recipe), _collections(recipe.test, recipe)
 
@@ -79,6 +81,13 @@ def train(
 
     run_training(recipe, parts, dev=dev, resume=resume, publish=publish)
     return published[-1] if published else Trained(output)
+
+
+def _check_base(recipe: Recipe) -> None:
+    """Raise CheckpointError for a folder on this machine that cannot be trained, the embedded model's among them."""
+    if recipe.base == DEFAULT or Path(recipe.base).is_dir():
+        folder = find_folder(recipe.base, revision=None, local_files_only=True)
+        read_base(folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle)
 
 
 def _collections(names: Sequence[str], recipe: Recipe) -> list[Collection]:
