@@ -12,10 +12,10 @@ FAST = not slow and not process and not peer and not browser
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
 
-test-fast: $(INSTALLED)  ## the fast tests: about 5 minutes on 2 cores
+test-fast: $(INSTALLED)  ## the fast tests: about 2 minutes on 2 cores
 	$(PYTEST) -m '$(FAST)' -n auto --dist worksteal
 
-test: $(INSTALLED) browser postgresql  ## all tests, about 15 minutes on 2 cores
+test: $(INSTALLED) browser postgresql  ## all tests, about 11 minutes on 2 cores
 	$(PYTEST) -n auto --dist worksteal
 
 coverage: $(INSTALLED) browser postgresql  ## all tests, and which lines and branches they reach; fails below the floor

@@ -124,6 +124,7 @@ def test_wrong_arguments_are_errors_of_plackett(tmp_path, monkeypatch, function,
     assert any(isinstance(error, PlackettError) for error in errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["predict", "score", "rank", "rank_many", "save_pretrained", "encode", "from_parts"])
 def test_wrong_arguments_of_the_methods(bert, tmp_path, monkeypatch, method):
     monkeypatch.chdir(tmp_path)

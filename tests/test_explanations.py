@@ -79,6 +79,7 @@ def test_all_variants_are_scored_in_one_call():
     assert calls[0][:2] == [("q", "Axx. Bx. C."), ("q", "Bx. C.")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 def test_removing_a_sentence_by_hand_makes_the_same_difference(tiny, family):
     encoder = CrossEncoder(tiny(family))

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.resident_memory import run
 
-RANKS = 600
+RANKS = 300
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")

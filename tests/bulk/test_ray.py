@@ -18,7 +18,8 @@ from tiny import TEXTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.peer, pytest.mark.timeout(900)]
 
-ROWS = 30_000
+ROWS = 15_000
+PART = 250  # rows
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def start(tmp_path, graph):
                 "--model",
                 graph,
             ]
-            command += ["--rows", 500, "--concurrency", 2, *options]
+            command += ["--rows", PART, "--concurrency", 2, *options]
             errors = stack.enter_context((tmp_path / "errors").open("w"))
             process = stack.enter_context(subprocess.Popen(list(map(str, command)), stdout=errors, stderr=errors))
             stack.callback(process.kill)
@@ -110,7 +111,7 @@ def scored_here(source, output, graph):
     names = names_in(["query", "text"], {}, source)
     output.mkdir()
     scorer = Scorer(Work(str(graph), {"threads": 1}, names, str(output)))
-    for part in parquet_parts([source], names, 500):
+    for part in parquet_parts([source], names, PART):
         scorer.score(part)
     return contents(output)
 
@@ -126,7 +127,7 @@ def test_a_killed_actor_and_a_killed_driver_lose_nothing(source, start, graph, t
     process.kill()
     process.wait()
     kept = {name: path.stat().st_mtime_ns for name, path in parts(output).items()}
-    assert len(kept) < ROWS / 500
+    assert len(kept) < ROWS / PART
 
     process = start(source, output)
     assert process.wait(400) == 0, last_line(tmp_path)

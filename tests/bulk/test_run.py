@@ -38,8 +38,8 @@ def scored(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def encoder(bert):
-    return CrossEncoder(bert)
+def encoder(graph):
+    return CrossEncoder(graph)
 
 
 def files(folder):
@@ -79,11 +79,12 @@ def expected(encoder):
     return [items[0]["score"] if items else -np.inf for items in ranked]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 5, 1000])
 @pytest.mark.parametrize("name", ["pairs.parquet", "several", "pairs.jsonl", "ids.parquet"])
-def test_scores_are_those_of_rank_many_whatever_the_parts(folder, encoder, bert, name, rows):
+def test_scores_are_those_of_rank_many_whatever_the_parts(folder, encoder, graph, name, rows):
     texts = texts_of(folder) if name == "ids.parquet" else {}
-    done = bulk(Bulk(folder / name, folder / "out", str(bert), rows=rows, **texts))
+    done = bulk(Bulk(folder / name, folder / "out", str(graph), rows=rows, **texts))
     table = pq.read_table(folder / "out")
     np.testing.assert_allclose(table["score"].to_numpy(), expected(encoder), atol=1e-5)
     blank = sum(not row["text"] for row in PAIRS)
@@ -96,9 +97,9 @@ def test_scores_are_those_of_rank_many_whatever_the_parts(folder, encoder, bert,
 
 
 @pytest.mark.parametrize("depth", [None, 4])
-def test_a_run_is_reranked_as_by_plackett_rerank(folder, bert, depth, run):
-    bulk(Bulk(folder / "run.trec", folder / "bulk.trec", str(bert), depth=depth, rows=10, **texts_of(folder)))
-    options = ["--run", folder / "run.trec", "--output", folder / "other.trec", "--model", bert]
+def test_a_run_is_reranked_as_by_plackett_rerank(folder, graph, depth, run):
+    bulk(Bulk(folder / "run.trec", folder / "bulk.trec", str(graph), depth=depth, rows=10, **texts_of(folder)))
+    options = ["--run", folder / "run.trec", "--output", folder / "other.trec", "--model", graph]
     options += ["--queries", folder / "queries.jsonl", "--corpus", folder / "corpus.parquet"]
     code, _, err = run("rerank", *options, *(["--depth", depth] if depth else []))
     assert code == 0, err
@@ -109,9 +110,9 @@ def test_a_run_is_reranked_as_by_plackett_rerank(folder, bert, depth, run):
     assert not (folder / "bulk.trec.parts").exists()
 
 
-def test_a_job_that_stopped_goes_on_to_the_same_bytes(folder, bert, monkeypatch, scored):
-    job = Bulk(folder / "pairs.jsonl", folder / "out", str(bert), rows=10)
-    whole = Bulk(folder / "pairs.jsonl", folder / "whole", str(bert), rows=10)
+def test_a_job_that_stopped_goes_on_to_the_same_bytes(folder, graph, monkeypatch, scored):
+    job = Bulk(folder / "pairs.jsonl", folder / "out", str(graph), rows=10)
+    whole = Bulk(folder / "pairs.jsonl", folder / "whole", str(graph), rows=10)
     bulk(whole)
     scored.clear()
     score, put = driver._scored, Scorer.score
@@ -142,8 +143,8 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.glob("part-*")}
 
 
-def test_an_output_that_exists_is_refused_unless_asked(folder, bert, scored):
-    job = {"input": folder / "pairs.parquet", "output": folder / "out", "model": str(bert)}
+def test_an_output_that_exists_is_refused_unless_asked(folder, graph, scored):
+    job = {"input": folder / "pairs.parquet", "output": folder / "out", "model": str(graph)}
     bulk(Bulk(**job))
     with pytest.raises(DataError) as error:
         bulk(Bulk(**job))
@@ -158,8 +159,8 @@ def test_an_output_that_exists_is_refused_unless_asked(folder, bert, scored):
     assert len(contents(folder / "out")) == 2
 
 
-def test_two_at_once_never_write_one_output(folder, bert, monkeypatch):
-    job = Bulk(folder / "pairs.parquet", folder / "out", str(bert), rows=10)
+def test_two_at_once_never_write_one_output(folder, graph, monkeypatch):
+    job = Bulk(folder / "pairs.parquet", folder / "out", str(graph), rows=10)
     score, refused = driver._scored, []
 
     def scored(*given):
@@ -173,8 +174,8 @@ def test_two_at_once_never_write_one_output(folder, bert, monkeypatch):
     assert len(refused) == 1
 
 
-def test_ctrl_c_says_what_is_kept_and_the_same_job_goes_on(folder, bert, monkeypatch):
-    job = Bulk(folder / "pairs.parquet", folder / "out", str(bert), rows=10)
+def test_ctrl_c_says_what_is_kept_and_the_same_job_goes_on(folder, graph, monkeypatch):
+    job = Bulk(folder / "pairs.parquet", folder / "out", str(graph), rows=10)
     score = driver._scored
 
     def stopped(*given):
@@ -189,51 +190,52 @@ def test_ctrl_c_says_what_is_kept_and_the_same_job_goes_on(folder, bert, monkeyp
     assert bulk(job).done_before == 10
 
 
-def test_files_of_others_are_never_touched(folder, bert):
+def test_files_of_others_are_never_touched(folder, graph):
     (folder / "out").mkdir()
     (folder / "out" / "mine.txt").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(DataError):
-            bulk(Bulk(folder / "pairs.parquet", folder / "out", str(bert), overwrite=overwrite))
+            bulk(Bulk(folder / "pairs.parquet", folder / "out", str(graph), overwrite=overwrite))
     assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize("output", ["run.trec", "linked.trec", "folder.trec", "run.trec/inside.trec", "device.trec"])
-def test_a_run_is_not_written_over_an_input_or_what_is_no_file(folder, bert, output):
+def test_a_run_is_not_written_over_an_input_or_what_is_no_file(folder, graph, output):
     (folder / "linked.trec").hardlink_to(folder / "run.trec")
     (folder / "folder.trec").mkdir()
     (folder / "device.trec").symlink_to("/dev/null")
     before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
     with pytest.raises(DataError):
-        bulk(Bulk(folder / "run.trec", folder / output, str(bert), **texts_of(folder), overwrite=True))
+        bulk(Bulk(folder / "run.trec", folder / output, str(graph), **texts_of(folder), overwrite=True))
     assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize("output", ["several/out", ".", "several/../pairs.parquet", "pairs.parquet/out"])
-def test_parts_are_not_written_into_or_around_an_input(folder, bert, output):
+def test_parts_are_not_written_into_or_around_an_input(folder, graph, output):
     before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
     for source in ("several", "pairs.parquet"):
         if source in output or output == ".":
             with pytest.raises(DataError):
-                bulk(Bulk(folder / source, folder / output, str(bert), overwrite=True))
+                bulk(Bulk(folder / source, folder / output, str(graph), overwrite=True))
     assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
 
 
-def test_links_that_lead_nowhere_are_written_to_as_what_they_lead_to(folder, bert, encoder):
+def test_links_that_lead_nowhere_are_written_to_as_what_they_lead_to(folder, graph, encoder):
     (folder / "out").symlink_to(folder / "elsewhere")
-    assert bulk(Bulk(folder / "pairs.parquet", folder / "out", str(bert))).pairs == len(PAIRS)
+    assert bulk(Bulk(folder / "pairs.parquet", folder / "out", str(graph))).pairs == len(PAIRS)
     np.testing.assert_allclose(pq.read_table(folder / "elsewhere")["score"].to_numpy(), expected(encoder), atol=1e-5)
     (folder / "out.trec").symlink_to(folder / "nowhere")
-    assert bulk(Bulk(folder / "run.trec", folder / "out.trec", str(bert), **texts_of(folder))).pairs == len(PAIRS)
+    assert bulk(Bulk(folder / "run.trec", folder / "out.trec", str(graph), **texts_of(folder))).pairs == len(PAIRS)
     assert not (folder / "nowhere").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pairs.parquet", "pairs.jsonl", "ids.parquet", "run.trec"])
-def test_parts_of_long_rows_are_small(folder, encoder, bert, monkeypatch, name, scored):
+def test_parts_of_long_rows_are_small(folder, encoder, graph, monkeypatch, name, scored):
     monkeypatch.setattr("plackett.bulk.parts.BYTES", 300)
     texts = {} if "pairs" in name else texts_of(folder)
     output = folder / ("out.trec" if name == "run.trec" else "out")
-    assert bulk(Bulk(folder / name, output, str(bert), **texts)).pairs == len(PAIRS)
+    assert bulk(Bulk(folder / name, output, str(graph), **texts)).pairs == len(PAIRS)
     assert len(scored) > 5
     if output.is_dir():
         np.testing.assert_allclose(pq.read_table(output)["score"].to_numpy(), expected(encoder), atol=1e-5)
@@ -250,11 +252,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(tmp_path, bert, case):
+def test_bad_input_is_named(tmp_path, graph, case):
     columns, named = BAD[case]
     pq.write_table(pa.table(columns), tmp_path / "in.parquet")
     with pytest.raises(DataError) as error:
-        bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(bert)))
+        bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(graph)))
     assert all(name in str(error.value) for name in named)
     assert str(tmp_path / "in.parquet") in str(error.value)
 
@@ -268,32 +270,32 @@ def test_bad_input_is_named(tmp_path, bert, case):
         (['{"query": "a", "text": "b"}', "{"], [":2"]),
     ],
 )
-def test_bad_lines_are_named(tmp_path, bert, lines, named):
+def test_bad_lines_are_named(tmp_path, graph, lines, named):
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     with pytest.raises(DataError) as error:
-        bulk(Bulk(tmp_path / "in.jsonl", tmp_path / "out", str(bert), rows=1))
+        bulk(Bulk(tmp_path / "in.jsonl", tmp_path / "out", str(graph), rows=1))
     assert all(name in str(error.value) for name in named)
 
 
-def test_null_texts_have_the_lowest_score(tmp_path, bert):
+def test_null_texts_have_the_lowest_score(tmp_path, graph):
     pq.write_table(pa.table({"query": ["a"] * 3, "text": ["some words", None, " "]}), tmp_path / "in.parquet")
-    done = bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(bert)))
+    done = bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(graph)))
     assert done.blank == 2
     assert pq.read_table(tmp_path / "out")["score"].to_pylist()[1:] == [-np.inf, -np.inf]
 
 
-def test_an_id_without_a_text_is_named_with_its_row(folder, bert):
+def test_an_id_without_a_text_is_named_with_its_row(folder, graph):
     (folder / "run.trec").write_text((folder / "run.trec").read_text() + "q5 Q0 nothing 99 -99 x\n")
     with pytest.raises(DataError) as error:
-        bulk(Bulk(folder / "run.trec", folder / "out.trec", str(bert), **texts_of(folder)))
+        bulk(Bulk(folder / "run.trec", folder / "out.trec", str(graph), **texts_of(folder)))
     assert "'nothing'" in str(error.value)
     assert f"row {len(RUN) + 1}" in str(error.value)
 
 
-def test_columns_may_have_other_names(folder, encoder, bert):
+def test_columns_may_have_other_names(folder, encoder, graph):
     table = pa.table({"frage": [row["query"] for row in PAIRS], "absatz": [row["text"] for row in PAIRS]})
     pq.write_table(table, folder / "in.parquet")
-    bulk(Bulk(folder / "in.parquet", folder / "out", str(bert), columns={"query": "frage", "text": "absatz"}))
+    bulk(Bulk(folder / "in.parquet", folder / "out", str(graph), columns={"query": "frage", "text": "absatz"}))
     np.testing.assert_allclose(pq.read_table(folder / "out")["score"].to_numpy(), expected(encoder), atol=1e-5)
 
 
@@ -307,11 +309,11 @@ def test_columns_may_have_other_names(folder, encoder, bert):
         ({"input": "run.trec", "queries": "nothing.jsonl", "corpus": "corpus.parquet"}, DataError),
     ],
 )
-def test_options_that_do_not_fit_are_refused_before_anything_is_written(folder, bert, change, error):
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(folder, graph, change, error):
     (folder / "empty").mkdir()
     job = {"input": "pairs.parquet", "output": "out"} | change
     paths = {name: value if isinstance(value, int) else folder / value for name, value in job.items()}
     before = sorted(folder.iterdir())
     with pytest.raises(error):
-        bulk(Bulk(**paths, model=str(bert)))
+        bulk(Bulk(**paths, model=str(graph)))
     assert sorted(folder.iterdir()) == before

@@ -266,6 +266,7 @@ def test_a_fold_that_holds_all_the_relevant_pairs_is_no_accident():
     assert [item.value is not None for item in found.thresholds] == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_hundred_thousand_pairs_take_few_knots():
     pairs = drawn(Platt(0.7, -1.5), 100_000, depth=100)

@@ -102,6 +102,7 @@ def test_a_copy_is_a_checkpoint_of_ones_own(default, tmp_path):
     assert not (tmp_path / "mine" / embedded.SUMS).exists(), "it names the files as they were"
 
 
+@pytest.mark.slow
 def test_the_name_default_stands_for_it_where_a_checkpoint_is_named(run):
     code, output, errors = run("info", "default")
     assert (code, errors) == (0, "")
@@ -251,6 +252,7 @@ def test_no_documents_and_one(run, default):
     assert [item["corpus_id"] for item in default.rank(QUERY, DOCUMENTS[:1])] == [0]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_documents_come_back_each_once_and_in_order():
     """The whole path but the forward pass; a document's logit is the sum of its token ids."""
     checkpoint = read_checkpoint(embedded.folder(), activation="identity")

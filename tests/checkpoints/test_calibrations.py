@@ -200,12 +200,13 @@ print(encoder.rank("a query", ["words", "words and words"], min_score=0.5))
     assert done.stdout == f"{expected.rank('a query', ['words', 'words and words'], min_score=0.5)}\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["identity", "sigmoid", "tanh", "calibrated"])
 @pytest.mark.parametrize("top_k", [None, 2])
 def test_rank_drops_what_scores_less(calibrated, activation, top_k):
     encoder = CrossEncoder(calibrated, activation=activation)
     everything = encoder.rank(QUERY, DOCUMENTS)
-    for bound in [-math.inf, *(item["score"] for item in everything), math.inf]:
+    for bound in (-math.inf, everything[-1]["score"], everything[1]["score"], math.inf):
         kept = encoder.rank(QUERY, DOCUMENTS, min_score=bound, top_k=top_k)
         assert kept == [item for item in everything if item["score"] >= bound][:top_k]
         assert encoder.rank_many([QUERY], [DOCUMENTS], min_score=bound, top_k=top_k) == [kept]

@@ -55,6 +55,7 @@ MISREAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISREAD)
 def test_a_folder_that_others_read_otherwise_is_caught(folder, name):
     file, values, found = MISREAD[name]

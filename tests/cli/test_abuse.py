@@ -132,6 +132,7 @@ def process(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_no_command_is_forgotten_and_each_works(place, run, name):
     code, _, errors = run(*arguments(name))
@@ -176,6 +177,7 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path", "damage"), DAMAGED)
 def test_damaged_inputs_are_one_line_and_exit_code_2(place, run, name, path, damage):
     damage(place / path)
@@ -268,6 +270,7 @@ def test_an_output_that_is_an_input_is_refused(place, run, name):
     assert everything() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "export"])
 def test_a_slash_at_the_end_of_an_output_means_nothing(place, run, name):
     code, _, errors = run(*arguments(name, "deep/out/"))
@@ -275,6 +278,7 @@ def test_a_slash_at_the_end_of_an_output_means_nothing(place, run, name):
     assert (place / "deep" / "out" / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_leaves_the_old_model(place, run):
     assert run(*arguments("train"))[0] == 0
     before = everything(place / "out")

@@ -13,6 +13,8 @@ from plackett import _progress
 from plackett.cli import console, tables
 from plackett.cli.group import commands
 
+pytestmark = pytest.mark.slow
+
 RANK = ("rank", "sort a list", "list.sort sorts in place", "dict.get returns a value")
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -7,6 +7,8 @@ import tracemalloc
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SIZE = 2_000_000
 HUGE = "sort a list of words in place " * (SIZE // 30)
 TRAIN = "train --base {model} --data lists.jsonl --output out --set training.max_steps=1 --set training.bf16=false"
@@ -49,7 +51,6 @@ print(peak("documents.txt") - small, file=sys.stderr)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.process
 def test_50_megabytes_in_one_line_stay_within_a_few_times_their_size(place, tmp_path, bert):
     size = 50_000_000

@@ -136,6 +136,7 @@ def test_a_quoted_line_end_counts_as_a_line():
         documents('id,text\n1,"one\ntwo"\n2\n', "d.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.csv", "d.tsv", "-"])
 def test_a_document_of_50_mb_takes_a_few_times_its_size(name):
     text = "word " * (10 * 2**20)

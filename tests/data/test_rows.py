@@ -79,6 +79,7 @@ def foreign(draw):
     return bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [*FORMATS, ".txt", ".jsonl.gz", ".parquet.gz"])
 @pytest.mark.parametrize("reader", READERS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -115,6 +115,7 @@ def test_the_fake_scores_by_token_ids(checkpoint):
     assert FakeEngine(len).score(encoded.select(np.empty(0, np.int64))).shape == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("family", PACKED)
 def test_packed_and_padded_forward_agree(both_paths, family, labels):

@@ -176,6 +176,7 @@ def test_loading_is_quiet_and_leaves_the_logging_as_it_was(bert, capfd):
         transformers_logging.enable_progress_bar()
 
 
+@pytest.mark.slow
 def test_the_same_text_gives_the_same_logit_whatever_is_padded_beside_it(tiny):
     for family in FAMILIES:
         checkpoint = read_checkpoint(tiny(family))
@@ -189,6 +190,7 @@ def test_the_same_text_gives_the_same_logit_whatever_is_padded_beside_it(tiny):
         torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_last_layer_for_the_first_token_only_is_exact(tiny, family, attention):

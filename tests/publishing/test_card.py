@@ -272,6 +272,7 @@ def with_odd_text(text):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ODD)
 def test_odd_text_breaks_neither_page_nor_front_matter(text):
     card = render(with_odd_text(text))

@@ -21,6 +21,8 @@ from plackett.training.sampling import Part
 from plackett.workflows.train import train as run_recipe
 from tiny import PAIRS
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 base: {base}
 train: {folder}/lists.jsonl

@@ -26,17 +26,25 @@ from plackett.workflows.train import train as run_recipe
 from tiny import DOCUMENTS, PAIRS, QUERY
 
 # What huggingface-hub 2.4 does itself with httpx2.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def with_card(bert, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("with-card") / "mine"
+    CrossEncoder(bert).save_pretrained(folder)
+    shown = usage(CrossEncoder(bert), QUERY, DOCUMENTS)
+    write_card(folder, replace(described(folder), usage=shown))
+    return folder
 
 
 @pytest.fixture
-def model(bert, tmp_path):
+def model(with_card, tmp_path):
     """A checkpoint with a card."""
-    CrossEncoder(bert).save_pretrained(tmp_path / "mine")
-    facts = described(tmp_path / "mine")
-    shown = usage(CrossEncoder(bert), QUERY, DOCUMENTS)
-    write_card(tmp_path / "mine", replace(facts, usage=shown))
-    return tmp_path / "mine"
+    return shutil.copytree(with_card, tmp_path / "mine")
 
 
 @pytest.fixture
@@ -465,12 +473,12 @@ def test_a_pause_that_the_hub_asks_for_is_made_for_a_file_and_said_of_a_reposito
 
 def test_a_slow_hub_is_waited_for_and_one_too_slow_is_an_error(hub, bert, monkeypatch):
     hub.add("org/name", content_of(bert))
-    hub.faults.append(Fault("GET /objects/", seconds=2))
+    hub.faults.append(Fault("GET /objects/", seconds=1))
     CrossEncoder("org/name")
     hub.add("org/slow", content_of(bert))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
-    hub.faults.append(Fault("org/slow", seconds=3, times=99))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
+    hub.faults.append(Fault("org/slow", seconds=0.5, times=99))
     with pytest.raises(HubError, match="org/slow"):
         CrossEncoder("org/slow")
 

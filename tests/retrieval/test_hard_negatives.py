@@ -266,6 +266,7 @@ def stop_after(bert, chunks):
     return teacher
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["none", "half a line more", "half a line less", "half an entry", "no entry"])
 def test_an_interrupted_mining_goes_on_to_the_same_bytes(orchard, bert, whole, tmp_path, damage):
     output, partial = tmp_path / "lists.jsonl", tmp_path / "lists.jsonl.partial"
@@ -290,6 +291,7 @@ def test_an_interrupted_mining_goes_on_to_the_same_bytes(orchard, bert, whole, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "lists.jsonl", "whole.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_partial_output_of_other_settings_data_or_teacher_is_not_gone_on_with(orchard, bert, tiny, tmp_path):
     output = tmp_path / "lists.jsonl"
     with pytest.raises(KilledError):

@@ -48,6 +48,7 @@ def test_ids_are_those_of_transformers(tiny, tmp_path, family, max_length, side)
     assert rows(encoded.type_ids, encoded) == wanted
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     query=st.integers(0, 150),

@@ -98,6 +98,7 @@ def test_windows_cover_a_document_and_overlap(length, room, overlap, how):
     assert (shared == min(room - 1, int(room * overlap))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("how", AGGREGATES)
 @pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
@@ -134,6 +135,7 @@ def test_a_score_is_the_highest_of_the_texts_of_the_windows(bert):
     assert (item["window"]["start"], item["window"]["end"]) == spans[int(scores.argmax())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [*POLICIES, *(LongDocuments("windows", how) for how in AGGREGATES)], ids=str)
 def test_a_document_that_fits_has_the_same_score_whatever_the_policy(bert, settings):
     pairs = [(QUERY, document) for document in DOCUMENTS if len(document) < 200] * 40
@@ -291,6 +293,7 @@ def test_an_unknown_policy_is_told_before_anything_is_read():
         CrossEncoder("/no/such/folder", long_documents="chunks")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_megabyte_in_windows(bert):
     """Every token is read; memory grows by what the tokenizer and the windows need."""

@@ -192,6 +192,7 @@ def write_nanobeir(folder):
             pq.write_table(pa.Table.from_pylist(rows), folder / part / f"{name}-00000-of-00001.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(bert, data, tmp_path, path):
     recipe = read_recipe(path)

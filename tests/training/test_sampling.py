@@ -72,6 +72,7 @@ def test_first_negatives_are_those_of_the_file_beside_the_best():
     assert sample(LabeledList("q", tuple("abc"), (1, 1, 0)), 2, random.Random(0), draw="first").documents == ("a", "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("kind", [SampledLists, StreamedLists])
 def test_workers_draw_what_one_process_draws_in_every_epoch(kind, persistent):

@@ -33,6 +33,8 @@ from plackett.training.sampling import Part
 from plackett.training.train import train
 from plackett.training.trainer import ListTrainer
 
+pytestmark = pytest.mark.slow
+
 FRUIT = ["apple", "pear", "plum", "fig", "lime"]
 
 
@@ -127,7 +129,6 @@ def test_no_lists_is_an_error(bert, tmp_path):
 
 
 @pytest.mark.process
-@pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_no_checkpoint(bert, tmp_path):
     data = tmp_path / "lists.jsonl"
     rows = [{"query": item.query, "docs": item.documents, "labels": item.labels} for item in fruit_lists(50)]
@@ -162,7 +163,6 @@ def write_recipe(tmp_path, base, **changes):
     return path
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(bert, tmp_path):
     recipe = write_recipe(tmp_path, bert)
     assert on_the_command_line(recipe).wait() == 0
@@ -335,7 +335,6 @@ def test_a_training_says_nothing_but_its_bar(bert, tmp_path, capfd):
 EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 1}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_workers_train_like_one_process(bert, tmp_path, persistent):
     settings = EVERY_STEP | {"max_steps": 7, "per_device_train_batch_size": 4, "save_steps": 5}
@@ -350,7 +349,6 @@ def test_workers_train_like_one_process(bert, tmp_path, persistent):
     assert len(set(losses[0])) == 7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [{}, {"dataloader_num_workers": 2, "dataloader_persistent_workers": True}])
 def test_a_training_resumed_in_an_epoch_is_the_uninterrupted_one_to_the_bit(bert, tmp_path, workers):
     settings = EVERY_STEP | {"max_steps": 7, "per_device_train_batch_size": 4, "learning_rate": 1e-3}

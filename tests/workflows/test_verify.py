@@ -21,6 +21,8 @@ from plackett.workflows.verify import figures, open_side, report, verify
 from rerank_server import running_server
 from tiny import TEXTS, token_rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def changed(bert, tmp_path_factory):

@@ -15,11 +15,13 @@ def objects():
     return read_objects()
 
 
+@pytest.mark.slow
 def test_there_are_enough_objects_with_distinct_names_and_queries(objects):
     assert len(objects) >= 1300
     assert len({item.name for item in objects}) == len({item.query for item in objects}) == len(objects)
 
 
+@pytest.mark.slow
 def test_no_query_holds_the_objects_own_name(objects):
     for item in objects:
         own = item.name.rpartition(".")[2]

@@ -11,6 +11,8 @@ from plackett.training.recipe import read_recipe
 from plackett.workflows.demo import training as demo
 from plackett.workflows.demo.pydocs import held_out_modules, read_objects
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def objects():
@@ -95,7 +97,6 @@ def test_the_test_collection_judges_every_query_whether_bm25_found_it_or_not(obj
         assert parents[qrel.doc_id] == parents[qrel.query_id]
 
 
-@pytest.mark.slow
 def test_the_demo_runs_from_nothing_to_a_ranking(bert, tmp_path, monkeypatch, capsys):
     few = {"max_steps": 2, "per_device_train_batch_size": 2, "bf16": False}
     monkeypatch.setitem(demo.RECIPE, "training", few)
