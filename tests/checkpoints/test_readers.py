@@ -16,6 +16,7 @@ from plackett.publishing.card import write_card
 from plackett.publishing.collect import described
 from plackett.publishing.publish import publish
 from plackett.workflows.verify import verify
+from small_families import build
 from tiny import FAMILIES, PAIRS
 
 IDENTITY = "torch.nn.modules.linear.Identity"
@@ -104,6 +105,15 @@ def test_rotary_positions_that_transformers_4_does_not_see_are_caught_and_spelle
     written = json.loads((tmp_path / "again" / "config.json").read_text())
     assert (written["global_rope_theta"], written["global_attn_every_n_layers"]) == (77.0, 2)
     assert misread(read_checkpoint(tmp_path / "again")) == []
+
+
+@pytest.mark.parametrize("family", ["doge", "gemma2"])
+def test_attention_that_transformers_4_computes_otherwise_is_told(tmp_path, family):
+    """By sdpa, 4.57.6 scores one text 1.3613 (gemma2) and -0.96 (doge), and by eager 1.3609 and -1.27, as 5 does."""
+    build(tmp_path / "m", family)
+    CrossEncoder(tmp_path / "m").save_pretrained(tmp_path / "again")
+    [line] = misread(read_checkpoint(tmp_path / "again"))
+    assert "eager" in line
 
 
 @pytest.mark.peer

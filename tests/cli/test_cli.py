@@ -49,6 +49,15 @@ def test_rank_prints_the_documents_best_first(run, bert):
     assert output.splitlines() == [f"{item['score']:.4f}  {item['text']}" for item in expected]
 
 
+def test_texts_cannot_command_the_terminal(run, bert, tmp_path):
+    text = "a pear\x1b[31m\x9b2J\x07 and\x08 a plum"
+    (tmp_path / "documents.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    printed = run("rank", "pear", text, "--model", bert)[1]
+    printed += run("search", tmp_path / "documents.jsonl", "pear", "--model", bert)[1]
+    assert printed.count(r"\x1b[31m\x9b2J\x07 and\x08") == 2
+    assert printed.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize("suffix", ["txt", "jsonl"])
 def test_rank_reads_documents_from_files_and_prints_json(run, bert, tmp_path, suffix):
     path = tmp_path / f"documents.{suffix}"

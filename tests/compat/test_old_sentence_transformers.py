@@ -103,6 +103,7 @@ def test_the_oldest_key_is_read_and_replaced(old, bert, tmp_path):
     agree(old(tmp_path / "saved"), ours)
 
 
+# Without doge and gemma2, whose attention transformers 4 computes otherwise by default: see `readers.misread`.
 WRITTEN = [
     *("albert", "bart", "big_bird", "deberta-v2", "distilbert", "electra", "fnet", "gemma3_text", "gpt2", "gpt_neox"),
     *("llama", "modernbert", "mpnet", "nystromformer", "qwen3", "qwen3_moe", "roberta", "xlm", "xlm-roberta"),

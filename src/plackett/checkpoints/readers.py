@@ -71,9 +71,20 @@ def _activations(checkpoint: Checkpoint, config: dict[str, Any]) -> Iterator[str
         yield f"sentence-transformers 4 to 5.3 applies the activation {before}, later releases {now}"
 
 
+_BY_EAGER = {
+    "doge": "attends otherwise",
+    "gemma2": "leaves out the soft cap of its attention (attn_logit_softcapping)",
+}
+"""Families whose default attention (sdpa) differs between transformers 4 and 5, and what 4 does. No key of a folder
+changes it there."""
+
+
 def _older(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> Iterator[str]:
     if tokenizer_config.get("tokenizer_class") == "TokenizersBackend":
         yield "transformers 4 cannot load the tokenizer class TokenizersBackend"
+    family = str(config.get("model_type"))
+    if family in _BY_EAGER:
+        yield f"transformers 4 {_BY_EAGER[family]}, unless {family} is loaded with attn_implementation='eager'"
     text = of_text(config)
     lacking = {key for key, value in older_keys(config).items() if text.get(key) != value}
     if lacking:

@@ -11,6 +11,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import time
 import warnings
@@ -62,6 +63,14 @@ def has_colour(stream: IO[Any]) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def plain(text: str) -> str:
+    """Show control characters as escapes: a text must not move the cursor or change the colours of a terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def show(text: str) -> None:

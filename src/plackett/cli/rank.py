@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import click
 
-from plackett.cli.console import show
+from plackett.cli.console import plain, show
 from plackett.cli.options import COLUMNS, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_documents
@@ -93,4 +93,4 @@ def _line(item: RankedDocument) -> str:
 
 def _one_line(text: str) -> str:
     """Put single spaces for white space, in pieces: a list of all words takes 20 times the memory of a text."""
-    return " ".join(" ".join(piece.split()) for piece in PIECES.findall(text))
+    return plain(" ".join(" ".join(piece.split()) for piece in PIECES.findall(text)))

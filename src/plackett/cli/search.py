@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
+from plackett.cli.console import plain
 from plackett.cli.options import FILE, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import Options
@@ -83,5 +84,5 @@ def _lines(found: "Found") -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text[: 4 * WIDTH].split())
+    line = plain(" ".join(text[: 4 * WIDTH].split()))
     return line if len(line) <= WIDTH else f"{line[:WIDTH]}…"
