@@ -5,6 +5,7 @@ python -m documentation.terminal
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,16 +19,14 @@ from rich.text import Text
 from documentation.figures import ROOT
 from plackett.data import write_beir
 from plackett.workflows.demo import pydocs
-from plackett.workflows.demo.tour import CANDIDATES, first_stage
 from plackett.workflows.demo.training import test_collection
 
 PICTURE = ROOT / "docs" / "assets" / "terminal.svg"
 COLUMNS, HELD_OUT, SEED = 112, 0.1, 0
-CHARACTERS = 240  # of a document at most, for a small picture
-DOCUMENTS, COLLECTION = "python-docs.txt", "python-docs"
+COLLECTION = "python-docs"
 SESSION = (
     'plackett rank "how many calories in an egg" "Hens lay eggs in a nest." "A large egg has about 72 calories."',
-    f"plackett rank {shlex.quote(pydocs.QUESTION)} --documents {DOCUMENTS} --top-k 4",
+    'plackett search docs "how do I turn a score into a probability" --top-k 3',
     f"plackett evaluate default --data {COLLECTION} --depth 20",
 )
 COLOURS = ((224, 108, 117), (152, 195, 121), (229, 192, 123), (97, 175, 239), (198, 120, 221), (86, 182, 194))
@@ -81,11 +80,10 @@ def picture(text: str) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Write the documents and the collection that the session reads: the documentation of this Python."""
+    """Write what the session reads: the pages of docs/, and a collection from the documentation of this Python."""
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("assets", "*.ipynb", ".*"))
+
     objects = pydocs.read_objects()
-    candidates = first_stage(pydocs.QUESTION, [item.document for item in objects], CANDIDATES)
-    short = [document for document in candidates if len(document) <= CHARACTERS]
-    (folder / DOCUMENTS).write_text("".join(f"{document}\n" for document in short), encoding="utf-8")
     held_out = pydocs.held_out_modules(objects, HELD_OUT, SEED)
     test = [item for item in objects if item.module in held_out]
     write_beir(folder / COLLECTION, test_collection(objects, test))

@@ -30,12 +30,22 @@ REJECTED = {
     r"what (?:else )?there is": "name it",
     r"(?:asks?|asked) nobody": "makes no request",
     r"tells? apart|told apart": "distinguish",
+    r"half of a character": "an unpaired surrogate",
+    r"(?:is|are) asked for": "is requested",
+    r"knows? nothing of": "is independent of",
+    r"as it sees fit": "name who decides",
+    r"otherwise than": "differently from",
+    r"the way of (?:sentence|torch|transformers)": "as in",
 }
 TURNS = {re.compile(rf"\b(?:{pattern})", re.IGNORECASE): better for pattern, better in REJECTED.items()}
 TURNS[re.compile(r"(?:^|[.!?] )(?:That|Those) (?!is\b|are\b|[a-z]+s? (?:is|are)\b)")] = "name the noun"
 TURNS[re.compile(r"(?<![\w.%*\])\\/-])\.\d+(?![\w%])")] = "0.5, not .5"  # in CSS it is .5rem
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("benchmarks/*/README.md")),
+]
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 RECIPES = sorted((ROOT / "src").glob("**/recipes/*.yaml"))
 CODE = re.compile(r"^```.*?^```|`[^`]+`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)

@@ -148,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Text that a system call takes: no null character, and no half of a character."""
+    """Text that a system call takes: no null character, and no unpaired surrogate."""
     try:
         return isinstance(value, str) and "\0" not in value and bool(os.fsencode(value) or True)
     except UnicodeEncodeError:

@@ -18,7 +18,7 @@ from plackett.families import family_of
 
 
 def misread(checkpoint: Checkpoint) -> list[str]:
-    """Return what other libraries would read otherwise than Plackett, a line each; empty where all agree."""
+    """Return what other libraries would read differently from Plackett, one line each; empty where all agree."""
     config = read_json(checkpoint.folder / CONFIG)
     tokenizer_config = read_optional(checkpoint.folder / TOKENIZER_CONFIG)
     return [

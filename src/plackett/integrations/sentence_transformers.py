@@ -1,6 +1,6 @@
 """`CrossEncoder` with the interface of sentence-transformers 6.2: a program migrates by one import line.
 
-Needs neither sentence-transformers nor, unless a tensor or an activation function of torch is asked for, torch.
+Needs neither sentence-transformers nor, unless a tensor or an activation function of torch is requested, torch.
 docs/sentence-transformers.md lists the differences.
 """
 
