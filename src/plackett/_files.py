@@ -106,7 +106,7 @@ class OutputFolder:
 
     def check(self) -> None:
         """Raise CheckpointError unless the output is absent, an empty folder, or nothing but a checkpoint."""
-        if self.path.exists() and not self.path.is_dir():
+        if os.path.lexists(self.path) and not self.path.is_dir():
             raise CheckpointError(f"{self.path} is a file; choose another output folder")
         if not self.path.is_dir():
             return

@@ -272,6 +272,30 @@ def test_an_output_that_is_an_input_is_refused(place, run, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_OUTPUT)
+def test_links_that_lead_nowhere_or_in_circles(place, run, name):
+    (place / "circle").symlink_to("circle")
+    (place / "dangling").symlink_to("nowhere")
+    before = everything()
+    code, _, errors = run(*arguments(name, "circle"))
+    if CASES[name].is_folder:
+        assert code == 2
+        assert is_one_line(errors), errors
+        assert everything() == before
+    else:
+        assert code == 0, errors
+        assert not (place / "circle").is_symlink()
+    assert run(*arguments(name, "dangling"))[0] == 0
+    assert (place / "nowhere").exists() == CASES[name].is_folder
+
+
+def test_an_index_in_a_circle_of_links_is_used_once(place, run):
+    (place / "circle").symlink_to("circle")
+    code, _, errors = run(*arguments("search"), "--index", "circle")
+    assert code == 0, errors
+    assert (place / "circle").is_symlink()
+
+
 @pytest.mark.parametrize("name", ["train", "export"])
 def test_a_slash_at_the_end_of_an_output_means_nothing(place, run, name):
     code, _, errors = run(*arguments(name, "deep/out/"))

@@ -1,6 +1,7 @@
 """The outputs of `plackett evaluate`: checked before anything is scored, and written without losing the figures."""
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Outputs:
             else:  # a folder
                 folder_of_files(output.path, inputs=inputs)
 
-        paths = [output.path.resolve() for output in self.files]
+        paths = [os.path.realpath(output.path) for output in self.files]
         if len(set(paths)) < len(paths):
             raise SettingError("an output is named twice")
 

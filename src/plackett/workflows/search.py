@@ -1,6 +1,7 @@
 """Search the files of a folder: BM25 finds passages in an index that is kept up to date, the reranker orders them."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -96,7 +97,7 @@ def _place_of(source: Path) -> Path:
 
 def _check_place(folder: Path, source: Path) -> None:
     """Raise DataError for a folder that is not for an index alone."""
-    place, root = folder.resolve(), source.resolve()
+    place, root = (Path(os.path.realpath(path)) for path in (folder, source))
     is_hidden = place != root and place.is_relative_to(root) and place.relative_to(root).parts[0].startswith(".")
     if not is_hidden:
         check_apart(place, [source], DataError)
