@@ -132,6 +132,30 @@ def test_a_graph_of_another_shape_than_the_configuration_is_refused_on_load(mine
         CrossEncoder(mine, engine=engine)
 
 
+@pytest.mark.parametrize("engine", ["torch", *ENGINES])
+def test_an_id_without_an_embedding_is_an_error_in_every_engine(mine, engine):
+    loaded = load_engine(engine, read_checkpoint(mine))
+    vocabulary = read_checkpoint(mine).inputs.vocabulary
+    ids = np.array([2, vocabulary, 3])
+    with pytest.raises(CheckpointError):
+        loaded.score(EncodedPairs(ids, np.zeros(3, np.int64), np.array([0, 3])))
+    ids = np.minimum(ids, vocabulary - 1)
+    assert np.isfinite(loaded.score(EncodedPairs(ids, np.zeros(3, np.int64), np.array([0, 3])))).all()
+
+
+@pytest.mark.parametrize("engine", ["torch", *ENGINES])
+def test_a_word_whose_id_has_no_embedding_is_an_error_in_every_engine(mine, engine):
+    """The vocabulary has a gap, so its highest id is not seen from its size."""
+    path = mine / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["list"] = 5000
+    path.write_text(json.dumps(content))
+    encoder = CrossEncoder(mine, engine=engine)
+    assert np.isfinite(encoder.score([("sort", "words")])).all()
+    with pytest.raises(CheckpointError):
+        encoder.score([("sort", "a list")])
+
+
 def test_openvino_tells_the_width_of_a_graph(mine):
     (mine / "model.safetensors").unlink()
     configure(mine, hidden_size=64)

@@ -56,6 +56,8 @@ class OpenvinoEngine:
         if not len(batch):
             return np.empty((0, self._checkpoint.labels), np.float32)
         check_process(self._process, "openvino")
+        with computing(self._checkpoint, "openvino"):
+            _check_ids(batch, self._checkpoint.inputs.vocabulary)
         padding = self._checkpoint.inputs.padding
         scores = np.empty((len(batch), self._checkpoint.labels), np.float32)
         for pairs in groups(batch.lengths, padding):
@@ -63,6 +65,13 @@ class OpenvinoEngine:
             with self._lock, computing(self._checkpoint, "openvino"):
                 scores[pairs] = self._request.infer(feed)[OUTPUT]
         return scores
+
+
+def _check_ids(batch: EncodedPairs, vocabulary: int | None) -> None:
+    """Raise IndexError for an id without an embedding, for which OpenVINO reads zeros where other engines fail."""
+    largest = int(batch.token_ids.max(initial=0))
+    if vocabulary is not None and largest >= vocabulary:
+        raise IndexError(f"the token id {largest} is beyond the {vocabulary} embeddings")
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
