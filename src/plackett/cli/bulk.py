@@ -49,8 +49,7 @@ def bulk(
 ) -> None:
     """Score pairs or rerank a run on Ray Data.
 
-    The input may be larger than memory or one machine. If the command is killed or interrupted, run it again to
-    continue.
+    The input may be larger than memory. If the command is killed or interrupted, run it again to continue.
 
     \b
     plackett bulk --input pairs.parquet --output scored
