@@ -1,6 +1,7 @@
 """Checks of the arguments of a CrossEncoder: each mistake is an InputError that names the item."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -15,6 +16,13 @@ from plackett.errors import InputError, PlackettError, SettingError
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+
+# Anything but white space and the Unicode categories Cc and Cf.
+VISIBLE = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+)
 
 Place = tuple[int, int | None]
 """The indices of a query and of one of its documents; None for the query itself."""
@@ -157,8 +165,8 @@ def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text is empty or white space only."""
-    return not text or text.isspace()
+    """Whether a text has nothing to read: it is empty, or all white space, control and formatting characters."""
+    return not VISIBLE.search(text)
 
 
 def _checked_pair(index: int, pair: Sequence[str]) -> tuple[str, str]:

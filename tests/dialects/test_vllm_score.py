@@ -27,6 +27,11 @@ def test_sides_are_paired(left, right, queries, documents, pairs):
     assert (read.pairs, read.model, read.ignored) == (pairs, "m", ())
 
 
+def test_both_sides_may_be_objects():
+    read = VLLM_SCORE.parse({"queries": [{"text": "q"}], "documents": ["d", {"text": "e", "id": 1}]})
+    assert read.pairs == [("q", "d"), ("q", "e")]
+
+
 @pytest.mark.parametrize(("left", "right"), [(["q", "r"], ["d"]), (["q", "r"], ["d", "e", "f"])])
 def test_sides_that_do_not_fit_are_400(left, right):
     with pytest.raises(RequestError) as caught:

@@ -12,6 +12,7 @@ from plackett.engines.remote.probe import RAW
 from plackett.explanations import sentences
 from plackett.serving.dispatch import PREFIXES
 from plackett.serving.scheduling import Job
+from plackett.serving.service import BLANK
 from serving_app import encoder, models, serving
 from tiny import DOCUMENTS, QUERY
 
@@ -156,6 +157,13 @@ def test_blank_documents_are_below_all_others(client):
     assert [item["index"] for item in reply] == [0, 1]
 
 
+@pytest.mark.parametrize("invisible", ["\0", "\x07\x1b", "\u200b\ufeff", "\xad"])
+def test_documents_of_invisible_characters_are_blank(client, invisible):
+    reply = client.post("/rerank", {"query": QUERY, "texts": [invisible, "a"], "raw_scores": True}).json()
+    assert [item["index"] for item in reply] == [1, 0]
+    assert reply[1]["score"] <= BLANK
+
+
 def test_fields_without_effect_are_named_in_a_header(client):
     body = {"query": QUERY, "documents": ["a"], "overlap_tokens": 80, "x\r\ny: z": 1, "ключ": 2}
     assert client.post("/rerank", body).headers["warning"].count("overlap_tokens") == 1
@@ -166,6 +174,16 @@ def test_fields_without_effect_are_named_in_a_header(client):
 def test_what_encoders_do_not_read_is_named(client):
     body = {"query": QUERY, "documents": ["a"], "instruction": "i"}
     assert "instruction" in client.post("/v2/rerank", body).headers["warning"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/", "/invocations"])
+def test_predict_reads_the_same_settings(client, path):
+    body = {"inputs": [QUERY, "a"], "overlap_tokens": 80, "raw_scores": None, "truncation_direction": "Right"}
+    reply = client.post(path, body)
+    assert (reply.status_code, reply.headers["warning"].count("overlap_tokens")) == (200, 1)
+    assert "truncation_direction" not in reply.headers["warning"]
+    wrong = client.post(path, {**body, "raw_scores": "yes"})
+    assert (wrong.status_code, set(wrong.json())) == (422, {"error", "error_type"})
 
 
 STORY = "  Return a list. 🙂 The method sort puts words in order.  It sorts in place! A parser reads options. "
@@ -320,6 +338,28 @@ def test_bodies_in_memory_are_bounded(bert):
         assert (first.status_code, second.status_code) == (200, 429)
         assert int(second.headers["retry-after"]) >= 1
         assert client.service.buffer.held == 0
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8; a=b", 'application/json;charset="UTF-8"', ""]
+)
+def test_content_types_of_json(client, content_type):
+    body = b'{"query": "q", "documents": ["a"]}'
+    assert client.send("POST", "/rerank", content=body, headers={"Content-Type": content_type}).status_code == 200
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_chooses_the_errors_too(bert, prefix):
+    keys = {"error", "error_type"} if prefix == "tei" else set(SHARED)
+    with serving(bert, api_key="key") as closed:
+        unknown = closed.post(f"/{prefix}/rerank", {})
+        headers = {"Authorization": "Bearer key"}
+        replies = [
+            closed.send(method, f"/{prefix}/{path}", content=body, headers=headers)
+            for method, path, body in (("POST", "rerank", b"{"), ("POST", "nowhere", b"{}"), ("GET", "rerank", b""))
+        ]
+    assert [reply.status_code for reply in (unknown, *replies)] == [401, 400, 404, 405]
+    assert all(set(reply.json()) == keys for reply in (unknown, *replies))
 
 
 def test_errors_of_tei_have_its_shape(client):
@@ -528,6 +568,14 @@ def test_tokens(client):
     assert last["special"]
     ids = client.post("/tokenize", {"prompt": "sort a list", "add_special_tokens": False}).json()
     assert ids["count"] == len(ids["tokens"]) > 0
+
+
+def test_tokens_are_those_of_the_named_model(bert):
+    with serving(bert, "one", "two") as client:
+        client.service.models.by_name["two"].reader.max_length = 7
+        body = {"prompt": "sort a list", "model": "two"}
+        assert client.post("/tokenize", body).json()["max_model_len"] == 7
+        assert client.post("/tokenize", {**body, "model": 2}).status_code == 422
 
 
 def test_the_document_describes_every_path(client):

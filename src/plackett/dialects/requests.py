@@ -37,7 +37,7 @@ def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS
     for name in (query, key):
         if name not in given:
             raise RequestError(f"{name} is missing", field=name)
-    found = _documents(key, given[key], _rank_fields(given))
+    found = passages(key, given[key], _rank_fields(given))
     return RerankRequest((passage(query, given[query]).text,), found, **read_options(given, {query, key, RANK_FIELDS}))
 
 
@@ -99,7 +99,8 @@ def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) ->
     return Document("\n".join(words), value)
 
 
-def _documents(name: str, value: object, rank_fields: Sequence[str]) -> tuple[Document, ...]:
+def passages(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> tuple[Document, ...]:
+    """Read a list of strings and objects, or one string."""
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list):
         raise RequestError(f"{name} must be a list", field=name)

@@ -5,8 +5,8 @@ One text on the left is paired with every text on the right; otherwise both side
 
 from collections.abc import Mapping
 
-from plackett.dialects.base import Answer, Dialect, Document, RerankRequest
-from plackett.dialects.requests import given_fields, read_options, texts, write_options, write_texts
+from plackett.dialects.base import Answer, Dialect, RerankRequest
+from plackett.dialects.requests import given_fields, passages, read_options, write_options, write_texts
 from plackett.dialects.responses import number, shared_error, usage
 from plackett.dialects.scores import read_scores
 from plackett.errors import RequestError
@@ -34,10 +34,10 @@ def parse(body: object) -> RerankRequest:
     sides = next((names for names in SIDES if names[0] in given and names[1] in given), None)
     if sides is None:
         raise RequestError(f"the body must have {' or '.join(' and '.join(names) for names in SIDES)}")
-    left, right = (texts(name, given[name]) for name in sides)
+    left, right = (passages(name, given[name]) for name in sides)
     if len(left) not in (1, len(right)):
         raise RequestError(f"{sides[0]} must contain one text, or as many as {sides[1]}", field=sides[0], status=400)
-    return RerankRequest(left, tuple(map(Document, right)), **read_options(given, {*sides}))
+    return RerankRequest(tuple(item.text for item in left), right, **read_options(given, {*sides}))
 
 
 def reply(_request: RerankRequest, answer: Answer) -> object:

@@ -21,6 +21,8 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
 }
 RERANK = ("/rerank", "/v1/rerank", "/v2/rerank")
 
+TEI_PATHS = (ROOT, "/predict", INVOCATIONS, "/tokenize")
+
 FALLBACKS = {ROOT: "tei"}  # of paths that Cohere's dialect does not have; otherwise the last dialect there
 
 
@@ -41,6 +43,14 @@ def choose(dialects: Sequence[Dialect], body: object) -> Dialect:
     if not isinstance(body, dict):
         return dialects[-1]
     return next((dialect for dialect in dialects if dialect.recognises(body)), dialects[-1])
+
+
+def presumed(path: str) -> Dialect:
+    """The dialect of the error to a request whose body cannot be read."""
+    prefix = path.lstrip("/").partition("/")[0]
+    if prefix in PREFIXES:
+        return DIALECTS[PREFIXES[prefix][-1]]
+    return DIALECTS["tei" if path in TEI_PATHS else "cohere"]
 
 
 def _at(path: str) -> tuple[Dialect, ...]:

@@ -32,7 +32,7 @@ def check_key(authorization: str, key: str) -> None:
 
 def check_headers(headers: Headers, settings: Settings) -> None:
     """Raise Refusal for a body that is not JSON, is compressed, or is announced as too large."""
-    _check_type(headers.get("content-type", JSON))
+    _check_type(headers.get("content-type") or JSON)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
     length = headers.get("content-length", "")
@@ -46,7 +46,7 @@ def _check_type(content_type: str) -> None:
     kind, _, parameters = content_type.lower().partition(";")
     if kind.strip() != JSON and not kind.strip().endswith("+json"):
         raise Refusal(415, f"the body must be of type {JSON}")
-    charset = parameters.partition("charset=")[2].strip(' "')
+    charset = parameters.partition("charset=")[2].partition(";")[0].strip(' "')
     if charset not in CHARSETS:
         raise Refusal(415, "the body must be in UTF-8")
 

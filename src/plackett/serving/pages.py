@@ -9,7 +9,7 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from plackett.dialects.requests import texts
+from plackett.dialects.requests import text, texts
 from plackett.errors import RequestError
 from plackett.serving.aside import aside
 from plackett.serving.limits import read_body
@@ -123,7 +123,8 @@ class Pages:
         found = texts(name, given[name])
         if sum(map(len, found)) > self._service.settings.max_characters // 10:
             raise Refusal(422, "the texts are too long", field=name)
-        reader = self._service.models.default.reader
+        model = None if given.get("model") is None else text("model", given["model"])
+        reader = self._service.models.find(model, strict=False).reader
         special = given.get("add_special_tokens") is not False
         tokens = await asyncio.to_thread(reader.tokens, found, special=special)
         if name == "inputs":

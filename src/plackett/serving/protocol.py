@@ -81,6 +81,9 @@ class TimedProtocol(H11Protocol):
         """Refuse what is not HTTP."""
         self._refuse(400, msg)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Take the request as one of HTTP, which it may be, without advice to install libraries for WebSockets."""
+
     def _is_too_large(self, data: bytes) -> bool:
         """Whether a head is larger than the limit. h11 limits only those that arrive in several parts."""
         if self.conn.their_state is not h11.IDLE:

@@ -12,13 +12,14 @@ from starlette.responses import Response
 
 from plackett.dialects import DIALECTS, Problem
 from plackett.errors import RequestError
+from plackett.serving.dispatch import presumed
 from plackett.serving.refusal import Refusal
 from plackett.serving.service import CLIENT_LEFT
 from plackett.serving.strict_json import write_json
 
 DIALECT, NOTES = "plackett.dialect", "plackett.notes"  # keys of the scope: the dialect's name, fields of the log
-TEI_PATHS = ("/", "/predict", "/invocations", "/tokenize")
 STRANGE = re.compile(r"[^\w.-]", re.ASCII)
+NOT_ROUTED = {404: "there is no such path; GET /docs lists all", 405: "this path takes {}"}  # status -> message
 SHOWN = 500  # characters of a warning header
 
 
@@ -56,9 +57,10 @@ def warning_header(ignored: Sequence[str]) -> dict[str, str]:
 async def on_error(request: Request, error: Exception) -> Response:
     """Build the response to an error in the dialect of its request."""
     status, message, field, headers = _parts(error)
-    name = request.scope.get(DIALECT) or ("tei" if request.scope["path"] in TEI_PATHS else "cohere")
+    name = request.scope.get(DIALECT)
+    dialect = DIALECTS[name] if name else presumed(request.scope["path"])
     problem = Problem(status, message, field, request.scope.get("plackett.id", ""))
-    return json_response(DIALECTS[name].error(problem), status, headers)
+    return json_response(dialect.error(problem), status, headers)
 
 
 def _parts(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:
@@ -67,7 +69,9 @@ def _parts(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:
     if isinstance(error, RequestError):
         return error.status, str(error), error.field, {}
     if isinstance(error, HTTPException):
-        return error.status_code, str(error.detail), "", error.headers or {}
+        headers = error.headers or {}
+        message = NOT_ROUTED.get(error.status_code, str(error.detail))
+        return error.status_code, message.format(headers.get("Allow")), "", headers
     if isinstance(error, ClientDisconnect):
         return CLIENT_LEFT, "the client left", "", {}
     return 500, "the server made a mistake", "", {}

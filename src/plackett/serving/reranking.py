@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from plackett.dialects import Answer, Dialect, Document, RerankRequest
-from plackett.dialects.base import RAW
+from plackett.dialects.requests import given_fields, read_options
 from plackett.dialects.requests import text as read_text
 from plackett.errors import RequestError
 from plackett.serving.aside import aside
@@ -59,13 +59,17 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
     request.scope[DIALECT] = dialect.name
     parsed = await aside(size, dialect.parse, body)
     answer, model = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
+    return await aside(size, _reply, dialect, parsed, answer, _warning(parsed, model))
+
+
+def _warning(parsed: RerankRequest, model: ServedModel) -> dict[str, str]:
+    """The header that names the fields of a request without effect on a model."""
     ignores_instruction = parsed.instruction is not None and model.checkpoint.template is None
-    ignored = [*parsed.ignored, *(["instruction"] if ignores_instruction else [])]
-    return await aside(size, _reply, dialect, parsed, answer, ignored)
+    return warning_header([*parsed.ignored, *(["instruction"] if ignores_instruction else [])])
 
 
-def _reply(dialect: Dialect, parsed: RerankRequest, answer: Answer, ignored: Sequence[str]) -> Response:
-    return json_response(dialect.reply(parsed, answer), headers=warning_header(ignored))
+def _reply(dialect: Dialect, parsed: RerankRequest, answer: Answer, headers: Mapping[str, str]) -> Response:
+    return json_response(dialect.reply(parsed, answer), headers=headers)
 
 
 async def _answer(
@@ -117,22 +121,20 @@ def _with_priority(request: Request, parsed: RerankRequest) -> RerankRequest:
 
 async def _predict(service: Service, request: Request, body: object) -> Response:
     request.scope[DIALECT] = "tei"
-    if not isinstance(body, dict):
-        raise RequestError("the body must be a JSON object")
-    is_one, texts = _pairs(body.get("inputs"))
+    given = given_fields(body)
+    is_one, texts = _pairs(given.get("inputs"))
     parsed = RerankRequest(
         tuple(query for query, _ in texts),
         tuple(Document(document) for _, document in texts),
-        activation=RAW if body.get("raw_scores") else None,
-        truncate=body.get("truncate") is not False,
+        **read_options(given, {"inputs"}),
     )
     began, method = time.perf_counter(), "single" if is_one else "batch"
     service.metrics.count("te_predict_count", method)
-    answer, _ = await _answer(service, request, parsed, strict=False)
+    answer, model = await _answer(service, request, parsed, strict=False)
     service.metrics.count("te_predict_success", method)
     service.metrics.observe("te_predict_duration", time.perf_counter() - began)
     items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
-    return json_response(items[0] if is_one else items)
+    return json_response(items[0] if is_one else items, headers=_warning(parsed, model))
 
 
 def _pairs(inputs: object) -> tuple[bool, list[tuple[str, str]]]:
