@@ -1,6 +1,10 @@
 """The same results as sentence-transformers' CrossEncoder, argument by argument, and what takes one takes ours."""
 
+import copy
+import inspect
+import json
 import logging
+import pickle
 import subprocess
 import sys
 
@@ -38,6 +42,20 @@ def close(found, expected):
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-5)
+
+
+LOOSE = ("kwargs", "without_effect", "processing_kwargs")  # what one of the two takes among any others
+
+
+@pytest.mark.parametrize("method", ["__init__", "predict", "rank"])
+def test_every_argument_of_the_reference_has_its_place_and_default(method):
+    theirs, ours = (
+        [each for each in inspect.signature(getattr(kind, method)).parameters.values() if each.name not in LOOSE]
+        for kind in (peers.sentence_transformers.CrossEncoder, CrossEncoder)
+    )
+    own = {"backend": "auto"}
+    expected = [(each.name, each.kind, own.get(each.name, each.default)) for each in theirs]
+    assert [(each.name, each.kind, each.default) for each in ours] == expected
 
 
 @pytest.mark.parametrize(
@@ -129,6 +147,7 @@ def test_rank_returns_the_same(both, options):
         {"tokenizer_args": {"model_max_length": 20}},
         {"activation_fn": torch.nn.Tanh()},
         {"default_activation_function": torch.nn.Identity()},
+        {"classifier_dropout": 0.1},
         {"num_labels": 1, "trust_remote_code": True, "local_files_only": True},
         {"model_kwargs": {"dtype": torch.float32, "attn_implementation": "eager"}},
         {"prompts": {"q": "please: "}, "default_prompt_name": "q"},
@@ -234,6 +253,52 @@ def test_a_saved_model_is_read_by_the_reference(bert, tmp_path):
     ours.save_pretrained(tmp_path / "saved")
     theirs = peers.sentence_transformers.CrossEncoder(str(tmp_path / "saved"), device="cpu")
     close(ours.predict(PAIRS), theirs.predict(PAIRS))
+
+
+@pytest.mark.parametrize("is_assigned", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "function"),
+    [(1, torch.nn.Tanh()), (1, torch.nn.Identity()), (1, torch.nn.Sigmoid()), (3, torch.nn.Softmax(dim=-1))],
+    indirect=["labels"],
+    ids=str,
+)
+def test_the_activation_is_saved(tiny, labels, function, is_assigned, tmp_path):
+    ours = CrossEncoder(str(tiny("bert", labels)), **({} if is_assigned else {"activation_fn": function}))
+    if is_assigned:
+        ours.activation_fn = function
+    ours.save_pretrained(tmp_path / "saved")
+    dotted = f"{type(function).__module__}.{type(function).__name__}"
+    assert json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())["activation_fn"] == dotted
+    again = CrossEncoder(str(tmp_path / "saved"))
+    np.testing.assert_allclose(again.predict(PAIRS), ours.predict(PAIRS), atol=1e-6)
+
+
+@pytest.mark.parametrize("function", [torch.nn.ReLU(), torch.tanh, lambda logits: logits * 2])
+def test_an_activation_that_no_checkpoint_names_is_not_saved(bert, function, tmp_path):
+    with pytest.raises(SettingError) as error:
+        CrossEncoder(str(bert), activation_fn=function).save_pretrained(tmp_path / "saved")
+    assert "activation_fn" in str(error.value)
+    assert not (tmp_path / "saved").exists()
+
+
+def test_the_activation_s_earlier_name_is_deprecated(bert):
+    model = CrossEncoder(str(bert))
+    with pytest.warns(DeprecationWarning, match="activation_fn"):
+        assert type(model.default_activation_function) is type(model.activation_fn)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "embedded"])
+def test_a_copy_has_the_settings_and_scores(bert, folder, copied, monkeypatch):
+    monkeypatch.chdir(bert.parent)
+    model = CrossEncoder(bert.name if folder else None, prompts={"query": "find: "}, activation_fn=torch.nn.Tanh())
+    model.max_seq_length = 24
+    again = copied(model)
+    close(again.predict(PAIRS, prompt_name="query"), model.predict(PAIRS, prompt_name="query"))
+    again.max_seq_length, again.activation_fn = 48, torch.nn.Identity()
+    again.prompts["query"] = ""
+    assert (model.max_seq_length, type(model.activation_fn)) == (24, torch.nn.Tanh)
+    assert model.prompts == {"query": "find: "}
 
 
 @pytest.mark.process

@@ -4,9 +4,11 @@ Needs neither sentence-transformers nor, unless a tensor or an activation functi
 docs/sentence-transformers.md lists the differences.
 """
 
+import copy
 import functools
 import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,7 @@ RENAMED = {
     "config_args": "config_kwargs",
     "cache_dir": "cache_folder",
     "default_activation_function": "activation_fn",
+    "classifier_dropout": None,
     "sentences": "inputs",
     "activation_fct": "activation_fn",
     "num_workers": None,
@@ -146,6 +149,25 @@ class CrossEncoder:
     def __repr__(self) -> str:
         return f"CrossEncoder({self._parts.model.name!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle how the model was opened, not its weights: the other process opens it again."""
+        name, options = self._opened
+        opened = (os.path.abspath(name) if name is not None and os.path.isdir(name) else name, options)
+        state = {key: value for key, value in vars(self).items() if key not in ("_parts", "_encoder")}
+        return state | {"_opened": opened}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._assemble(open_model(*self._opened))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CrossEncoder":
+        """Return a model with settings of its own; both share the engine, which no call changes."""
+        copied = CrossEncoder.__new__(CrossEncoder)
+        vars(copied).update(vars(self))
+        copied.prompts = dict(self.prompts)
+        copied.model_card_data = copy.deepcopy(self.model_card_data, memo)
+        return copied
+
     @_accepts_earlier_names
     def predict(  # noqa: PLR0913 - those of sentence-transformers
         self,
@@ -229,8 +251,16 @@ class CrossEncoder:
         return evaluator(self, output_path)
 
     def save_pretrained(self, path: str | os.PathLike[str], **_: object) -> None:
-        """Write the checkpoint's folder; further arguments of sentence-transformers have no effect."""
-        self._encoder.save_pretrained(path)
+        """Write the checkpoint's folder; further arguments of sentence-transformers have no effect.
+
+        Raises SettingError for an activation function that a checkpoint cannot name.
+        """
+        checkpoint = self._parts.checkpoint
+        if self._activation is None or checkpoint is None:
+            self._encoder.save_pretrained(path)
+            return
+        named = replace(checkpoint, activation=_activation_name(self._activation))
+        Encoder.from_parts(replace(self._parts, checkpoint=named)).save_pretrained(path)
 
     save = save_pretrained
 
@@ -267,6 +297,7 @@ class CrossEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
+        self._opened = (self._opened[0], replace(self._opened[1], max_length=value))
         self._assemble(_limited(self._parts, value))
 
     max_length = max_seq_length
@@ -286,6 +317,13 @@ class CrossEncoder:
     @activation_fn.setter
     def activation_fn(self, function: Activation | None) -> None:
         self._activation = function
+
+    @property
+    def default_activation_function(self) -> Activation:
+        """The name of `activation_fn` in earlier releases."""
+        text = "The `default_activation_function` property was renamed and is now deprecated; use `activation_fn`"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return self.activation_fn
 
     def get_default_activation_fn(self) -> Activation:
         """Return the activation of the checkpoint, a module of torch."""
@@ -355,6 +393,18 @@ class CrossEncoder:
             import torch
         tensor = torch.from_numpy(scores).to(self.device)
         return list(tensor) if as_list else tensor
+
+
+def _activation_name(function: Activation) -> str:
+    """Return the name by which a checkpoint keeps an activation function."""
+    kind = type(function)
+    for name, (dotted, _) in ACTIVATIONS.items():
+        if dotted == f"{kind.__module__}.{kind.__qualname__}":
+            return name
+    known = ", ".join(sorted(dotted.rpartition(".")[2] for dotted, _ in ACTIVATIONS.values()))
+    raise SettingError(
+        f"activation_fn={function!r} cannot be saved; before saving, assign one of torch.nn to it: {known}"
+    )
 
 
 def _checked(name: str, given: Mapping[str, Any] | None, known: set[str]) -> Mapping[str, Any]:
