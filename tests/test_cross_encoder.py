@@ -270,7 +270,7 @@ def test_a_score_error_names_the_first_pair_at_fault(bert):
         ({"max_length": 97}, "max_length=97"),
         ({"max_length": True}, "max_length is True"),
         ({"max_length": 12.5}, "max_length is 12.5"),
-        ({"max_length": 3}, "max_length=3 leaves no room for text beside 3 special tokens"),
+        ({"max_length": 3}, "max_length=3 leaves no room for text next to 3 special tokens"),
         ({"device": "gpu0"}, "device 'gpu0' cannot be used here"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_loss_may_be_its_name(recipe_of):
     [(f"{PLAIN}base: c\n", 4), (f"{PLAIN}training:\n  seed: 1\n  max_steps: 3\n  seed: 2\n", 7)],
 )
 def test_a_repeated_key_is_an_error_with_its_line(recipe_of, text, line):
-    with pytest.raises(SettingError, match=rf"line {line}.*repeats"):
+    with pytest.raises(SettingError, match=rf"line {line}.*twice"):
         recipe_of(text)
 
 

@@ -161,7 +161,7 @@ class CrossEncoder:
         self._assemble(open_model(*self._opened))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CrossEncoder":
-        """Return a model with settings of its own; both share the engine, which no call changes."""
+        """Return a model whose settings can change separately; both share the engine, which no call changes."""
         copied = CrossEncoder.__new__(CrossEncoder)
         vars(copied).update(vars(self))
         copied.prompts = dict(self.prompts)

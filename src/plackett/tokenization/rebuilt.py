@@ -67,6 +67,10 @@ def _check_ends(tokenizer: Tokenizer, folder: Path, settings: Mapping[str, Any])
 
 def _normalizer(tokenizer: Tokenizer) -> dict[str, Any]:
     step = _state(tokenizer.normalizer)
+    steps = step.get("normalizers", [])
+    # sentence-transformers saves its own `do_lower_case` as a step before the others.
+    if [item.get("type") for item in steps] == ["Lowercase", "BertNormalizer"] and steps[1].get("lowercase"):
+        step = steps[1]
     return step | {"strip_accents": _strips(step)} if step.get("type") == "BertNormalizer" else step
 
 

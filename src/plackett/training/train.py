@@ -13,9 +13,11 @@ from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
 from plackett._compat.trainer import load_weights
 from plackett._compat.transformers import quiet
+from plackett._files import OutputFolder
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.checkpoints.hub import torch_files
 from plackett.checkpoints.own_files import TRAINING_PLOT
+from plackett.engines.trainable import trainable
 from plackett.errors import PlackettError, ScoreError, TrainingError
 from plackett.families import family_of
 from plackett.models import cpu_attention
@@ -71,9 +73,33 @@ def train(
     """
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     output = output_of(recipe)
-    pickle = recipe.allow_pickle
-    folder = find_folder(recipe.base, revision=None, local_files_only=False, files=torch_files(allow_pickle=pickle))
-    base = read_base(folder, max_length=recipe.max_length, allow_pickle=pickle, instruction=recipe.instruction)
+    files = torch_files(allow_pickle=recipe.allow_pickle)
+    with trainable(find_folder(recipe.base, revision=None, local_files_only=False, files=files)) as folder:
+        facts, failure = _train(recipe, parts, dev, folder, output, resume=resume, publish=publish)
+
+    if failure:
+        raise TrainingError(
+            f"{recipe.output} is trained and complete, but has no card and may not have been measured ({failure}); "
+            "for the "
+            f"card: plackett card {recipe.output}"
+        ) from failure
+    return facts
+
+
+def _train(
+    recipe: Recipe,
+    parts: Sequence[Part],
+    dev: Sequence[Collection],
+    folder: Path,
+    output: OutputFolder,
+    *,
+    resume: bool,
+    publish: Callable[[Path, TrainingFacts], None],
+) -> tuple[TrainingFacts, Exception | None]:
+    """Train the weights in `folder`; the facts, and what `publish` raised."""
+    base = read_base(
+        folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle, instruction=recipe.instruction
+    )
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     on_the_way = Path(str(arguments.output_dir))
@@ -87,14 +113,7 @@ def train(
             last = last_checkpoint(on_the_way, recipe, None if trainer.is_sharded else model) if resume else None
             facts = _facts(trainer, recipe, base, seconds=_run(trainer, last))
             failure = _write(place, trainer, facts, base, publish)
-
-    if failure:
-        raise TrainingError(
-            f"{recipe.output} is trained and complete, but has no card and may not have been measured ({failure}); "
-            "for the "
-            f"card: plackett card {recipe.output}"
-        ) from failure
-    return facts
+    return facts, failure
 
 
 def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:

@@ -13,6 +13,7 @@ from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
 from plackett.data.rows import NO_COLUMNS, Columns, columns_in
+from plackett.engines.trainable import trainable
 from plackett.errors import DataError
 from plackett.evaluation.comparison import Comparison, compare, with_mean
 from plackett.facts import Facts
@@ -84,10 +85,10 @@ def train(
 
 
 def _check_base(recipe: Recipe) -> None:
-    """Raise CheckpointError for a folder on this machine that cannot be trained, the embedded model's among them."""
+    """Raise CheckpointError for a folder on this machine that cannot be trained."""
     if recipe.base == DEFAULT or Path(recipe.base).is_dir():
-        folder = find_folder(recipe.base, revision=None, local_files_only=True)
-        read_base(folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle)
+        with trainable(find_folder(recipe.base, revision=None, local_files_only=True)) as folder:
+            read_base(folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle)
 
 
 def _collections(names: Sequence[str], recipe: Recipe) -> list[Collection]:
