@@ -166,7 +166,7 @@ def _embeddings(tables: Sequence[Array], layout: Layout, config: Mapping[str, ob
 
 
 def _layer(linears: Iterator[Linear], heads: int) -> dict[str, Linear]:
-    """One layer's linear maps. Queries, keys and values are joined; the last layer's queries stand apart."""
+    """One layer's linear maps. Queries, keys and values are joined; those of the last layer are separate."""
     weight, bias = next(linears)
     if weight.shape[0] == weight.shape[1]:
         others, of_others = next(linears)
