@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.serving.workload import Question
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+IDLE = 5.0  # seconds that a connection is kept unused, as in httpx: a server may close an older one at any moment
 Supply = Callable[[], Question]
 
 
@@ -31,11 +32,11 @@ class Client:
     def __init__(self, port: int, path: str = "/rerank") -> None:
         self.port = port
         self._path = path
-        self._idle: list[Link] = []
+        self._idle: list[tuple[float, Link]] = []
 
     async def send(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body. OSError or IncompleteReadError if no reply comes."""
-        reader, writer = self._idle.pop() if self._idle else await self.connect()
+        reader, writer = self._kept() or await self.connect()
         try:
             writer.write(self.head(len(body)) + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -47,8 +48,17 @@ class Client:
         if headers.get("connection") == "close":
             writer.close()
         else:
-            self._idle.append((reader, writer))
+            self._idle.append((time.monotonic(), (reader, writer)))
         return int(head.split()[1]), headers, reply
+
+    def _kept(self) -> Link | None:
+        """Return the connection that was used last, unless it is too old."""
+        while self._idle:
+            since, link = self._idle.pop()
+            if time.monotonic() - since < IDLE:
+                return link
+            link[1].close()
+        return None
 
     async def connect(self) -> Link:
         """Open a connection."""

@@ -3,8 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from plackett.serving.batcher import WEIGHT, Batcher, Observer
-from plackett.serving.scheduling import Job
+from plackett.serving.batcher import LARGEST_BATCH, WEIGHT, Batcher, Observer
+from plackett.serving.scheduling import ENOUGH, Job
 from plackett.tokenization.batches import EncodedPairs
 
 
@@ -121,3 +121,12 @@ def test_the_rate_is_measured_by_its_own_clock():
     batcher._score_batch(batcher._queue.take(64))
     assert seen == [(12, 3, 2.0)]
     assert batcher.rate == before + WEIGHT * (6 - before)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate", "expected"), [(0, 10_000, 2_000), (0, 100, ENOUGH), (0, 1e9, LARGEST_BATCH), (64, 1e9, 64)]
+)
+def test_a_batch_takes_a_bounded_time_where_no_size_is_given(given, rate, expected):
+    batcher = Batcher(given)
+    batcher.rate = rate
+    assert batcher.batch_tokens == expected

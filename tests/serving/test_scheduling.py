@@ -84,6 +84,16 @@ def test_low_priority_waits_but_is_not_starved():
     assert low.is_scored
 
 
+@pytest.mark.parametrize(("short", "other", "shared"), [(300, 5000, True), (600, 5000, False), (600, 800, True)])
+def test_a_batch_that_is_large_enough_takes_no_part_of_what_it_cannot_finish(short, other, shared):
+    waiting = queue(job([100] * (other // 100)), job([50] * (short // 50)))
+    pieces = waiting.take(2000)
+    assert len({piece.job for piece in pieces}) == (2 if shared else 1)
+    assert sum(int(piece.rows.lengths.sum()) for piece in pieces) == {(300, 5000): 2000, (600, 5000): 600}.get(
+        (short, other), 1400
+    )
+
+
 def test_models_do_not_share_a_batch():
     first, second = job([10]), job([10], scorer=object())
     waiting = queue(first, second)

@@ -9,12 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from plackett.serving.scheduling import Job, Piece, Queue, joined
+from plackett.serving.scheduling import ENOUGH, Job, Piece, Queue, joined
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("plackett.serving")
 FIRST_RATE = 10_000.0  # tokens per second, until the first batch is measured
 WEIGHT = 0.2  # of the latest batch in the measured rate
+
+BATCH_SECONDS = 0.2
+"""Time of a batch whose size is not set. A short request waits for one batch, and is scored in the next."""
+
+LARGEST_BATCH = 16_384  # tokens: engines gain no speed from more
 
 
 def _ignore(*_measured: float) -> None:
@@ -34,11 +39,11 @@ class Batcher:
 
     def __init__(
         self,
-        batch_tokens: int,
+        batch_tokens: int = 0,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.batch_tokens = batch_tokens
+        self._given = batch_tokens
         self.rate = FIRST_RATE
         self._observer = observer or Observer()
         self._clock = clock
@@ -46,6 +51,11 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._threads: list[threading.Thread] = []
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of the next batch: as given, or what takes `BATCH_SECONDS` at the measured rate."""
+        return self._given or min(max(int(self.rate * BATCH_SECONDS), ENOUGH), LARGEST_BATCH)
 
     def start(self) -> None:
         """Start the two threads."""

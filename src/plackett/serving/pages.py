@@ -101,7 +101,7 @@ class Pages:
                 "model_type": {"reranker": labels},
                 "max_concurrent_requests": settings.queue_tokens // model.reader.max_length or 1,
                 "max_input_length": model.reader.max_length,
-                "max_batch_tokens": settings.batch_tokens,
+                "max_batch_tokens": self._service.batcher.batch_tokens,
                 "max_batch_requests": None,
                 "max_client_batch_size": settings.max_documents,
                 "auto_truncate": True,

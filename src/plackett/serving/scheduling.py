@@ -16,6 +16,7 @@ from plackett.tokenization.batches import EncodedPairs
 
 AGEING = 8
 CHUNK = 64  # pairs that are tokenised at a time
+ENOUGH = 512  # tokens with which an engine is nearly as fast as with more
 
 
 class Scorer(Protocol):
@@ -148,7 +149,11 @@ class Queue:
         return min((job for job in self._jobs.values() if not job.is_encoded), key=_urgency, default=None)
 
     def take(self, budget: int) -> list[Piece]:
-        """Take the next batch, of about `budget` tokens and of one scorer. It may be empty."""
+        """Take the next batch, of about `budget` tokens and of one scorer. It may be empty.
+
+        Once it holds `ENOUGH` tokens, it takes no parts of requests that it cannot finish: short requests would wait
+        for them.
+        """
         ready = [job for job in self._jobs.values() if job.is_ready]
         if not ready:
             return []
@@ -157,9 +162,11 @@ class Queue:
         if self._batches % AGEING == 0:
             order.sort(key=lambda job: job is not ready[0])  # the oldest, then the others as before
         pieces: list[Piece] = []
+        taken = 0
         for job in order:
-            if job.scorer is order[0].scorer:
-                budget -= self._take_from(job, budget, pieces)
+            room = budget - taken
+            if job.scorer is order[0].scorer and (taken < ENOUGH or job.left <= room):
+                taken += self._take_from(job, room, pieces)
         return pieces
 
     @staticmethod

@@ -177,7 +177,7 @@ class Service:
         self.metrics.observe("te_request_inference_duration", seconds)
         self.metrics.observe("te_batch_next_tokens", tokens)
         self.metrics.observe("te_batch_next_size", pairs)
-        self.metrics.observe("plackett_batch_fill", tokens / self.settings.batch_tokens)
+        self.metrics.observe("plackett_batch_fill", tokens / self.batcher.batch_tokens)
 
 
 @dataclass(frozen=True)
