@@ -253,7 +253,7 @@ def main() -> None:
     os.environ.pop("PLACKETT_API_KEY", None)
 
     work = make_workload(options.model)
-    found: Figures = {"model": options.model or "embedded"}
+    found = Found(options.output, model=options.model or "embedded")
     with server(options.model) as started:
         client = Client(started.port)
         steps: dict[str, Callable[[], Awaitable[Figures]]] = {
@@ -263,21 +263,32 @@ def main() -> None:
             "after clients that left": lambda: abandoned(client, work),
             "soak": lambda: soak(client, work, started, 0.8 * work.offline_rate / 24, options.soak),
         }
-        asyncio.run(_run(steps, found, client))
+        asyncio.run(_run(steps, found))
     pythons = {name: python for name in PEERS if (python := getattr(options, name, None))}
     if pythons:
         found["same checkpoint"] = compare({"plackett": sys.executable, **pythons}, work, options.seconds / 2)
     found["killed and restarted"] = asyncio.run(killed(work, options.model, 2 * options.seconds))
     found["cold start"] = asyncio.run(cold_start(work, options.model))
-    write_result(options.output, found)
-    print(json.dumps(found, indent=1))
+    print(json.dumps(found.figures, indent=1))
 
 
-async def _run(steps: dict[str, Callable[[], Awaitable[Figures]]], found: Figures, client: Client) -> None:
+class Found:
+    """Figures, written to a file whenever one is added: a run that is stopped keeps what it measured."""
+
+    def __init__(self, path: Path, **figures: object) -> None:
+        self.figures: Figures = figures
+        self._path = path
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self.figures[name] = value
+        write_result(self._path, self.figures)
+        print(name, json.dumps(value), file=sys.stderr, flush=True)
+
+
+async def _run(steps: dict[str, Callable[[], Awaitable[Figures]]], found: Found) -> None:
     """One event loop for all steps, because connections are kept."""
     for name, step in steps.items():
         found[name] = await step()
-        print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

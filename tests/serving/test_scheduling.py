@@ -94,6 +94,16 @@ def test_a_batch_that_is_large_enough_takes_no_part_of_what_it_cannot_finish(sho
     )
 
 
+@pytest.mark.parametrize(("tokens", "batches"), [(1800, [1800]), (2000, [1400, 600]), (3100, [1400, 1700])])
+def test_no_small_rest_of_a_request_becomes_a_batch(tokens, batches):
+    waiting = queue(job([50] * (tokens // 50)))
+    for expected in batches:
+        pieces = waiting.take(1400)
+        assert sum(int(piece.rows.lengths.sum()) for piece in pieces) == expected
+        finish(waiting, pieces)
+    assert not waiting.tokens
+
+
 def test_models_do_not_share_a_batch():
     first, second = job([10]), job([10], scorer=object())
     waiting = queue(first, second)

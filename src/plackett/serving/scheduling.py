@@ -151,8 +151,8 @@ class Queue:
     def take(self, budget: int) -> list[Piece]:
         """Take the next batch, of about `budget` tokens and of one scorer. It may be empty.
 
-        Once it holds `ENOUGH` tokens, it takes no parts of requests that it cannot finish: short requests would wait
-        for them.
+        It takes all of the first request where only a little would be left. Once it holds `ENOUGH` tokens, it takes no
+        parts of requests that it cannot finish: short requests would wait for them.
         """
         ready = [job for job in self._jobs.values() if job.is_ready]
         if not ready:
@@ -162,6 +162,8 @@ class Queue:
         if self._batches % AGEING == 0:
             order.sort(key=lambda job: job is not ready[0])  # the oldest, then the others as before
         pieces: list[Piece] = []
+        if 0 < order[0].left - budget < ENOUGH <= budget:
+            budget = order[0].left  # a rest would be a slow batch
         taken = 0
         for job in order:
             room = budget - taken
