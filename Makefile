@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-published train-speed families losses peers compat clients serving sharded
+	default-published train-speed families losses peers compat st-tests clients serving sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -123,6 +123,17 @@ $(VENV)-sentence-transformers-%/.installed:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet sentence-transformers==$* 'transformers<5' torch==2.13.0
 	touch $@
+
+# sentence-transformers' tests of its CrossEncoder, from the tag: its sdist on the package index holds none of them. REFERENCE may name
+# a checkout that is there already.
+REFERENCE ?= $(VENV)-reference
+
+st-tests: $(INSTALLED) $(REFERENCE)/tests  ## sentence-transformers' own tests against our CrossEncoder, and which differ on purpose
+	cd $(REFERENCE) && HF_HUB_OFFLINE=1 PYTHONPATH=$(CURDIR)/src:$(CURDIR)/tests:$(CURDIR)/tests/compat \
+		$(abspath $(BIN))/python -m pytest -p reference_plugin -rxs tests/cross_encoder/test_model.py tests/cross_encoder/evaluation
+
+$(REFERENCE)/tests:
+	git clone --quiet --depth 1 --branch v6.2.0 https://github.com/huggingface/sentence-transformers $(@D)
 
 # Clients of rerank servers: an environment for each age of some packages, and one of node.
 CLIENTS = $(VENV)-clients
