@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from plackett import CrossEncoder, InputError
+from plackett import CrossEncoder, InputError, SettingError
 from tiny import DOCUMENTS, QUERY
 
 pytestmark = pytest.mark.peer
@@ -73,3 +73,23 @@ def test_a_document_without_text_is_named(bert):
     with pytest.raises(InputError) as error:
         PlackettRanker(str(bert)).run(QUERY, [Document(content="a"), Document(id="picture", content=None)])
     assert "picture" in str(error.value)
+
+
+def test_fields_that_are_no_list_are_refused():
+    from plackett.integrations.haystack import PlackettRanker
+
+    with pytest.raises(SettingError) as error:
+        PlackettRanker(meta_fields="title")
+    assert "['title']" in str(error.value)
+
+
+def test_a_model_with_several_labels_ranks_by_one(tiny):
+    from plackett.integrations.haystack import PlackettRanker
+
+    folder = tiny("bert", 3)
+    with pytest.raises(InputError):
+        PlackettRanker(str(folder)).run(QUERY, documents())
+    ranker = PlackettRanker.from_dict(PlackettRanker(str(folder), positive_label="LABEL_2", top_k=3).to_dict())
+    expected = CrossEncoder(folder, positive_label="LABEL_2").rank(QUERY, DOCUMENTS, top_k=3)
+    found = ranker.run(QUERY, documents())["documents"]
+    assert [item.score for item in found] == pytest.approx([item["score"] for item in expected], abs=1e-6)

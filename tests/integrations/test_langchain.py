@@ -61,3 +61,11 @@ def test_langchains_own_reranker_takes_the_cross_encoder(retriever, bert):
     found = chain(retriever, CrossEncoderReranker(model=PlackettCrossEncoder(bert), top_n=2)).invoke(QUERY)
     expected = CrossEncoder(bert).rank(QUERY, DOCUMENTS, top_k=2)
     assert [meta["number"] for _, meta in found] == [item["corpus_id"] for item in expected]
+
+
+@pytest.mark.parametrize("given", [{"top_k": 3}, {"top_n": -1}])
+def test_settings_that_are_wrong_are_named(given):
+    from plackett.integrations.langchain import PlackettReranker
+
+    with pytest.raises(ValueError, match=next(iter(given))):
+        PlackettReranker(**given)

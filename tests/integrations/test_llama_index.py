@@ -76,3 +76,11 @@ def test_no_query_is_an_error(bert):
 
     with pytest.raises(InputError):
         PlackettRerank(model=str(bert)).postprocess_nodes(nodes())
+
+
+@pytest.mark.parametrize("given", [{"top_k": 3}, {"top_n": -1}])
+def test_settings_that_are_wrong_are_named(given):
+    from plackett.integrations.llama_index import PlackettRerank
+
+    with pytest.raises(ValueError, match=next(iter(given))):
+        PlackettRerank(**given)

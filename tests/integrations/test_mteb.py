@@ -3,6 +3,7 @@
 import pytest
 
 from plackett import CrossEncoder
+from plackett.errors import InputError
 from plackett.evaluation import compare
 from plackett.records import Collection, Qrel, ScoredDoc
 from tiny import TEXTS
@@ -73,3 +74,11 @@ def test_the_figures_are_those_of_plackett(task, bert, tmp_path):
     [scores] = found.task_results[0].scores["test"]
     measured = compare(CrossEncoder(bert), Collection("local", QUERIES, CORPUS, qrels(), run()), depth=30)
     assert scores["ndcg_at_10"] == pytest.approx(measured.measures["nDCG@10"].reranked, abs=1e-5)
+
+
+def test_a_task_without_texts_is_refused(bert):
+    from plackett.integrations.mteb import PlackettCrossEncoder
+
+    with pytest.raises(InputError) as error:
+        PlackettCrossEncoder(str(bert)).predict([{"image": ["a picture"]}], [{"text": ["a text"]}])
+    assert "image" in str(error.value)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from plackett import CrossEncoder
+from plackett import CrossEncoder, InputError
 from tiny import DOCUMENTS, QUERY
 
 pytestmark = pytest.mark.peer
@@ -34,3 +34,18 @@ def test_texts_ids_and_threads_of_its_own(bert):
     expected = CrossEncoder(bert).rank(QUERY, DOCUMENTS)
     assert [result.document.doc_id for result in found.results] == [10 + item["corpus_id"] for item in expected]
     assert len(ranker.rank(QUERY, DOCUMENTS[0]).results) == 1
+
+
+def test_no_documents_have_no_results(bert):
+    from plackett.integrations.rerankers import PlackettRanker
+
+    assert PlackettRanker(bert).rank(QUERY, []).results == []
+
+
+@pytest.mark.parametrize("given", [{"doc_ids": [1]}, {"metadata": [{}, {}, {}]}])
+def test_ids_and_metadata_are_one_for_each_document(bert, given):
+    from plackett.integrations.rerankers import PlackettRanker
+
+    with pytest.raises(InputError) as error:
+        PlackettRanker(bert).rank(QUERY, DOCUMENTS[:2], **given)
+    assert next(iter(given)) in str(error.value)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from plackett.errors import MissingExtraError
-from plackett.integrations._shared import framework
+from plackett import CrossEncoder
+from plackett.errors import InputError, MissingExtraError
+from plackett.integrations._shared import framework, opened
 
 
 def test_a_release_that_is_too_old_is_named():
@@ -28,3 +29,17 @@ def test_a_framework_that_is_missing_is_named():
 def test_the_oldest_release_is_enough():
     with framework("frames", "narwhals", "0.1"):
         pass
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_model_whose_labels_do_not_rank_is_refused(tiny, is_open):
+    folder = tiny("bert", 3)
+    with pytest.raises(InputError) as error:
+        opened(CrossEncoder(folder) if is_open else folder)
+    assert "positive_label" in str(error.value)
+    assert "LABEL_2" in str(error.value)
+
+
+def test_a_model_that_ranks_by_one_of_its_labels_is_taken(tiny):
+    encoder = CrossEncoder(tiny("bert", 3), positive_label="LABEL_2")
+    assert opened(encoder) is encoder

@@ -7,15 +7,21 @@ from importlib.metadata import version
 
 from plackett._extras import extra
 from plackett.cross_encoder import CrossEncoder
-from plackett.errors import MissingExtraError
+from plackett.errors import InputError, MissingExtraError
 
 Source = str | os.PathLike[str] | CrossEncoder | None
 """A folder, a Hub id, the address of a server, or a model that is open; None for the one that comes with Plackett."""
 
 
 def opened(model: Source) -> CrossEncoder:
-    """Return a model that may be open already."""
-    return model if isinstance(model, CrossEncoder) else CrossEncoder(model)
+    """Return a model, which may be open already. Raises InputError for a model whose labels do not rank."""
+    encoder = model if isinstance(model, CrossEncoder) else CrossEncoder(model)
+    if not encoder.model.ranks:
+        raise InputError(
+            f"{encoder.model.name} has {encoder.model.labels} labels ({', '.join(encoder.model.names)}), and ranking "
+            "needs one; pass plackett.CrossEncoder(..., positive_label=...) with the label that means relevant"
+        )
+    return encoder
 
 
 @contextlib.contextmanager

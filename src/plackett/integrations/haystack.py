@@ -5,11 +5,22 @@ from dataclasses import replace
 from typing import Any
 
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.errors import InputError
+from plackett.errors import InputError, SettingError
 from plackett.integrations._shared import framework
 
 with framework("haystack", "haystack-ai", "3.0"):
     from haystack import Document, component, default_from_dict, default_to_dict
+
+SETTINGS = (
+    "model",
+    "top_k",
+    "score_threshold",
+    "meta_fields",
+    "separator",
+    "activation",
+    "max_length",
+    "positive_label",
+)
 
 
 @component
@@ -18,7 +29,7 @@ class PlackettRanker:
 
     model: a folder, a Hub id or the address of a server; the default is embedded. It is loaded by `warm_up`, or by the
     first run. top_k, score_threshold: number of documents to keep, and their least score. meta_fields: metadata to read
-    in front of the content, joined by `separator`.
+    in front of the content, joined by `separator`. positive_label: the label to rank by, of a model with several.
     """
 
     def __init__(
@@ -31,7 +42,10 @@ class PlackettRanker:
         separator: str = "\n",
         activation: str | None = None,
         max_length: int | None = None,
+        positive_label: str | None = None,
     ) -> None:
+        if isinstance(meta_fields, str):
+            raise SettingError(f"meta_fields={meta_fields!r} is not a list of names; pass [{meta_fields!r}]")
         self.model = model
         self.top_k = top_k
         self.score_threshold = score_threshold
@@ -39,6 +53,7 @@ class PlackettRanker:
         self.separator = separator
         self.activation = activation
         self.max_length = max_length
+        self.positive_label = positive_label
         self._encoder: CrossEncoder | None = None
 
     def warm_up(self) -> None:
@@ -72,8 +87,7 @@ class PlackettRanker:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings of the component, for YAML."""
-        names = ("model", "top_k", "score_threshold", "meta_fields", "separator", "activation", "max_length")
-        settings: dict[str, Any] = default_to_dict(self, **{name: getattr(self, name) for name in names})
+        settings: dict[str, Any] = default_to_dict(self, **{name: getattr(self, name) for name in SETTINGS})
         return settings
 
     @classmethod
@@ -84,7 +98,12 @@ class PlackettRanker:
 
     def _loaded(self) -> CrossEncoder:
         if self._encoder is None:
-            self._encoder = CrossEncoder(self.model, activation=self.activation, max_length=self.max_length)
+            self._encoder = CrossEncoder(
+                self.model,
+                activation=self.activation,
+                max_length=self.max_length,
+                positive_label=self.positive_label,
+            )
         return self._encoder
 
     def _limits(self, top_k: int | None, score_threshold: float | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ with framework("langchain", "langchain-core", "1.0"):
     from langchain_core.callbacks import Callbacks
     from langchain_core.cross_encoders import BaseCrossEncoder
     from langchain_core.documents import BaseDocumentCompressor, Document
-    from pydantic import ConfigDict
+    from pydantic import ConfigDict, Field
 
 
 class PlackettCrossEncoder(BaseCrossEncoder):
@@ -38,7 +38,7 @@ class PlackettReranker(BaseDocumentCompressor):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     model: Any = None
-    top_n: int | None = 3
+    top_n: int | None = Field(default=3, ge=0)
     min_score: float | None = None
     score_key: str = "relevance_score"
 

@@ -9,7 +9,7 @@ from plackett.errors import InputError
 from plackett.integrations._shared import framework, opened
 
 with framework("llama-index", "llama-index-core", "0.14"):
-    from llama_index.core.bridge.pydantic import Field
+    from llama_index.core.bridge.pydantic import ConfigDict, Field
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
@@ -21,8 +21,10 @@ class PlackettRerank(BaseNodePostprocessor):
     `keep_retrieval_score` asks for the retriever's score in their metadata, as `retrieval_score`.
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
     model: Any = Field(default=None, description="Folder, Hub id, server or plackett.CrossEncoder; default: embedded.")
-    top_n: int | None = Field(default=2, description="Number of nodes to keep; None for all.")
+    top_n: int | None = Field(default=2, ge=0, description="Number of nodes to keep; None for all.")
     min_score: float | None = Field(default=None, description="Minimum score of a node to keep.")
     keep_retrieval_score: bool = Field(default=False, description="Keep the retriever's score in the metadata.")
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett.cross_encoder import CrossEncoder
-from plackett.integrations._shared import Source, framework
+from plackett.errors import InputError
+from plackett.integrations._shared import Source, framework, opened
 
 with framework("mteb", "mteb", "2.0"):
     from mteb.models import ModelMeta
@@ -24,7 +25,7 @@ class PlackettCrossEncoder:
     ) -> None:
         if not isinstance(model_name, CrossEncoder):
             model_name = CrossEncoder(model_name, revision=revision, device=device)
-        self.model = model_name
+        self.model = opened(model_name)
         name = self.model.model.name
         self.mteb_model_meta = ModelMeta.create_empty(
             overwrites={
@@ -39,7 +40,15 @@ class PlackettCrossEncoder:
         self, inputs1: Iterable[Mapping[str, Any]], inputs2: Iterable[Mapping[str, Any]], **_: object
     ) -> NDArray[np.float32]:
         """Score the texts of two loaders, query by document, in their order: float32 (pairs,)."""
-        queries = [text for batch in inputs1 for text in batch["text"]]
-        documents = [text for batch in inputs2 for text in batch["text"]]
-        pairs = list(zip(queries, documents, strict=True))
+        pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
         return self.model.score(pairs)[:, 0] if pairs else np.empty(0, np.float32)
+
+
+def _texts(batches: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the texts of a loader."""
+    texts: list[str] = []
+    for batch in batches:
+        if "text" not in batch:
+            raise InputError(f"the task has the columns {', '.join(sorted(batch))}, and Plackett reads text only")
+        texts += batch["text"]
+    return texts

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from plackett.errors import InputError
 from plackett.integrations._shared import Source, framework, opened
 
 with framework("rerankers", "rerankers", "0.8"):
+    from rerankers.documents import Document
     from rerankers.models.ranker import BaseRanker
     from rerankers.results import RankedResults, Result
     from rerankers.utils import prep_docs
@@ -30,10 +32,22 @@ class PlackettRanker(BaseRanker):
         metadata: Sequence[dict[str, Any]] | None = None,
     ) -> RankedResults:
         """Return the documents best first, with their scores and ranks from 1."""
-        documents = prep_docs(docs, doc_ids, metadata)
+        documents = _documents(docs, doc_ids, metadata)
         ranked = self.model.rank(query, [document.text for document in documents])
         results = [
             Result(document=documents[item["corpus_id"]], score=item["score"], rank=rank)
             for rank, item in enumerate(ranked, start=1)
         ]
         return RankedResults(results=results, query=query, has_scores=True)
+
+
+def _documents(
+    docs: Any, doc_ids: Sequence[str | int] | None, metadata: Sequence[dict[str, Any]] | None
+) -> list[Document]:
+    """Return documents of their own kind, which rerankers makes of a list that is not empty."""
+    number = 1 if isinstance(docs, str | Document) else len(docs)
+    for name, given in {"doc_ids": doc_ids, "metadata": metadata}.items():
+        if given is not None and len(given) != number:
+            raise InputError(f"{name} has {len(given)} items for {number} documents; pass one for each")
+    documents: list[Document] = prep_docs(docs, doc_ids, metadata) if number else []
+    return documents
