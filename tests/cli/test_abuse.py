@@ -56,11 +56,12 @@ CASES = {
     "verify": Case(["verify", "graph", "graph", "--data", "lists.jsonl"], ["lists.jsonl"]),
     "card": Case(["card", "model"], []),
     "publish": Case(["publish", "model", "org/name", "--dry-run"], []),
+    "serve": Case(["serve", "--config", "serve.toml", "--check"], ["serve.toml"]),
 }
 OUTPUT = {"rerank": "--output", "mine": "--output", "evaluate": "--json", "export": "--output"}
 WITH_INPUT = [name for name, case in CASES.items() if case.inputs]
 WITH_OUTPUT = [name for name, case in CASES.items() if case.output]
-WITHOUT_TORCH = ["rank", "search", "info", "rerank", "evaluate", "calibrate", "card"]
+WITHOUT_TORCH = ["rank", "search", "info", "rerank", "evaluate", "calibrate", "card", "serve"]
 GROWING = ["rerank", "mine"]
 KINDS = ["rerank", "evaluate", "train"]
 """One command for each kind of output: a file that grows, a file that is written at once, a folder."""
@@ -98,6 +99,7 @@ def originals(tiny, tmp_path_factory):
     judged = "".join(f"q{i}\td{i}\t1\n" for i in range(80))
     (folder / "beir" / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
     recipe = {"base": "model", "train": "lists.jsonl", "output": "out", "list_size": 3, "training": {"bf16": False}}
+    (folder / "serve.toml").write_text('port = 8080\nmodels = ["graph"]\n')
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     for words in (["card", "model"], ["export", "model", "--engine", "onnx", "--output", "graph"]):
         subprocess.run([*PLACKETT, *words], cwd=folder, check=True, capture_output=True, timeout=120)
@@ -168,7 +170,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9] if path.suffix == ".jsonl" else b'{"base": [')
 
 
-# Half of a line of text is a line of text.
+# Half of a line of text is a line of text, and settings may be none.
 DAMAGE = [missing, empty, folder, device, latin, cut]
 DAMAGED = [
     pytest.param(name, path, damage, id=f"{name}-{Path(path).name}-{damage.__name__}")
@@ -176,6 +178,7 @@ DAMAGED = [
     for path in CASES[name].inputs
     for damage in DAMAGE
     if not (damage is cut and path.endswith((".txt", ".tsv", ".trec")))
+    if not (damage in (empty, device) and path.endswith(".toml"))
 ]
 
 

@@ -134,9 +134,9 @@ class Stop:
     def find_spec(self, name, path=None, target=None):
         if name == moment:
             os.kill(os.getpid(), signal.SIGINT)
+        if (moment, name) == ("end", "plackett.cli.running"):
+            atexit.register(os.kill, os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Stop())
-if moment == "end":
-    atexit.register(os.kill, os.getpid(), signal.SIGINT)
 from plackett.cli import main
 sys.argv[1:] = ["rank", "apple", "apple pie"]
 main()
@@ -200,3 +200,31 @@ def test_a_model_for_torch_without_docstrings_is_one_line(bert):
     assert (done.returncode, done.stdout) == (2, "")
     assert "-OO" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+INTERRUPTED = """
+import os, signal
+from plackett import cli
+from plackett.cli import running
+
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGINT):
+        kill(process, number)
+
+late = Late()  # is deleted when the interpreter handles no signals any more
+running.run = {}
+cli.main()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("work", "code", "errors"),
+    [
+        ("lambda _: os.kill(os.getpid(), signal.SIGINT) or 0", 130, "plackett: interrupted\n"),
+        ("lambda _: 0", 0, ""),
+    ],
+)
+def test_ctrl_c_around_the_work_is_one_line_and_after_it_nothing(work, code, errors):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(work)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, errors)

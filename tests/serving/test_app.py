@@ -89,6 +89,11 @@ CALLS = {
         lambda r: by_index(r["results"], "relevance_score"),
     ),
     "sentence similarity": ("/", {"inputs": {"source_sentence": QUERY, "sentences": DOCUMENTS}}, lambda r: r),
+    "zeroentropy": (
+        "/models/rerank",
+        {"model": "zerank-2", "query": QUERY, "documents": DOCUMENTS, "latency": "fast"},
+        lambda r: by_index(r["results"], "relevance_score"),
+    ),
     "tei predict": (
         "/predict",
         {"inputs": [[QUERY, document] for document in DOCUMENTS]},
@@ -116,10 +121,11 @@ def test_every_client_gets_the_scores_of_the_library(client, expected, name):
     np.testing.assert_allclose(read(reply.json()), sigmoid(expected), rtol=1e-12)
 
 
+@pytest.mark.parametrize("prefix", ["", "/nim"])
 @pytest.mark.parametrize("path", ["/v1/ranking", "/v1/retrieval/nvidia/some-model/reranking"])
-def test_nim_gets_logits(client, expected, path):
+def test_nim_gets_logits(client, expected, prefix, path):
     body = {"query": {"text": QUERY}, "passages": [{"text": text} for text in DOCUMENTS]}
-    reply = client.post(path, body).json()
+    reply = client.post(prefix + path, body).json()
     np.testing.assert_array_equal(np.float32(by_index(reply["rankings"], "logit")), np.float32(expected))
 
 
@@ -246,6 +252,18 @@ def test_documents_are_shortened_to_tokens(client, bert, side, kept):
     [wanted] = encoder(bert).score([(QUERY, document[spans[0][0] : spans[-1][1]])])[:, 0]
     body = {"query": QUERY, "texts": [document], "max_tokens_per_doc": 3, "truncation_side": side, "raw_scores": True}
     assert np.float32(client.post("/rerank", body).json()[0]["score"]) == wanted
+
+
+def test_a_limit_on_pairs_cuts_the_document_and_keeps_the_query(client, bert):
+    document = "a parser for command line options " * 40
+    tokenizer = tokenizers.Tokenizer.from_file(str(bert / "tokenizer.json"))
+    around = len(tokenizer.encode(QUERY, ""))
+    end = tokenizer.encode(document, add_special_tokens=False).offsets[1][1]
+    [wanted] = encoder(bert).score([(QUERY, document[:end])])[:, 0]
+    body = {"query": QUERY, "documents": [document], "use_activation": False}
+    [item] = client.post("/rerank", {**body, "truncate_prompt_tokens": around + 2}).json()["results"]
+    assert np.float32(item["relevance_score"]) == wanted
+    assert client.post("/rerank", {**body, "truncate_prompt_tokens": around}).json()["usage"]["total_tokens"] == around
 
 
 def test_a_pair_that_is_too_long_is_named_if_it_may_not_be_cut(client):
@@ -563,9 +581,13 @@ def test_info_is_that_of_tei(client, bert):
 
 
 def test_tokens(client):
-    [[first, *_, last]] = client.post("/tokenize", {"inputs": "sort a list"}).json()
-    assert first["special"]
-    assert last["special"]
+    text = "Sort  a list!"
+    [[first, *inner, last]] = client.post("/tokenize", {"inputs": text}).json()
+    for token in (first, last):
+        assert (token["special"], token["start"], token["stop"]) == (True, None, None)
+    for token in inner:
+        assert (token["special"], token["text"]) == (False, text[token["start"] : token["stop"]])
+    assert "".join(token["text"] for token in inner) == "Sortalist!"
     ids = client.post("/tokenize", {"prompt": "sort a list", "add_special_tokens": False}).json()
     assert ids["count"] == len(ids["tokens"]) > 0
 
@@ -584,6 +606,19 @@ def test_the_document_describes_every_path(client):
     assert {path for dialect in DIALECTS.values() for path in dialect.paths} <= described["paths"].keys()
     names = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
+
+
+def test_a_page_of_a_named_origin_may_send_its_key(bert):
+    asked = {"Origin": "http://page", "Access-Control-Request-Method": "POST"}
+    with serving(bert, cors_origins=("http://page",), api_key="sesame") as client:
+        allowed = client.send(
+            "OPTIONS", "/rerank", headers={**asked, "Access-Control-Request-Headers": "authorization"}
+        )
+        assert allowed.status_code == 200
+        assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+        refused = client.post("/rerank", {}, headers={"Origin": "http://page"})
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "http://page")
+        assert client.send("OPTIONS", "/rerank").status_code == 401
 
 
 def test_other_origins_are_refused_unless_named(bert):

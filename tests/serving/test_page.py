@@ -112,6 +112,16 @@ def test_it_works_by_keyboard_alone(tab):
 
 
 @pytest.mark.parametrize("tab", [("light", 1200)], indirect=True, ids=str)
+def test_a_snippet_is_selected_where_there_is_no_clipboard(tab):
+    rank(tab)
+    tab.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    tab.click("#share summary:has-text('curl')")
+    tab.click("#share details:has-text('curl') button")
+    tab.wait_for_selector("#status:has-text('Selected the curl snippet')")
+    assert tab.evaluate("getSelection().toString()").startswith("curl ")
+
+
+@pytest.mark.parametrize("tab", [("light", 1200)], indirect=True, ids=str)
 def test_the_snippets_give_the_same_scores(tab, tmp_path):
     rank(tab, ['it\'s a "train" & $HOME \\n', *DOCUMENTS])
     codes = dict(zip(*(tab.locator(f"#share {tag}").all_text_contents() for tag in ("summary", "pre")), strict=True))

@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from plackett.errors import SettingError
-from plackett.serving.settings import EMBEDDED, OPTIONS, Settings, resolve
+from plackett.serving.settings import EMBEDDED, KNOWN, OPTIONS, Settings, resolve
 
 
 def test_a_flag_overrides_a_variable_which_overrides_the_file(tmp_path):
@@ -26,12 +26,21 @@ def test_every_setting_can_be_a_variable(name, tmp_path):
     if name == "api_key_file":
         (tmp_path / "key").write_text("sesame")
         text = value = str(tmp_path / "key")
+    if name in KNOWN:
+        text = value = KNOWN[name][-1]
     assert getattr(resolve({}, {f"PLACKETT_{name.upper()}": text}), name) == value
+
+
+def test_a_setting_that_may_be_repeated_has_two_variables():
+    assert resolve({}, {"PLACKETT_MODEL": "a=b", "PLACKETT_CORS_ORIGIN": "http://x"}) == Settings(
+        models=("a=b",), cors_origins=("http://x",)
+    )
+    assert resolve({}, {"PLACKETT_MODEL": "a=b", "PLACKETT_MODELS": "c=d,e=f"}).models == ("c=d", "e=f")
 
 
 def test_what_is_printed_is_a_file_with_the_same_settings(tmp_path):
     settings = resolve({"models": ("a=b",), "port": 9, "access_log": False}, {})
-    (tmp_path / "again.toml").write_text(settings.render())
+    (tmp_path / "again.toml").write_text(settings.render(), encoding="utf-8-sig")
     assert resolve({}, {}, tmp_path / "again.toml") == settings
 
 
@@ -51,7 +60,12 @@ def test_the_key_is_not_printed(tmp_path):
         ({"PLACKETT_ACCESS_LOG": "perhaps"}, "access_log"),
         ({"PLACKETT_LOW_PRIORITY_SHARE": "2"}, "low_priority_share"),
         ({"PLACKETT_API_KEY": "ключ"}, "key"),
+        ({"PLACKETT_API_KEY": ""}, "key"),
         ({"PLACKETT_MODELS": "a=x,a=y"}, "same name"),
+        ({"PLACKETT_MODELS": "a=/no/such/folder"}, "/no/such/folder"),
+        ({"PLACKETT_ENGINE": "onyx"}, "onnx"),
+        ({"PLACKETT_PRECISION": "fp16"}, "precision"),
+        ({"PLACKETT_ACTIVATION": "softmax"}, "activation"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(environment, word):

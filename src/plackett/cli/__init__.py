@@ -5,15 +5,18 @@ Commands parse and call; results go to standard output, everything else to stand
 This file imports little, so that Ctrl-C ends the command with one line even during the imports of the others.
 """
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import NoReturn
 
 
 def main() -> None:
     """Run the command line."""
+    atexit.register(_at_ctrl_c, signal.SIG_IGN)  # runs last; the interpreter would then leave Ctrl-C to the system
     _at_ctrl_c(_end)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the Hub's client reports transfers otherwise
     from plackett.cli.console import log_to_stderr
@@ -21,13 +24,16 @@ def main() -> None:
     from plackett.cli.running import run
 
     log_to_stderr()
-    _at_ctrl_c(signal.default_int_handler)
-    code = run(commands)
-    _at_ctrl_c(_end)  # the end of the interpreter takes time, too
+    try:
+        _at_ctrl_c(signal.default_int_handler)
+        code = run(commands)
+        _at_ctrl_c(_end)  # the end of the interpreter takes time, too
+    except KeyboardInterrupt:  # just before or after the work
+        _end(signal.SIGINT, None)
     sys.exit(code)
 
 
-def _end(signum: int, frame: FrameType | None) -> None:
+def _end(signum: int, frame: FrameType | None) -> NoReturn:
     """End at once: an exception in the midst of an import may be swallowed, and there is nothing to clean up."""
     os.write(2, b"plackett: interrupted\n")
     os._exit(128 + signum)

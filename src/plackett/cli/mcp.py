@@ -3,13 +3,13 @@
 import click
 
 from plackett._extras import extra
-from plackett.cli.options import model_options
+from plackett.cli.options import MODEL, model_options
 from plackett.cross_encoder import CrossEncoder
 from plackett.engines.loading import Options
 
 
 @click.command("mcp")
-@click.option("--model", help="A checkpoint, a Hub id or a server's address.  [default: the embedded model]")
+@MODEL
 @model_options
 def mcp_command(model: str | None, options: Options) -> None:
     """Serve the tool `rerank` to an assistant (MCP).

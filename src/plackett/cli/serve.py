@@ -1,6 +1,7 @@
 """`plackett serve`."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import Field
 from pathlib import Path
@@ -55,6 +56,7 @@ def serve_command(config: Path | None, check: bool, **flags: object) -> None:
     if check:
         click.echo(settings.render())
         return
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # means to load the models again, and they are not loaded yet
     with extra("serve"):
         from plackett.serving.lifecycle import serve
     serve(settings)

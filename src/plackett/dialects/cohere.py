@@ -20,6 +20,9 @@ NAMES = {
     "priority": "priority",
 }
 
+# Of clients that write the same at other paths: ZeroEntropy's, and LiteLLM's for Fireworks.
+OF_OTHERS = ("/models/rerank", "/v1/models/rerank", "/inference/v1/rerank")
+
 
 def recognises(body: Mapping[str, object]) -> bool:
     """Whether a request holds `documents`."""
@@ -28,7 +31,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 COHERE = Dialect(
     name="cohere",
-    paths=("/v1/rerank", "/v2/rerank", "/rerank"),
+    paths=("/v1/rerank", "/v2/rerank", "/rerank", *OF_OTHERS),
     recognises=recognises,
     parse=read_request,
     reply=documents_reply,

@@ -5,7 +5,6 @@ from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,6 +23,7 @@ from plackett.serving.reranking import predict, rerank, rerank_or_predict
 from plackett.serving.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+EXPOSED = ("Retry-After", "Warning", "X-Request-Id")
 NIM_PATH = "/v1/retrieval/{model:path}/reranking"
 
 
@@ -32,15 +32,20 @@ def build_app(service: Service, reload: Callable[[], Awaitable[None]]) -> ASGIAp
     pages = Pages(service, reload)
     prefixed = [Mount(f"/{prefix}", routes=_routes(service, pages, prefix)) for prefix in PREFIXES]
     errors = (Refusal, RequestError, HTTPException, ClientDisconnect, Exception)
-    origins = service.settings.cors_origins
-    cors = [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])]
     app = Starlette(
-        routes=[*_routes(service, pages, ""), *prefixed],
-        exception_handlers=dict.fromkeys(errors, on_error),
-        middleware=cors if origins else [],
+        routes=[*_routes(service, pages, ""), *prefixed], exception_handlers=dict.fromkeys(errors, on_error)
     )
     app.router.redirect_slashes = False
-    return Access(app, service)
+    return _with_cors(Access(app, service), service.settings.cors_origins)
+
+
+def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of other origins in. It surrounds the check of the key, as browsers ask for permission without one."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=EXPOSED
+    )
 
 
 def _routes(service: Service, pages: Pages, prefix: str) -> list[BaseRoute]:
@@ -48,8 +53,9 @@ def _routes(service: Service, pages: Pages, prefix: str) -> list[BaseRoute]:
     ranking = prefixed_routes(prefix) if prefix else routes()
     for path, dialects in ranking.items():
         found["POST", path] = _ranking(service, path, dialects)
-    if not prefix:
+    if prefix in ("", "nim"):
         found["POST", NIM_PATH] = _ranking(service, NIM_PATH, (DIALECTS["nim"],))
+    if not prefix:
         found |= documented([*found])
     if prefix in ("", "tei"):
         found["POST", "/predict"] = partial(predict, service)

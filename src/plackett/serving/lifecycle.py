@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -162,7 +163,8 @@ def listen(settings: Settings) -> socket.socket:
         family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
+        number = getattr(error, "errno", None) or 0  # of the system, or below 0 of the look-up of a name
+        why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
         raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own sockets only
     return listener

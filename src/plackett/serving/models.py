@@ -14,7 +14,7 @@ from plackett.cross_encoder import CrossEncoder
 from plackett.dialects import RerankRequest
 from plackett.errors import PlackettError, RequestError, SettingError
 from plackett.serving.refusal import Refusal
-from plackett.serving.settings import Settings
+from plackett.serving.settings import SCALES, Settings
 from plackett.serving.texts import TextReader
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 
@@ -133,5 +133,5 @@ def _calibration(encoder: CrossEncoder) -> Calibration | None:
 # In float64, unlike the functions' own type: in float32 a sigmoid is 1 from a logit of 17 on.
 FUNCTIONS = cast(
     Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]],
-    {name: ACTIVATIONS[name][1] for name in ("sigmoid", "identity", "tanh")},
+    {name: ACTIVATIONS[name][1] for name in SCALES},
 )

@@ -9,7 +9,7 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from plackett.dialects.requests import text, texts
+from plackett.dialects.requests import given_fields, text, texts
 from plackett.errors import RequestError
 from plackett.serving.aside import aside
 from plackett.serving.limits import read_body
@@ -116,14 +116,14 @@ class Pages:
         """Return tokens: TEI's reply to `inputs`, vLLM's to `prompt`."""
         content = await read_body(request, self._service.settings, self._service.buffer)
         body = await aside(len(content), read_json, content, self._service.settings.max_nesting)
-        given = body if isinstance(body, dict) else {}
-        name = "prompt" if given.get("prompt") is not None else "inputs"
-        if given.get(name) is None:
-            raise RequestError("inputs is missing", field="inputs")
+        given = given_fields(body)
+        name = "prompt" if "prompt" in given else "inputs"
+        if name not in given:
+            raise RequestError(f"{name} is missing", field=name)
         found = texts(name, given[name])
         if sum(map(len, found)) > self._service.settings.max_characters // 10:
             raise Refusal(422, "the texts are too long", field=name)
-        model = None if given.get("model") is None else text("model", given["model"])
+        model = text("model", given["model"]) if "model" in given else None
         reader = self._service.models.find(model, strict=False).reader
         special = given.get("add_special_tokens") is not False
         tokens = await asyncio.to_thread(reader.tokens, found, special=special)

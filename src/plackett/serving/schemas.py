@@ -90,7 +90,7 @@ def _ranking(name: str) -> Schema:
 
 def _sides(left: str, right: str) -> Schema:
     """One text on the left, any number on the right."""
-    return _object({left: QUERY, right: {"anyOf": [TEXT, _list(TEXT, minItems=1)]}}, OPTIONS)
+    return _object({left: QUERY, right: {"anyOf": [TEXT, DOCUMENTS]}}, OPTIONS)
 
 
 def _item(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
@@ -110,7 +110,8 @@ def _any_of(schemas: Sequence[Schema]) -> Schema:
 MODEL = _object({"id": TEXT, "object": TEXT, "created": INTEGER, "owned_by": TEXT})
 PAIR = _list(TEXT, minItems=2, maxItems=2)
 QUERY_PAIR: Schema = {"type": "array", "prefixItems": [QUERY, TEXT], "items": TEXT, "minItems": 2, "maxItems": 2}
-TOKEN = _object({"id": INTEGER, "text": TEXT, "special": {"type": "boolean"}, "start": INTEGER, "stop": INTEGER})
+PLACE: Schema = {"type": ["integer", "null"]}
+TOKEN = _object({"id": INTEGER, "text": TEXT, "special": {"type": "boolean"}, "start": PLACE, "stop": PLACE})
 RESULT = _item({"relevance_score": NUMBER}, {"document": {}})
 
 SCHEMAS: Mapping[str, Schema] = {

@@ -2,17 +2,24 @@
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from plackett.checkpoints.activations import CALIBRATED
+from plackett.checkpoints.exports import ENGINES
+from plackett.engines.base import PRECISIONS
 from plackett.errors import SettingError
 
 PREFIX = "PLACKETT_"
 EMBEDDED = "plackett-default"
 SECRETS = ("api_key",)
+SCALES = ("sigmoid", "identity", "tanh")  # of scores, beside that of a model's calibration
+KNOWN = {"engine": ("auto", *ENGINES), "precision": ("", *PRECISIONS), "activation": (*SCALES, CALIBRATED)}
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 def _setting(default: Any, help: str, kind: type = str, least: float | None = None) -> Any:
@@ -84,7 +91,7 @@ class Settings:
         try:
             return Path(self.api_key_file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise SettingError(f"the key file {self.api_key_file} cannot be read: {error}") from error
+            raise SettingError(f"the key file {self.api_key_file} cannot be read: {_why(error)}") from error
 
     def check(self) -> None:
         """Raise SettingError for settings that do not fit together."""
@@ -93,14 +100,26 @@ class Settings:
             raise SettingError("the API key must be printable ASCII, and not empty")
         if self.port > 65535:
             raise SettingError(f"port={self.port} is not a port; choose one up to 65535")
+        self._check_names()
         if self.low_priority_share > 1:
             raise SettingError(f"low_priority_share={self.low_priority_share} is not a share from 0 to 1")
-        _ = self.checkpoints
+        self._check_models()
+
+    def _check_models(self) -> None:
+        for checkpoint in self.checkpoints.values():
+            if checkpoint and not (HUB_ID.fullmatch(checkpoint) or Path(checkpoint).exists()):
+                raise SettingError(f"there is no folder {checkpoint}, and it is not a Hub id such as org/name")
+
+    def _check_names(self) -> None:
+        for setting, known in KNOWN.items():
+            name = getattr(self, setting)
+            if name not in known:
+                raise SettingError.unknown(setting, name, filter(None, known))
 
     def render(self) -> str:
         """Render the settings as a TOML file, without secrets."""
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
-        hidden = {name: "***" for name in SECRETS if shown[name]}
+        hidden = {name: "***" for name in SECRETS if shown.pop(name)}
         return "\n".join(f"{name} = {json.dumps(value)}" for name, value in {**shown, **hidden}.items())
 
 
@@ -110,25 +129,37 @@ OPTIONS = {item.name: item for item in fields(Settings)}
 def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: str | Path | None = None) -> Settings:
     """Combine the three sources and check the result. Flags that are None or empty lists were not given."""
     found: dict[str, Any] = {}
-    variables = {name: environment.get(PREFIX + name.upper()) for name in OPTIONS}
+    variables = {name: _variable(environment, name) for name in OPTIONS}
     for source, values in (
         (str(file), _read_file(file)),
         ("the environment", {name: value for name, value in variables.items() if value is not None}),
         ("the command line", {name: value for name, value in flags.items() if value not in (None, ())}),
     ):
         found |= {name: _read(source, name, value) for name, value in values.items()}
+    if found.get("api_key") == "":
+        raise SettingError("the API key is empty; unset it to serve without one")
     settings = Settings(**found)
     settings.check()
     return settings
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str | None:
+    """The value of a setting's variable. One that may be repeated has the name of its option, too: PLACKETT_MODEL."""
+    names = (name, name.removesuffix("s")) if OPTIONS[name].metadata["kind"] is tuple else (name,)
+    return next((value for item in names if (value := environment.get(PREFIX + item.upper())) is not None), None)
 
 
 def _read_file(file: str | Path | None) -> dict[str, object]:
     if not file:
         return {}
     try:
-        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise SettingError(f"the configuration {file} cannot be read: {error}") from error
+        raise SettingError(f"the configuration {file} cannot be read: {_why(error)}") from error
+
+
+def _why(error: OSError | ValueError) -> object:
+    return getattr(error, "strerror", None) or error
 
 
 def _read(source: str, name: str, value: object) -> object:

@@ -24,13 +24,13 @@ CHARACTERS = 4  # per token, in the estimate
 
 @dataclass(frozen=True)
 class Token:
-    """A token of a text, and the characters that it stands for."""
+    """A token, and the part of the text that it stands for; a special one stands for none, and shows its name."""
 
     id: int
     text: str
     special: bool
-    start: int
-    stop: int
+    start: int | None = None
+    stop: int | None = None
 
 
 class TextReader:
@@ -105,7 +105,8 @@ class TextReader:
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""
         with self._lock:
-            return [_tokens(item) for item in self._tokenizer.encode_batch(list(texts), add_special_tokens=special)]
+            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=special)
+        return [_tokens(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
 
     def _shortened(
         self, request: RerankRequest, pairs: Sequence[tuple[str, str]], side: str, limit: int
@@ -114,18 +115,25 @@ class TextReader:
 
         A query far beyond the limit is cut even if nobody asks, because it is tokenised again for each document.
         """
-        prompt = self._checkpoint.prompt
-        queries = {query: prompt + query for query, _ in pairs}
-        if request.max_tokens_per_query is not None:
-            queries = {query: self._cut(text, request.max_tokens_per_query, side) for query, text in queries.items()}
-        else:
-            queries = {query: self._cut(text, limit + SLACK, side) for query, text in queries.items()}
-        most = request.max_tokens_per_doc
-        documents = [document if most is None else self._cut(document, most, side) for _, document in pairs]
-        return [(queries[query], document) for (query, _), document in zip(pairs, documents, strict=True)]
+        of_query = limit + SLACK if request.max_tokens_per_query is None else request.max_tokens_per_query
+        queries = {query: self._cut(self._checkpoint.prompt + query, of_query, side) for query, _ in pairs}
+        of_document = {query: self._document_limit(request, text) for query, text in queries.items()}
+        return [(queries[query], self._cut(document, of_document[query], side)) for query, document in pairs]
 
-    def _cut(self, text: str, tokens: int, side: str) -> str:
-        if len(text.encode()) <= tokens:  # no tokenizer makes several tokens of a byte
+    def _document_limit(self, request: RerankRequest, query: str) -> int | None:
+        """The most tokens of a document.
+
+        A request's own limit on pairs cuts documents only, because what is left of a query would be another one. If a
+        query leaves no room, both are cut.
+        """
+        limits = [request.max_tokens_per_doc]
+        if request.max_tokens is not None and request.truncate:
+            tokens = len(self._tokenizer.encode(query, add_special_tokens=False))
+            limits.append(request.max_tokens - self._special - tokens)
+        return min((limit for limit in limits if limit is not None and limit > 0), default=None)
+
+    def _cut(self, text: str, tokens: int | None, side: str) -> str:
+        if tokens is None or len(text.encode()) <= tokens:  # no tokenizer makes several tokens of a byte
             return text
         most = (tokens + SLACK) * CUT
         near = text[-most:] if side == "left" else text[:most]
@@ -157,6 +165,9 @@ def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, st
     return Reading(*pair, start + skipped, end + skipped)
 
 
-def _tokens(encoding: Encoding) -> list[Token]:
+def _tokens(text: str, encoding: Encoding) -> list[Token]:
     rows = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
-    return [Token(id, text, bool(special), *offsets) for id, text, special, offsets in rows]
+    return [
+        Token(id, name, special=True) if special else Token(id, text[slice(*offsets)], False, *offsets)
+        for id, name, special, offsets in rows
+    ]

@@ -137,12 +137,18 @@ const SNIPPETS = {
 
 function snippet(name, code) {
   const part = make("details");
+  const shown = make("pre", code, { tabindex: "0", "aria-label": `${name} snippet` });
   const copy = make("button", "Copy", { type: "button", "aria-label": `Copy the ${name} snippet` });
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(code);
-    at("status").textContent = `Copied the ${name} snippet.`;
+    try {
+      await navigator.clipboard.writeText(code);
+      at("status").textContent = `Copied the ${name} snippet.`;
+    } catch { // browsers have no clipboard for pages without https, unless they are of this machine
+      getSelection().selectAllChildren(shown);
+      at("status").textContent = `Selected the ${name} snippet: press Ctrl+C to copy it.`;
+    }
   });
-  part.append(make("summary", name), make("pre", code, { tabindex: "0", "aria-label": `${name} snippet` }), copy);
+  part.append(make("summary", name), shown, copy);
   return part;
 }
 
