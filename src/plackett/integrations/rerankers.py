@@ -44,7 +44,7 @@ class PlackettRanker(BaseRanker):
 def _documents(
     docs: Any, doc_ids: Sequence[str | int] | None, metadata: Sequence[dict[str, Any]] | None
 ) -> list[Document]:
-    """Return documents of their own kind, which rerankers makes of a list that is not empty."""
+    """Return the texts or documents as `rerankers.Document`s; none for an empty list."""
     number = 1 if isinstance(docs, str | Document) else len(docs)
     for name, given in {"doc_ids": doc_ids, "metadata": metadata}.items():
         if given is not None and len(given) != number:
