@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peers import sentence_transformers
@@ -77,6 +77,7 @@ def test_the_file_gives_the_same_to_the_bit(tmp_path, calibration):
     assert json.loads((tmp_path / CALIBRATION).read_text())["version"] == 1
 
 
+@settings(deadline=None)
 @given(calibrations)
 def test_any_calibration_can_be_written_and_read(tmp_path_factory, calibration):
     folder = tmp_path_factory.getbasetemp()

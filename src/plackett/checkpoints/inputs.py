@@ -97,6 +97,8 @@ def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], 
         return False
     names = tokenizer_config.get("model_input_names")
     if names is not None:
+        if not isinstance(names, list):
+            raise CheckpointError(f"model_input_names in tokenizer_config.json is {names!r:.100}, not a list of names")
         return "token_type_ids" in names
     unknown_family = family.types is None and family.vocabulary is None
     if unknown_family and "type_vocab_size" not in config:  # nothing speaks of types
