@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/default-model.md")
+PAGES = ("README.md", "docs/default-model.md", "benchmarks/serving/README.md")
 BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 RESULTS = ROOT / "default_model" / "results"
 SPEED = ROOT / "benchmarks" / "speed" / "results"
+SERVING = ROOT / "benchmarks" / "serving" / "results" / "serving.json"
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 PRECISIONS = ("fp32", "bf16", "int8")
 LIBRARIES = {"sentence_transformers": "sentence-transformers", "flashrank": "FlashRank", "fastembed": "fastembed"}
@@ -83,6 +84,55 @@ def speed() -> str:
     return _table(("library, engine", *PRECISIONS, "first score after", "peak memory"), rows)
 
 
+def serving() -> str:
+    """The server under load: each figure with its target."""
+    found = _read(SERVING)
+    share = "share of the library's"
+    short = found["short beside heavy"]
+    rows = [
+        *(
+            (f"throughput with {name}, {share}", f"{figures[share]:.2f}", "0.90")
+            for name, figures in found["throughput"].items()
+            if name.endswith("clients")
+        ),
+        *(
+            (f"p99 {name} of saturation, over the bound", f"{found['latency'][name]['p99 over bound']:.2f}", "1.30")
+            for name in ("at 0.5", "at 0.8")
+        ),
+        ("short among heavy, p50", f"{short['beside']['p50 ms']} ms (alone {short['alone']['p50 ms']} ms)", ""),
+        ("short among heavy, p99 over its bound", f"{short['p99 over (3 p50 alone + a batch)']:.2f}", "1.00"),
+        ("`/health` at saturation, p99", f"{short['health']['p99 ms']} ms", "20 ms"),
+        ("after disconnected clients, over the usual time", f"{found['after clients that left']['ratio']:.2f}", "1.50"),
+        ("soak, responses", _outcomes(found["soak"]), "none wrong or lost"),
+        ("soak, growth of memory", f"{found['soak']['growth after the first third']:.1%}", "10%"),
+        ("killed and restarted, responses", _outcomes(found["killed and restarted"]), "none wrong"),
+        ("cold start, slowest of three", f"{max(found['cold start']['seconds'])} s", "1.5 s"),
+    ]
+    return _table(("measurement", "figure", "target"), rows)
+
+
+def _outcomes(part: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(part["outcomes"].items()))
+
+
+def peers() -> str:
+    """Servers on the same checkpoint."""
+    found = _read(SERVING)["same checkpoint"]
+    loads = [name for name in next(iter(found.values())) if name.endswith("clients")]
+    rows = [
+        (
+            server,
+            *(f"{figures[load]['pairs per second']}" for load in loads),
+            f"{figures['short alone']['p50 ms']} ms",
+            f"{figures['short beside heavy']['p50 ms']} ms",
+            f"{figures['short beside heavy']['p99 ms']} ms",
+        )
+        for server, figures in found.items()
+    ]
+    rates = (f"pairs/s, {load}" for load in loads)
+    return _table(("server", *rates, "short alone, p50", "short among heavy, p50", "p99"), rows)
+
+
 def _title(name: str, by_precision: dict[str, Any]) -> str:
     library, engine = name.split(":")
     if library == "plackett":
@@ -108,7 +158,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", f"|{sides}|", *(f"| {line} |" for line in lines), ""])
 
 
-TABLES = {"quality": quality, "collections": collections, "speed": speed}
+TABLES = {
+    "quality": quality,
+    "collections": collections,
+    "speed": speed,
+    "serving": serving,
+    "peers": peers,
+}
 
 
 def filled(text: str) -> str:
