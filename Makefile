@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-published train-speed families losses peers compat st-tests clients serving sharded
+	default-published train-speed families losses peers compat st-tests clients serving bulk scale sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -72,6 +72,13 @@ families: $(INSTALLED)  ## other model families beside sentence-transformers, at
 
 serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others
 	$(BIN)/python -m benchmarks.serving.run $(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
+
+bulk: $(INSTALLED)  ## bulk jobs beside the engine alone, and a file ten times the object store, about 10 minutes
+	$(BIN)/python -m benchmarks.bulk.run
+
+scale: $(INSTALLED)  ## many machines simulated from the measured rates; CORES of a machine, PRICE of a core for an hour
+	$(BIN)/python -m benchmarks.scale.run $(if $(CORES),--cores $(CORES)) $(if $(PRICE),--price $(PRICE))
+	$(BIN)/python -m documentation.figures
 
 losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLACKETT_DATA, about 70 minutes
 	$(BIN)/python -m benchmarks.losses.run $(or $(WORK),/tmp/plackett-bench)

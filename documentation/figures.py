@@ -7,17 +7,19 @@ A table stands between `<!-- figures: NAME -->` and `<!-- end -->`, where NAME i
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/default-model.md", "benchmarks/serving/README.md")
+PAGES = ("README.md", "docs/default-model.md", "docs/scale.md", "benchmarks/serving/README.md")
 BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 RESULTS = ROOT / "default_model" / "results"
 SPEED = ROOT / "benchmarks" / "speed" / "results"
 SERVING = ROOT / "benchmarks" / "serving" / "results" / "serving.json"
+SCALE = ROOT / "benchmarks" / "scale" / "results" / "scale.json"
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 PRECISIONS = ("fp32", "bf16", "int8")
 LIBRARIES = {"sentence_transformers": "sentence-transformers", "flashrank": "FlashRank", "fastembed": "fastembed"}
@@ -133,6 +135,14 @@ def peers() -> str:
     return _table(("server", *rates, "short alone, p50", "short among heavy, p50", "p99"), rows)
 
 
+def scale(part: str) -> str:
+    """A table of the simulation in benchmarks/scale: rows as they are, or names and values."""
+    found = _read(SCALE)[part]
+    rows = found if isinstance(found, list) else [{"": name, " ": value} for name, value in found.items()]
+    shown = [[f"{value:,}" if isinstance(value, int | float) else value for value in row.values()] for row in rows]
+    return _table([*rows[0]], shown)
+
+
 def _title(name: str, by_precision: dict[str, Any]) -> str:
     library, engine = name.split(":")
     if library == "plackett":
@@ -158,12 +168,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", f"|{sides}|", *(f"| {line} |" for line in lines), ""])
 
 
-TABLES = {
+SIMULATED = ("bulk", "limits", "serving", "autoscaling", "training", "assumed")
+TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "collections": collections,
     "speed": speed,
     "serving": serving,
     "peers": peers,
+    **{f"scale_{part}": partial(scale, part) for part in SIMULATED},
 }
 
 

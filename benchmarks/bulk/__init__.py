@@ -1,0 +1,1 @@
+"""Rate and memory of bulk scoring."""

@@ -1,0 +1,1 @@
+"""A billion pairs, many users and many machines, simulated from measured rates."""
