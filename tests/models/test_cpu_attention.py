@@ -45,8 +45,8 @@ def test_gradients_are_those_of_differences(dropout):
 def test_dropout_keeps_the_mean():
     parts, mask = _inputs()
     whole, _ = attend(None, *parts, mask)
-    copies = [part.detach().expand(4000, *part.shape).flatten(0, 1) for part in (*parts, mask)]
-    mean = attend(None, *copies, dropout=0.3)[0].unflatten(0, (4000, -1)).mean(0)
+    query, key, value, copied = (part.detach().expand(4000, *part.shape).flatten(0, 1) for part in (*parts, mask))
+    mean = attend(None, query, key, value, copied, dropout=0.3)[0].unflatten(0, (4000, -1)).mean(0)
     torch.testing.assert_close(mean, whole, rtol=0, atol=0.1)
 
 
