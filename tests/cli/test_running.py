@@ -35,6 +35,12 @@ def interrupted():
     return error
 
 
+def interrupted_import():
+    error = ImportError("initialization failed")
+    error.__cause__ = KeyboardInterrupt()
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
@@ -44,6 +50,7 @@ def interrupted():
         (ZeroDivisionError("one\ntwo"), 1, ["ZeroDivisionError", "one two", "--debug"]),
         (MemoryError(), 1, ["MemoryError"]),
         (interrupted(), 130, ["interrupted", "x.partial is kept"]),
+        (interrupted_import(), 130, ["interrupted"]),
         (click.UsageError("no such option"), 2, ["no such option"]),
         (click.exceptions.Exit(1), 1, []),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, []),

@@ -70,7 +70,8 @@ def _ended(error: BaseException) -> int:
     if _is_debug():
         traceback.print_exception(error)
 
-    if isinstance(error, KeyboardInterrupt):
+    # A module in C that is interrupted while it is imported turns that into an ImportError.
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
         complain(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
         return INTERRUPTED
 
