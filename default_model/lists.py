@@ -1,8 +1,9 @@
 """Lists that the embedded model learns from: judged questions and raw passages, labelled by teachers.
 
-A label is a logit: that of the published reranker, so many times the similarity of query and document, and a bonus for
-a judged answer. The similarity is the cosine of a bi-encoder and a little of BM25. Raw passages give the queries that
-judged questions do not: long ones, single sentences, and a few words out of one, as people type them (a relative of the
+A label is a logit: a weighted sum of the published reranker's logit and the similarity of query and document,
+plus a bonus for a judged answer. The similarity is the cosine of a bi-encoder and a little of BM25. Raw passages give
+the queries that judged questions do not: long ones, single sentences, and a few words out of one, as people type them
+(a relative of the
 inverse cloze task, Lee et al. 2019, arXiv:1906.00300). So do the sentences of an article, for its other sentences.
 """
 
@@ -151,7 +152,7 @@ class Taught:
 
 
 def articles(lists: Iterable[LabeledList]) -> Iterator[LabeledList]:
-    """The first sentences of each list, which are those of one article in their order, for the others."""
+    """The first sentences of each list as queries for its other sentences; a list is one article, in order."""
     for item in lists:
         if len(item.documents) > QUERY_SENTENCES:
             yield _for_the_others(" ".join(item.documents[:QUERY_SENTENCES]), item.documents[QUERY_SENTENCES:])

@@ -3,8 +3,9 @@
     make default-model      or:  PLACKETT_DATA=... python -m default_model.make WORK_FOLDER [--seed 0] [--ship]
 
 Both recipes start at the published reranker's weights (published_start.py): `recipes/default-judged.yaml` learns from
-judgements, `recipes/default-order.yaml` from the order of teachers. What ships lies between the start and both, by
-SHARES. What is already in WORK_FOLDER is not made again. The model is WORK_FOLDER/plackett-default-SEED; --ship copies
+judgements, `recipes/default-order.yaml` from the order of teachers. The embedded model is the start plus a share of
+each change of the weights (SHARES). What is already in WORK_FOLDER is not made again.
+The model is WORK_FOLDER/plackett-default-SEED; --ship copies
 it into the package.
 """
 

@@ -3,7 +3,7 @@
     make bulk          # about 10 minutes on 2 cores
 
 Rates are pairs per second of processor time of the processes that score, which a busy machine changes little. They are
-counted from an actor's second part on, so that starting is a figure of its own. Memory is the largest resident set of
+counted after an actor's first part; starting is measured separately. Memory is the largest resident set of
 a process that scores, sampled every 0.1 s.
 Results: benchmarks/bulk/results/bulk.json.
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.scale.run [--cores 16] [--price 0.04]          # about a minute
 
 Rates come from the results of `benchmarks.bulk`, `benchmarks.serving` and `benchmarks.train_speed` that are committed;
-run those first on the machines that you will use. Everything else is an assumption, and stands in the result.
+run those first on the machines that you will use. Everything else is an assumption, which the result lists.
 Results: benchmarks/scale/results/scale.json, shown by docs/scale.md (`python -m documentation.figures`).
 """
 

@@ -96,12 +96,9 @@ class _Parts:
             if node.op_type in readers:
                 readers[node.op_type](node)
 
-    def _constant(self, name: str) -> NDArray[np.generic] | None:
-        return self._constants.get(name)
-
     def _table(self, node: onnx.NodeProto) -> None:
         """Embeddings. The scales of the rows follow those in int8."""
-        table = self._constant(node.input[0])
+        table = self._constants.get(node.input[0])
         if table is None or table.ndim != 2:
             return
         if table.shape[1] == 1 and self.tables:
@@ -114,14 +111,14 @@ class _Parts:
 
     def _linear(self, node: onnx.NodeProto) -> None:
         """A product with constant weights, and the bias added to it."""
-        bias, product = self._constant(node.input[1]), self._nodes.get(node.input[0])
+        bias, product = self._constants.get(node.input[1]), self._nodes.get(node.input[0])
         if bias is None or product is None:
             return
         if product.op_type == "Mul":  # of codes, by the scale of each token
             product = self._nodes.get(product.input[0], product)
         if product.op_type == "MatMulIntegerToFloat":
             self.linears.append(self._decoded(product, bias.astype(np.float32)))
-        elif product.op_type == "MatMul" and (weight := self._constant(product.input[1])) is not None:
+        elif product.op_type == "MatMul" and (weight := self._constants.get(product.input[1])) is not None:
             self.linears.append((weight.T.astype(np.float32), bias.astype(np.float32)))
 
     def _decoded(self, node: onnx.NodeProto, bias: Array) -> Linear:

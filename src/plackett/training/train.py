@@ -80,8 +80,7 @@ def train(
     if failure:
         raise TrainingError(
             f"{recipe.output} is trained and complete, but has no card and may not have been measured ({failure}); "
-            "for the "
-            f"card: plackett card {recipe.output}"
+            f"for the card: plackett card {recipe.output}"
         ) from failure
     return facts
 

@@ -86,7 +86,9 @@ def train(
 
 def _check_base(recipe: Recipe) -> None:
     """Raise CheckpointError for a folder on this machine that cannot be trained."""
-    if recipe.base == DEFAULT or Path(recipe.base).is_dir():
+    if recipe.base == DEFAULT:
+        find_folder(DEFAULT, revision=None, local_files_only=True)  # compares the files with their sums
+    elif Path(recipe.base).is_dir():
         with trainable(find_folder(recipe.base, revision=None, local_files_only=True)) as folder:
             read_base(folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle)
 
