@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,14 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 UNIT = (DEPLOY / "plackett.service").read_text()
 
 
-def run(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
+def installed(tool):
+    """Where a tool is: beside the Python of the tests, whether or not its environment is activated, or on the path."""
+    return shutil.which(tool, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+def run(tool, *arguments):
+    command = [installed(tool), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.process
@@ -39,7 +46,7 @@ def run(*command):
     ],
 )
 def test_a_linter_finds_nothing(tool, arguments):
-    if not shutil.which(tool):
+    if not installed(tool):
         pytest.skip(f"needs {tool}")
     done = run(tool, *arguments)
     output = done.stdout + done.stderr
