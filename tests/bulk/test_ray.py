@@ -35,12 +35,18 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def start(tmp_path, graph):
-    """Start a job with two actors; its standard error goes to a file. What still runs at the end is killed."""
+    """Start a job with two actors, with warnings as errors and no HOME; its standard error goes to a file.
+
+    What still runs at the end is killed.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"} | {"PYTHONOPTIMIZE": "1"}
     with contextlib.ExitStack() as stack:
 
         def start(source, output, *options):
             command = [
                 sys.executable,
+                "-W",
+                "error",
                 "-m",
                 "plackett",
                 "bulk",
@@ -53,7 +59,8 @@ def start(tmp_path, graph):
             ]
             command += ["--rows", PART, "--concurrency", 2, *options]
             errors = stack.enter_context((tmp_path / "errors").open("w"))
-            process = stack.enter_context(subprocess.Popen(list(map(str, command)), stdout=errors, stderr=errors))
+            command = list(map(str, command))
+            process = stack.enter_context(subprocess.Popen(command, stdout=errors, stderr=errors, env=environment))
             stack.callback(process.kill)
             return process
 

@@ -13,7 +13,7 @@ from plackett import CrossEncoder
 from plackett.bulk import Bulk, bulk
 from plackett.bulk.scoring import Scorer
 from plackett.data import read_run
-from plackett.errors import DataError, SettingError
+from plackett.errors import DataError, RemoteError, SettingError
 from tiny import DOCUMENTS, TEXTS
 
 QUERIES = {f"q{number}": text for number, text in enumerate(TEXTS[:6])}
@@ -188,6 +188,40 @@ def test_ctrl_c_says_what_is_kept_and_the_same_job_goes_on(folder, graph, monkey
     assert "10 pairs" in caught.value.__notes__[0]
     monkeypatch.setattr(driver, "_scored", score)
     assert bulk(job).done_before == 10
+
+
+def test_a_job_whose_input_is_wrong_leaves_nothing_and_may_be_mended(folder, graph):
+    corpus = folder / "corpus.parquet"
+    right = corpus.read_bytes()
+    pq.write_table(pq.read_table(corpus).slice(3), corpus)
+    job = Bulk(folder / "run.trec", folder / "out.trec", graph, **texts_of(folder))
+    before = {path.name for path in folder.iterdir()}
+    with pytest.raises(DataError):
+        bulk(job)
+    assert {path.name for path in folder.iterdir()} == before
+
+    corpus.write_bytes(right)
+    assert bulk(job).pairs == len(RUN)
+
+
+def test_a_plan_outlives_a_cluster_that_fails(folder, graph, monkeypatch):
+    def fail(_job, _work, _parts):
+        raise RemoteError("no cluster")
+
+    job = Bulk(folder / "run.trec", folder / "out.trec", graph, **texts_of(folder))
+    with monkeypatch.context() as patched:
+        patched.setattr(driver, "_scored", fail)
+        with pytest.raises(RemoteError):
+            bulk(job)
+    assert (job.folder / driver.PLAN).is_file()
+    assert bulk(job).pairs == len(RUN)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver, "_scored", fail)
+        with pytest.raises(RemoteError):
+            bulk(replace(job, output=folder / "other.trec"))
+    shallow = replace(job, output=folder / "other.trec", depth=2)  # nothing is done: another job may begin there
+    assert bulk(shallow).pairs == 2 * len(QUERIES)
 
 
 def test_files_of_others_are_never_touched(folder, graph):

@@ -11,6 +11,7 @@ import os
 import pickle
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
 COUNTS = "_counts.jsonl"  # a line for each part that the driver knows to be in its place
 TEXTS = "texts.sqlite"
 WORK = "_work"  # copies of the input, and the texts; removed at the end
+PLAN = f"{WORK}/plan.json"
 STARTS = 3  # of a local Ray
 ROWS = 20_000
 """Rows of a part: at most a minute of work, lost in a crash."""
@@ -223,20 +225,37 @@ def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
     begun = _manifest(folder)
     if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty and is not an output of plackett bulk; name another output")
-    if begun and not job.overwrite:
+    if begun and not job.overwrite and _has_parts(folder):
         _check_begun(job, begun, facts)
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder of the parts, and hold it for this process alone. SettingError if another process does."""
+    """Make the folder of the parts, and hold it for this process alone. SettingError if another process does.
+
+    An error leaves the folder only if a part is done, or the plan of a job whose input is right.
+    """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         lock(descriptor, folder)
-        yield
+        try:
+            yield
+        except BaseException as error:
+            planned = (folder / PLAN).is_file() and not isinstance(error, DataError)
+            if _manifest(folder) and not planned and not _has_parts(folder):
+                _remove_parts(folder)
+            if made:
+                with contextlib.suppress(OSError):  # it holds something
+                    folder.rmdir()
+            raise
     finally:
         os.close(descriptor)
+
+
+def _has_parts(folder: Path) -> bool:
+    return any(folder.glob("part-*"))
 
 
 def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
@@ -248,7 +267,7 @@ def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
     _check_output(job, facts)
     folder = job.folder
     begun = _manifest(folder)
-    if begun and not job.overwrite:
+    if begun and not job.overwrite and (_has_parts(folder) or begun["facts"] == facts):
         return bool(begun["complete"])
     _remove_parts(folder)
     (folder / WORK).mkdir(parents=True, exist_ok=True)
@@ -291,7 +310,7 @@ def _write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
     """Return the parts; copies of other formats and the texts are made once."""
     folder = job.folder / WORK
-    plan = folder / "plan.json"
+    plan = job.folder / PLAN
     if plan.is_file():
         return [Part(**item) for item in json.loads(plan.read_text(encoding="utf-8"))]
     folder.mkdir(exist_ok=True)
@@ -341,6 +360,12 @@ def _counts(job: Bulk) -> dict[int, Counts]:
 
 def _scored(job: Bulk, work: Work, parts: Sequence[Part]) -> Iterator[tuple[int, Counts]]:
     """Score parts on Ray Data; each actor loads the model once, with its share of the cores."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray's own, of its own settings
+        yield from _scored_by_ray(job, work, parts)
+
+
+def _scored_by_ray(job: Bulk, work: Work, parts: Sequence[Part]) -> Iterator[tuple[int, Counts]]:
     with _ray(job.address):
         actors = min(job.concurrency or _machines(job.num_gpus), len(parts))
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // actors)
@@ -400,8 +425,7 @@ def _ray(address: str | None) -> Iterator[None]:
         return
     _check_reachable(address)
     _start(address)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
