@@ -70,7 +70,7 @@ def systems() -> tuple[Mapping[str, Figures], list[System]]:
 
 
 def models_table(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
-    """A row a model, a column a collection."""
+    """One row per model, one column per collection."""
     milliseconds = json.loads(SPEED.read_text())["milliseconds"]
     shown = [name for name in COLLECTIONS if name in rerankers[0].collections]
     heading = "".join(f" {name} {COLLECTIONS[name][1]} |" for name in shown)
@@ -96,8 +96,8 @@ def _cells(values: Sequence[float]) -> str:
 
 
 def intervals_table(ours: System, published: System) -> str:
-    """A row a collection: what the embedded model has more than BM25 and than the published model."""
-    lines = ["| collection | queries | measure | more than BM25 (95 %) | more than the published model (95 %) | p |"]
+    """One row per collection: the gains of the embedded model over BM25 and over the published model."""
+    lines = ["| collection | queries | measure | gain over BM25 (95%) | gain over the published model (95%) | p |"]
     lines.append("|---|---|---|---|---|---|")
     for name, of_model in ours.collections.items():
         found = _found(of_model, name)
@@ -152,7 +152,9 @@ def plot(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System], path: P
     )
     axis.set_xticks(TICKS, map(str, TICKS), minor=False)
     axis.minorticks_off()
-    axis.set_title("squares: measured here, 95 % interval; grey: the models' own cards, other candidates", fontsize=9)
+    axis.set_title(
+        "squares: measured here, 95% interval; grey: from the models' cards, with other candidates", fontsize=9
+    )
     figure.savefig(path, dpi=100)
 
 
@@ -163,21 +165,23 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
     cards = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     speed = json.loads(SPEED.read_text())["provenance"]
     return (
-        "# The embedded model\n\nEvery model reranks the same candidates: BM25's first hundred, or in WikiQA and "
-        "MEDIQA all documents of a question. Rerankers run in int8. MB is the size of the graph, and ms the time for "
-        f"one query with 100 passages on {speed['threads']} threads ({speed['processor']}).\n\n"
+        "# The embedded model\n\nEvery model reranks the same candidates: the first 100 of BM25, or all documents of a "
+        "question in WikiQA and MEDIQA. The rerankers run in int8. MB is the size of the graph; ms is the time for one "
+        f"query with 100 passages on {speed['threads']} threads ({speed['processor']}).\n\n"
         f"{models_table(bi_encoder, rerankers)}\n\n"
         f"![{MEASURE} on {SHOWN} against the time for 100 documents]({RESULT.with_suffix('.png').name})\n\n"
-        f"What {ours.name} gains, with paired bootstrap intervals over the queries, and the p-value of the paired "
-        f"randomisation test against {published.name}:\n\n{intervals_table(ours, published)}\n\n"
-        "To repeat it: `make default-model` trains, measures and writes this page; `make default-published` measures "
-        f"{published.name}.\n\n"
-        f"Published rerankers on {SHOWN}, from {SOURCE}. They were trained on all of MS MARCO (500,000 queries), and "
-        f"their candidates are not stated:\n\n| model | layers | {MEASURE} |\n|---|---|---|\n{cards}\n\n"
-        "The defaults of FlashRank and fastembed are absent, because their weights come from a network and from no "
-        "package.\n\n"
-        "On the development sets, which choose the model (for a question with candidates of its own, the first stage "
-        f"is the order in the file):\n\n{development}\n"
+        f"Differences between {ours.name} and two baselines, with paired bootstrap intervals over the queries. The "
+        f"p-value comes from a paired randomisation test against {published.name}:\n\n"
+        f"{intervals_table(ours, published)}\n\n"
+        "To reproduce this page, run `make default-model`, which trains, measures and writes it. "
+        f"`make default-published` measures {published.name}.\n\n"
+        f"Published rerankers on {SHOWN}, as listed on [one of their cards]({SOURCE}). They were trained on all of "
+        "MS MARCO (500,000 queries). The card does not state the candidates:\n\n"
+        f"| model | layers | {MEASURE} |\n|---|---|---|\n{cards}\n\n"
+        "The defaults of FlashRank and fastembed are not included, because no installable package contains their "
+        "weights.\n\n"
+        "On the development sets, which decide which model ships (if a question has its own candidates, the first "
+        f"stage is their order in the file):\n\n{development}\n"
     )
 
 

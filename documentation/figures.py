@@ -26,6 +26,34 @@ LIBRARIES = {"sentence_transformers": "sentence-transformers", "flashrank": "Fla
 # sentence-transformers runs its fp32 export in bf16 on the measured processor: OpenVINO's own default.
 COMPUTED_IN = {"sentence_transformers:openvino:fp32": "bf16"}
 
+# Names in the simulation's results, as the page shows them.
+LABELS = {
+    "of the ideal": "efficiency",
+    "MB/s of the file system": "file system, MB/s",
+    "limits": "limit",
+    "choice": "balancing",
+    **{f"at {load}": f"load {load}" for load in (0.5, 0.7, 0.8, 0.9)},
+    "file system, machines": "machines that the file system can feed",
+    "driver, machines": "machines that the driver can feed",
+    "copying the corpus, seconds": "seconds to copy the corpus",
+    "autoscaling": "result",
+    "replica-hours": "replica-hours per day",
+    "of a fixed number": "share of the replica-hours of a fixed number of replicas",
+    "p99 wait, s": "99th percentile of the wait, seconds",
+    "longest wait, s": "longest wait, seconds",
+    "assumed": "assumption",
+    "cores": "cores per machine",
+    "price": "dollars per core-hour",
+    "failures": "failures per machine and hour",
+    "spread": "relative spread of the time per part",
+    "rows_of_a_part": "pairs per part",
+    "bytes_of_a_pair": "bytes per pair",
+    "network": "network, bytes per second",
+    "file_system": "shared file system, bytes per second",
+    "corpus": "documents in the corpus",
+    "parameters": "parameters of the trained model",
+}
+
 
 def quality() -> str:
     """Every reranker measured on the same candidates of TREC DL 2019."""
@@ -136,11 +164,17 @@ def peers() -> str:
 
 
 def scale(part: str) -> str:
-    """A table of the simulation in benchmarks/scale: rows as they are, or names and values."""
+    """A table of the simulation in benchmarks/scale: its rows, or its names and values."""
     found = _read(SCALE)[part]
-    rows = found if isinstance(found, list) else [{"": name, " ": value} for name, value in found.items()]
-    shown = [[f"{value:,}" if isinstance(value, int | float) else value for value in row.values()] for row in rows]
-    return _table([*rows[0]], shown)
+    rows = found if isinstance(found, list) else [{part: LABELS[name], "value": value} for name, value in found.items()]
+    shown = [[_number(value) for value in row.values()] for row in rows]
+    return _table([LABELS.get(name, name) for name in rows[0]], shown)
+
+
+def _number(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,}"
 
 
 def _title(name: str, by_precision: dict[str, Any]) -> str:

@@ -21,15 +21,15 @@ from plackett.training.recipe_file import read_text
 HIDDEN = {"plackett.integrations"}  # its modules are faces of their own
 SHIPPED = ("lists", "distil", "lambda", "long-documents", "causal-lora", "reference-msmarco-plistmle")
 OTHERS = {
-    "PLACKETT_DEBUG": "1 shows the traceback of an error, as `--debug` does.",
-    "PLACKETT_API_KEY": "Key that is sent to rerank servers, and that `plackett serve` requires of its clients.",
+    "PLACKETT_MODEL": "Model of every command with `--model`: a folder, a Hub id or a server's address.",
+    "PLACKETT_API_KEY": "Key to send to rerank servers; with `plackett serve`, the key that clients must send.",
     "NO_COLOR": "Any value turns colours off.",
-    "FORCE_COLOR": "Any value turns colours on, also in a pipe.",
+    "FORCE_COLOR": "Any value turns colours on, even in a pipe.",
     "HF_TOKEN": "Token for the Hub.",
     "HF_ENDPOINT": "Address of another Hub.",
     "HF_HUB_OFFLINE": "1 reads the Hub's cache only.",
-    "HF_HUB_DISABLE_XET": "1 transfers large files by LFS.",
-    "HF_HUB_DOWNLOAD_TIMEOUT": "Seconds until a download is given up.",
+    "HF_HUB_DISABLE_XET": "1 transfers large files over LFS.",
+    "HF_HUB_DOWNLOAD_TIMEOUT": "Seconds before a download is abandoned.",
     "ORT_DISABLE_TELEMETRY": "Set to 1 by Plackett before it imports onnxruntime.",
     "TOKENIZERS_PARALLELISM": "false tokenises with one thread; Plackett sets it in forked processes.",
     "XDG_CACHE_HOME": "Folder of caches: converted checkpoints, and the embedded model of a package in a zip file.",
@@ -147,7 +147,7 @@ def environment() -> str:
     known = set(OTHERS)
     for item in commands.params:
         if isinstance(item, click.Option) and item.envvar and str(item.envvar) not in known:
-            rows.append((f"`{item.envvar}`", f"As `{item.opts[0]}`: {item.help}"))
+            rows.append((f"`{item.envvar}`", f"1 has the effect of `{item.opts[0]}`: {item.help}"))
     served = [(f"`{PREFIX}{name.upper()}`", str(item.metadata["help"])) for name, item in OPTIONS.items()]
     return "\n".join(
         [
@@ -165,7 +165,7 @@ def environment() -> str:
 
 def python() -> str:
     """The public names of every package, for mkdocstrings."""
-    parts = ["# Python API\n", "Names outside of this page may change in any release ([stability](../stability.md)).\n"]
+    parts = ["# Python API\n", "Names not on this page may change in any release ([stability](../stability.md)).\n"]
     for module in _faces():
         parts.append(f"## {module.__name__}\n\n{inspect.cleandoc(module.__doc__ or '').splitlines()[0]}\n")
         values = [getattr(module, name) for name in module.__all__ if not name.startswith("__")]

@@ -136,3 +136,22 @@ def test_completion_prints_a_script_that_its_shell_reads(run, shell, tmp_path):
 def test_a_mistyped_name_is_answered_with_the_near_one(run):
     assert "'rank'" in run("rnk")[2]
     assert "'--top-k'" in run(*RANK, "--topk", "1")[2]
+
+
+def test_the_advice_on_a_leading_dash_names_the_command(run):
+    assert "plackett rank -- QUERY" in run(*RANK, "-x")[2]
+    assert " -- " not in run("doctor", "-x")[2]
+    assert " -- " not in run("serve", "--prt", "1")[2]
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("1", True), ("yes", True), ("0", False), ("false", False), ("", False)])
+def test_debug_is_a_variable_with_the_values_of_a_flag(run, monkeypatch, value, is_on):
+    monkeypatch.setenv("PLACKETT_DEBUG", value)
+    code, _, error = run("rank", "a", "b", "--model", "/no/such/model")
+    assert code == 2
+    assert ("Traceback" in error) is is_on
+
+
+@pytest.mark.parametrize("name", ["QUIET", "VERBOSE", "LOG_JSON", "DEBUG"])
+def test_the_help_names_the_variable_of_an_option(run, name):
+    assert f"PLACKETT_{name}" in run("rank", "--help")[1]

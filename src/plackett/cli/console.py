@@ -1,4 +1,4 @@
-"""What a terminal shows: hints, log lines and colours, as the options of every command and the environment ask.
+"""Hints, log lines and colours, controlled by options of every command and by environment variables.
 
 | option | variable | effect |
 |---|---|---|
@@ -47,7 +47,7 @@ def say(message: str) -> None:
 
 
 def complain(message: str) -> None:
-    """Print an error to standard error, also with --quiet."""
+    """Print an error to standard error, even with --quiet."""
     _print(logging.ERROR, message)
 
 
@@ -59,7 +59,7 @@ def _print(level: int, message: str) -> None:
 
 
 def has_colour(stream: IO[Any]) -> bool:
-    """Whether to colour: on a terminal, unless NO_COLOR is set; FORCE_COLOR colours everywhere."""
+    """Return whether to colour: on a terminal unless NO_COLOR is set, and everywhere if FORCE_COLOR is."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
@@ -79,7 +79,7 @@ def show(text: str) -> None:
 
 
 def options() -> list[click.Option]:
-    """The options of every command. They can be given before or after its name."""
+    """Return the options that every command has, and that may come before or after its name."""
     helps = {
         "quiet": "Show no progress, hints or warnings.",
         "verbose": "Log what is loaded, and how.",
@@ -88,7 +88,12 @@ def options() -> list[click.Option]:
     found = [_option(name, text) for name, text in helps.items()]
     # `run` looks for --debug itself, so that it counts from the first error on.
     debug = click.Option(
-        ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.", allow_from_autoenv=False
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        envvar="PLACKETT_DEBUG",
+        show_envvar=True,
+        help="Show the traceback of an error.",
     )
     return [*found, debug]
 
@@ -100,7 +105,14 @@ def _option(name: str, text: str) -> click.Option:
 
     flag, variable = f"--{name.replace('_', '-')}", f"PLACKETT_{name.upper()}"
     return click.Option(
-        [flag], is_flag=True, expose_value=False, is_eager=True, envvar=variable, help=text, callback=callback
+        [flag],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        envvar=variable,
+        show_envvar=True,
+        help=text,
+        callback=callback,
     )
 
 

@@ -1,4 +1,4 @@
-"""How the command line ends: exit codes, one line on standard error, and streams that are closed, full or cut off.
+"""Exit codes and error messages of the command line, also when a standard stream is closed, full or cut off.
 
 | code | meaning |
 |---|---|
@@ -6,7 +6,7 @@
 | 1 | `verify` found differences; an output could not be written; an unexpected error |
 | 2 | a mistake in the command line, a recipe, a file or a checkpoint |
 | 130 | interrupted by Ctrl-C |
-| 141 | the reader of standard output went away |
+| 141 | the reader of standard output has closed it |
 """
 
 import contextlib
@@ -27,7 +27,7 @@ FAILED, MISTAKE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 @contextlib.contextmanager
 def begins_again(kept: str = "nothing was written") -> Iterator[None]:
-    """Note on Ctrl-C that a command begins again, unless its work notes how to continue."""
+    """Note on Ctrl-C that the command starts over, unless its work has noted how to continue."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -37,7 +37,7 @@ def begins_again(kept: str = "nothing was written") -> Iterator[None]:
 
 
 def run(command: click.Command) -> int:
-    """Run a command on the arguments of this process; the exit code."""
+    """Run a command on the arguments of this process, and return the exit code."""
     if "_PLACKETT_COMPLETE" in os.environ:
         command.main(prog_name="plackett")
     reset()
@@ -59,7 +59,7 @@ def run(command: click.Command) -> int:
 
 
 def _ended(error: BaseException) -> int:
-    """Say how a command failed; the exit code."""
+    """Print how a command failed, and return the exit code."""
     if isinstance(error, click.ClickException):
         return _misused(error)
 
@@ -79,15 +79,21 @@ def _ended(error: BaseException) -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    """Say what is wrong with the command line; the exit code."""
+    """Print what is wrong with the command line, and return the exit code."""
     error.show()
-    if isinstance(error, click.NoSuchOption):
-        say("An argument that starts with a dash goes after --, as in: plackett rank -- QUERY DOCUMENT ...")
+    if isinstance(error, click.NoSuchOption) and error.ctx and not error.possibilities:
+        _advise_on_dashes(error.ctx)
     return error.exit_code
 
 
+def _advise_on_dashes(context: click.Context) -> None:
+    arguments = [item.make_metavar(context) for item in context.command.params if isinstance(item, click.Argument)]
+    if arguments:
+        say(f"Put an argument that starts with a dash after --: {context.command_path} -- {' '.join(arguments)}")
+
+
 def _failed(error: BaseException) -> int:
-    """Say in one line why the work failed; the exit code."""
+    """Print in one line why the work failed, and return the exit code."""
     full = any(is_full(cause) for cause in _causes(error))
     if isinstance(error, PlackettError):
         complain(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
@@ -108,7 +114,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What was kept and how to go on, as those who know it have noted."""
+    """Return the notes on the error and its causes: what was kept, and how to continue."""
     return [" ".join(note.split()) for cause in _causes(error) for note in getattr(cause, "__notes__", [])]
 
 
@@ -117,13 +123,15 @@ def _one_line(error: BaseException) -> str:
 
 
 def _is_debug() -> bool:
-    return "--debug" in sys.argv[1:] or os.environ.get("PLACKETT_DEBUG", "") not in {"", "0"}
+    variable = os.environ.get("PLACKETT_DEBUG", "").strip().lower()
+    return "--debug" in sys.argv[1:] or variable not in {"", "0", "f", "false", "n", "no", "off"}
 
 
 def _open_streams() -> bool:
-    """Fill the places of closed standard streams, where the next file would be opened; whether results can be shown.
+    """Open the null device for each closed standard stream, and return whether standard output is open.
 
-    Characters that the encoding lacks are printed as escapes, as in JSON.
+    Otherwise the next file opened would get the stream's number. Characters outside the encoding are printed as
+    escapes, as in JSON.
     """
     is_shown = sys.stdout is not None
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -135,6 +143,6 @@ def _open_streams() -> bool:
 
 
 def _discard_output() -> None:
-    """Keep the interpreter from writing the rest at its end, which would fail again."""
+    """Discard buffered output, which would otherwise fail again when the interpreter exits."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,7 +28,7 @@ def _setting(default: Any, help: str, kind: type = str, least: float | None = No
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a server can be told. Times are in seconds."""
+    """The settings of a server. Times are in seconds."""
 
     models: tuple[str, ...] = _setting(
         (), "A model as NAME=CHECKPOINT or CHECKPOINT; repeat for several. The first is the default.", tuple
@@ -38,33 +38,41 @@ class Settings:
 
     engine: str = _setting("auto", "Engine that computes the scores.")
     precision: str = _setting("", "fp32, bf16 or int8.")
-    threads: int = _setting(0, "Processor threads; 0 uses all that the process may use.", int, 0)
+    threads: int = _setting(0, "Processor threads; 0 uses all available to the process.", int, 0)
     max_length: int = _setting(0, "Tokens per pair; 0 keeps the checkpoint's limit.", int, 0)
     instruction: str = _setting("", "What to look for, unless a request sets it; for models with a chat template.")
     positive_label: str = _setting("", "Label to rank by, for models with several labels, by its name or number.")
-    trust_remote_code: bool = _setting(False, "Whether to run Python code in the folders of the models.", bool)
+    trust_remote_code: bool = _setting(False, "Whether to run Python code from the models' folders.", bool)
     activation: str = _setting(
         "sigmoid", "Scores to return unless a request chooses others: sigmoid, identity or calibrated."
     )
 
-    batch_tokens: int = _setting(0, "Tokens to score at a time; 0 scores for about 0.2 s.", int, 0)
-    queue_tokens: int = _setting(400_000, "Tokens that may wait; beyond that a request gets status 429.", int, 1)
-    low_priority_share: float = _setting(0.5, "Part of the queue that requests of low priority may fill.", float, 0)
-    request_timeout: float = _setting(60.0, "Time for a request; a client may ask for less.", float, 0.001)
+    batch_tokens: int = _setting(0, "Tokens to score at a time; 0 picks about 0.2 s of work.", int, 0)
+    queue_tokens: int = _setting(
+        400_000, "Tokens that may wait in the queue; beyond that, requests get status 429.", int, 1
+    )
+    low_priority_share: float = _setting(
+        0.5, "Share of the queue that low-priority requests may fill, from 0 to 1.", float, 0
+    )
+    request_timeout: float = _setting(
+        60.0, "Seconds a request may take; a client may set a shorter limit.", float, 0.001
+    )
 
-    max_body_bytes: int = _setting(16_000_000, "Maximum size of a request's body.", int, 1)
-    max_buffered_bytes: int = _setting(256_000_000, "Bodies to hold at a time; beyond that, status 429.", int, 1)
+    max_body_bytes: int = _setting(16_000_000, "Maximum size of a request's body in bytes.", int, 1)
+    max_buffered_bytes: int = _setting(
+        256_000_000, "Bytes of request bodies to hold at a time; beyond that, requests get status 429.", int, 1
+    )
     max_documents: int = _setting(10_000, "Maximum number of documents in a request.", int, 1)
     max_characters: int = _setting(10_000_000, "Maximum number of characters in the texts of a request.", int, 1)
     max_explained: int = _setting(20, "Maximum number of results per request with relevant spans.", int, 0)
     max_nesting: int = _setting(32, "Maximum depth of nested JSON.", int, 1)
-    max_header_bytes: int = _setting(32_768, "Maximum size of a request's head.", int, 1024)
-    header_timeout: float = _setting(10.0, "Time to send the head of a request.", float, 0.001)
+    max_header_bytes: int = _setting(32_768, "Maximum size of a request's headers in bytes.", int, 1024)
+    header_timeout: float = _setting(10.0, "Seconds a client may take to send a request's headers.", float, 0.001)
     body_timeout: float = _setting(
-        30.0, "Time to send the body of a request, and to receive its response.", float, 0.001
+        30.0, "Seconds a client may take to send a request's body, and to read its response.", float, 0.001
     )
-    keep_alive: int = _setting(75, "Time that an idle connection is kept.", int, 1)
-    drain_timeout: int = _setting(30, "Time for accepted requests after SIGTERM.", int, 0)
+    keep_alive: int = _setting(75, "Seconds to keep an idle connection open.", int, 1)
+    drain_timeout: int = _setting(30, "Seconds to finish accepted requests after SIGTERM.", int, 0)
 
     api_key: str = _setting("", "Key that clients must send as a bearer token.")
     api_key_file: str = _setting("", "File that holds the key.")
@@ -74,7 +82,7 @@ class Settings:
 
     @property
     def checkpoints(self) -> dict[str, str | None]:
-        """The checkpoint of each model by name; None is the embedded one."""
+        """Map each model's name to its checkpoint; None is the embedded model."""
         if not self.models:
             return {EMBEDDED: None}
         pairs = [_named(model) for model in self.models]
@@ -85,7 +93,7 @@ class Settings:
 
     @property
     def key(self) -> str:
-        """The key, from the file if one is named."""
+        """Return the API key, read from `api_key_file` if that is set."""
         if not self.api_key_file:
             return self.api_key
         try:
@@ -94,7 +102,7 @@ class Settings:
             raise SettingError(f"the key file {self.api_key_file} cannot be read: {_why(error)}") from error
 
     def check(self) -> None:
-        """Raise SettingError for settings that do not fit together."""
+        """Raise SettingError for invalid or conflicting settings."""
         key = self.key
         if not (key.isascii() and key.isprintable()) or (self.api_key_file and not key):
             raise SettingError("the API key must be printable ASCII, and not empty")
