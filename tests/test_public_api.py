@@ -50,6 +50,7 @@ FACES = {
         "read_documents",
         "read_lists",
         "read_qrels",
+        "read_records",
         "read_run",
         "read_texts",
         "unmatched",

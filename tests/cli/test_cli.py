@@ -8,9 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import date
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,12 +66,21 @@ def test_texts_cannot_command_the_terminal(run, bert, tmp_path):
 @pytest.mark.parametrize("suffix", ["txt", "jsonl"])
 def test_rank_reads_documents_from_files_and_prints_json(run, bert, tmp_path, suffix):
     path = tmp_path / f"documents.{suffix}"
-    lines = DOCUMENTS if suffix == "txt" else [json.dumps({"_id": "1", "text": text}) for text in DOCUMENTS]
+    documents = DOCUMENTS if suffix == "txt" else [{"_id": "1", "text": text, "url": "/a"} for text in DOCUMENTS]
+    lines = documents if suffix == "txt" else map(json.dumps, documents)
     path.write_text("\n\n".join(lines) + "\n")
     code, output, _ = run("rank", "apple", "--documents", path, "--model", bert, "--top-k", 2, "--json")
     assert code == 0
-    expected = CrossEncoder(bert).rank("apple", DOCUMENTS, return_documents=True)[:2]
+    expected = CrossEncoder(bert).rank("apple", documents, return_documents=True)[:2]
     assert [json.loads(line) for line in output.splitlines()] == expected
+
+
+def test_rank_prints_values_that_json_does_not_know(run, bert, tmp_path):
+    path = tmp_path / "documents.parquet"
+    pq.write_table(pa.table({"text": ["an apple"], "day": [date(2026, 11, 29)]}), path)
+    code, output, _ = run("rank", "apple", "--documents", path, "--model", bert, "--json")
+    assert code == 0
+    assert json.loads(output)["document"]["day"].startswith("2026-11-29")
 
 
 def test_rank_reads_standard_input(run, bert, monkeypatch):

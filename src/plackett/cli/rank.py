@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
+from plackett._inputs import id_in
 from plackett.cli.console import plain, show
 from plackett.cli.options import COLUMNS, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.data import Columns, read_documents
+from plackett.data import Columns, read_records
 from plackett.engines.loading import Options
 from plackett.errors import InputError
 
@@ -22,7 +24,8 @@ from plackett.errors import InputError
     "--documents",
     "source",
     type=click.File("rb"),
-    help="A file: one document per line, or .jsonl, .json, .csv, .tsv, .parquet; also .gz. - reads standard input.",
+    help="A file: one document per line, or .jsonl, .json, .csv, .tsv, .parquet; also .gz. A search engine's answer in "
+    "JSON is read as its hits. - reads standard input.",
 )
 @COLUMNS
 @MODEL
@@ -32,7 +35,10 @@ from plackett.errors import InputError
 @model_options
 @click.option("--explain", is_flag=True, help="Show what each sentence adds to the logit, for the top 5 or --top-k.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per document: corpus_id, score, text, details."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object per document: corpus_id, score, text, the row of the file and its id, details.",
 )
 def rank(
     query: str,
@@ -55,13 +61,14 @@ def rank(
     """
     if source is not None and source.isatty():
         say("reading documents from the terminal, one per line; end with Ctrl-D")
-    texts = [*documents, *(read_documents(source, columns=columns) if source else [])]
-    if not texts:
+    records = [(text, None) for text in documents]
+    records += read_records(source, columns=columns) if source else []
+    if not records:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     encoder = CrossEncoder.from_options(model, replace(options, activation=activation))
     [ranked] = encoder.rank_many(
         [query],
-        [texts],
+        [[text for text, _ in records]],
         top_k=top_k,
         min_score=min_score,
         return_documents=True,
@@ -71,11 +78,21 @@ def rank(
     )
     for item in ranked:
         if as_json:
-            click.echo(json.dumps(item, ensure_ascii=False))
+            click.echo(json.dumps(_with_record(item, records[item["corpus_id"]][1]), ensure_ascii=False, default=str))
         else:
             show(_line(item))
     if not ranked and min_score is not None:
         say(f"no document scores {min_score:g} or more")
+
+
+def _with_record(item: RankedDocument, record: Mapping[str, Any] | None) -> RankedDocument:
+    """Add the row that a document comes from, and its id, as `CrossEncoder.rank` does for mappings."""
+    if record is None:
+        return item
+    given: RankedDocument = {**item, "document": record}
+    if (own_id := id_in(record)) is not None:
+        given["id"] = own_id
+    return given
 
 
 # Parts of a text that begin and end with a word.

@@ -2,7 +2,7 @@
 
 from plackett.data.beir import write_beir
 from plackett.data.collections import check_matched, lists_as_collection, read_collection, unmatched
-from plackett.data.documents import read_documents, read_texts
+from plackett.data.documents import read_documents, read_records, read_texts
 from plackett.data.fields import checked_qrels, checked_run
 from plackett.data.lists import ListFile, read_lists, write_lists
 from plackett.data.rows import Columns, check_columns, parse_columns
@@ -21,6 +21,7 @@ __all__ = [
     "read_documents",
     "read_lists",
     "read_qrels",
+    "read_records",
     "read_run",
     "read_texts",
     "unmatched",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from plackett._arguments import checked
 from plackett.data.fields import ID_NAMES, QUERY_ID_NAMES, TEXT_NAMES, checked_text, id_of, text_of
@@ -73,8 +73,18 @@ def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> 
     `title`. Content without one of the suffixes is taken for what it looks like: Parquet, a JSON array, CSV below a
     line of names, else one document per line, each JSON or plain text.
     """
+    return [text for text, _ in read_records(file, columns=columns)]
+
+
+@checked()
+def read_records(
+    file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS
+) -> list[tuple[str, Mapping[str, Any] | None]]:
+    """Read documents as `read_documents` does, each with the row that it comes from; None if it is only a text."""
     return [
-        text_of(where, value) if isinstance(value, dict) else checked_text(value, f"{where}: the document")
+        (text_of(where, value), value)
+        if isinstance(value, dict)
+        else (checked_text(value, f"{where}: the document"), None)
         for where, value in read_entries(file, columns=columns, default=_guessed)
     ]
 

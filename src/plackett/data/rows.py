@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, cast
 from plackett._arguments import checked
 from plackett._extras import require
 from plackett.data.fields import SYNONYMS, keys_of
+from plackett.data.hits import unwrapped
 from plackett.errors import DataError, SettingError
 
 LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
@@ -79,14 +80,14 @@ def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Generator[Row]:
 def read_entries(
     file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS, default: Parser | None = None
 ) -> Iterator[Entry]:
-    """Read the values of a file: objects, and whatever else JSON holds.
+    """Read the values of a file: objects, and whatever else JSON holds. A search engine's answer is read as its hits.
 
     `default` parses a file without a known suffix.
     """
     hidden = {other for names in SYNONYMS if not columns.keys().isdisjoint(names) for other in names}
     with opened(file, names=tuple(columns.values())) as source:
         parse = format_of(source.name) or default or json_lines
-        for where, value in parse(source):
+        for where, value in unwrapped(parse(source)):
             yield where, _renamed(where, value, columns, hidden) if columns and isinstance(value, dict) else value
 
 
@@ -139,7 +140,7 @@ def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:
     if given in row:
         return row[given]
     value: Any = row
-    for name in given.split("."):
+    for name in given.removeprefix("_source.").split("."):  # which `unwrapped` has opened
         if not isinstance(value, dict) or name not in value:
             raise DataError(f"{where}: no column {given}; {keys_of(row)}")
         value = value[name]
