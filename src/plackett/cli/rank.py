@@ -61,7 +61,7 @@ def rank(
     """
     if source is not None and source.isatty():
         say("reading documents from the terminal, one per line; end with Ctrl-D")
-    records = [(text, None) for text in documents]
+    records: list[tuple[str, Mapping[str, Any] | None]] = [(text, None) for text in documents]
     records += read_records(source, columns=columns) if source else []
     if not records:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")

@@ -70,8 +70,8 @@ def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> 
     """Read the documents of a file or of standard input.
 
     They are the texts of a file in one of `rows.FORMATS`: values that are texts, or rows with `text` and an optional
-    `title`. Content without one of the suffixes is taken for what it looks like: Parquet, a JSON array, CSV below a
-    line of names, else one document per line, each JSON or plain text.
+    `title`. Content without one of the suffixes is taken for what it looks like: Parquet, a JSON array or object, CSV
+    below a line of names, else one document per line, each JSON or plain text.
     """
     return [text for text, _ in read_records(file, columns=columns)]
 
@@ -95,7 +95,7 @@ def _guessed(source: Source) -> Iterator[Entry]:
     again = source._replace(stream=BytesIO(content))
     if content[:4] == b"PAR1":
         yield from parquet_rows(again)
-    elif text[:1] == b"[" and _is_json(text):
+    elif text[:1] in (b"[", b"{") and _is_json(text):
         yield from json_values(again)
     elif _has_names(source, text):
         yield from csv_rows(again)
