@@ -18,7 +18,7 @@ from plackett.serving.settings import SCALES, Settings
 from plackett.serving.texts import TextReader
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
 
-WARM_UP = ("what do cats eat", "Cats eat meat: mice, birds and fish. " * 40)
+WARM_UP = ("what do cats eat", "Cats eat meat: mice, birds and fish.")
 
 
 class ServedModel:
@@ -60,9 +60,12 @@ class ServedModel:
         return FUNCTIONS["sigmoid"](logits.astype(np.float64))
 
     def warm_up(self) -> None:
-        """Score a few pairs, so that the first request does not wait for what is prepared on first use."""
-        request = RerankRequest.of(WARM_UP[0], WARM_UP[1:])
-        self.score(self.encode(request, request.pairs * 8, range(8)))
+        """Score some pairs, so that the first request does not wait for what engines prepare on first use.
+
+        Short ones do: after them, a request of 20 long pairs takes as long as every later one.
+        """
+        request = RerankRequest.of(WARM_UP[0], WARM_UP[1:] * 4)
+        self.score(self.encode(request, request.pairs, range(4)))
 
 
 @dataclass(frozen=True)
