@@ -45,6 +45,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")),
     *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("benchmarks/*/README.md")),
+    *sorted(ROOT.glob("default_model/**/*.md")),
 ]
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 RECIPES = sorted((ROOT / "src").glob("**/recipes/*.yaml"))
