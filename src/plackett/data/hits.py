@@ -1,4 +1,4 @@
-"""What search engines answer with -> records: hits of Elasticsearch, OpenSearch, Meilisearch, Typesense; Solr's docs."""
+"""Records from search engines' responses: Elasticsearch, OpenSearch, Meilisearch, Typesense and Solr."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
