@@ -1,5 +1,7 @@
 """Batches and padding: nothing lost, nothing twice, the budget kept."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from plackett.tokenization.batches import EncodedPairs, token_batches
 
+SLACKS = st.none() | st.integers(0, 40)
 LENGTHS = st.lists(st.integers(0, 40), max_size=60).map(lambda lengths: np.array(lengths, np.int64))
 
 
@@ -25,18 +28,27 @@ def rows(pairs):
     ]
 
 
-@given(LENGTHS, st.integers(1, 200))
-def test_every_pair_is_in_one_batch(lengths, token_budget):
-    batches = token_batches(lengths, token_budget)
+@given(LENGTHS, st.integers(1, 200), SLACKS)
+def test_every_pair_is_in_one_batch(lengths, token_budget, slack):
+    batches = token_batches(lengths, token_budget, slack=slack)
     indices = np.concatenate(batches) if batches else np.empty(0, np.int64)
     assert sorted(indices.tolist()) == list(range(len(lengths)))
     assert all(len(batch) for batch in batches)
 
 
-@given(LENGTHS, st.integers(1, 200))
-def test_a_padded_batch_keeps_the_budget_or_is_one_pair(lengths, token_budget):
-    for batch in token_batches(lengths, token_budget):
+@given(LENGTHS, st.integers(1, 200), SLACKS)
+def test_a_padded_batch_keeps_the_budget_or_is_one_pair(lengths, token_budget, slack):
+    for batch in token_batches(lengths, token_budget, slack=slack):
         assert len(batch) == 1 or lengths[batch].max() * len(batch) <= token_budget
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 40))
+def test_a_batch_ends_where_padding_or_the_budget_would_be_exceeded(lengths, token_budget, slack):
+    batches = token_batches(lengths, token_budget, slack=slack)
+    for batch, rest in itertools.pairwise(batches):
+        longest = lengths[batch[0]]
+        assert longest - lengths[batch].min() <= slack
+        assert longest - lengths[rest[0]] > slack or max(1, longest) * (len(batch) + 1) > token_budget
 
 
 @given(LENGTHS, st.integers(1, 200))

@@ -38,8 +38,11 @@ from plackett.tokenization.batches import EncodedPairs, groups, token_batches
 
 PROVIDERS = ["CPUExecutionProvider"]
 
-PART = 512
-"""Tokens that a session takes at a time, at most."""
+PART = 256
+"""Tokens that a session takes at a time for each of its threads, at most. More are not faster; fewer end together."""
+
+SLACK = 8
+"""Padding tokens per pair, for each thread of a session, that are not worth another call (docs/decisions/013)."""
 
 MOST_SESSIONS = 4
 """Each has the weights, and an arena that keeps what it has taken."""
@@ -48,14 +51,15 @@ MOST_SESSIONS = 4
 class OnnxEngine:
     """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids, in several sessions at once."""
 
-    def __init__(self, sessions: Sequence[Any], checkpoint: Checkpoint) -> None:
+    def __init__(self, sessions: Sequence[Any], checkpoint: Checkpoint, threads: int = 1) -> None:
+        self._threads = threads  # of a session
         self._checkpoint = checkpoint
         self._inputs = [item.name for item in sessions[0].get_inputs()]
         self._sessions = len(sessions)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for session in sessions:
             self._free.put(session)
-        self.token_budget = 8 * PART * len(sessions)
+        self.token_budget = 16 * PART * len(sessions)
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
@@ -73,7 +77,9 @@ class OnnxEngine:
         parts = [
             pairs[part]
             for pairs in groups(batch.lengths, self._checkpoint.inputs.padding)
-            for part in token_batches(batch.lengths[pairs], min(PART, share))
+            for part in token_batches(
+                batch.lengths[pairs], min(PART * self._threads, share), slack=SLACK * self._threads
+            )
         ]
         with computing(self._checkpoint, "onnx"):
             if len(parts) == 1:
@@ -102,7 +108,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     except Exception as error:  # onnxruntime has a tree of its own, below Exception
         raise cannot_be_read(path, error) from error
     check_shape(path, _shape(made[0]), checkpoint)
-    engine = OnnxEngine(made, checkpoint)
+    engine = OnnxEngine(made, checkpoint, threads // sessions)
     try_out(path, engine, checkpoint)
     return engine
 

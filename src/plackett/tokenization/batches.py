@@ -148,19 +148,23 @@ def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> N
 
 
 def token_batches(
-    lengths: NDArray[np.int64], token_budget: int, max_pairs: int | None = None
+    lengths: NDArray[np.int64], token_budget: int, max_pairs: int | None = None, *, slack: int | None = None
 ) -> list[NDArray[np.int64]]:
     """Indices of pairs, longest first, cut so that a padded batch holds at most `token_budget` tokens.
 
-    A pair longer than the budget is a batch. Every index is in one batch: `scores[np.concatenate(batches)] = ...` is
-    the way back to input order.
+    A pair longer than the budget is a batch. No pair is padded by more than `slack` tokens. Every index is in one
+    batch: `scores[np.concatenate(batches)] = ...` is the way back to input order.
     """
     order = np.argsort(-lengths, kind="stable")
+    ascending = -lengths[order]
     batches = []
     start = 0
     while start < len(order):
-        fitting = token_budget // max(1, int(lengths[order[start]]))
+        longest = int(lengths[order[start]])
+        fitting = token_budget // max(1, longest)
         size = max(1, min(fitting, max_pairs or fitting))
+        if slack is not None:
+            size = min(size, int(np.searchsorted(ascending, slack - longest, side="right")) - start)
         batches.append(order[start : start + size])
         start += size
     return batches
