@@ -1,5 +1,6 @@
 """Tiny random rerankers in the layouts that people publish, built with the libraries that define them."""
 
+import json
 import pathlib
 
 import torch
@@ -126,3 +127,32 @@ def ettin(folder: pathlib.Path, *, pooling: str = "cls", bias: bool = True) -> p
     ]
     CrossEncoder(modules=chain, device="cpu").save_pretrained(str(folder / "saved"))
     return folder / "saved"
+
+
+def listwise(folder: pathlib.Path, *, max_length: int = 4096, width: int = 16, **settings) -> pathlib.Path:
+    """A tiny jina-reranker-v3: Qwen3, a projector of two layers, and code that must not run."""
+    fast = tokenizer()
+    fast.add_special_tokens({"additional_special_tokens": ["<|embed_token|>", "<|rerank_token|>"]})
+    fast.model_max_length = max_length
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    torch.manual_seed(7)
+    sizes = {"vocab_size": len(fast), **DECODER, "max_position_embeddings": max_length}
+    config = transformers.Qwen3Config(**sizes, tie_word_embeddings=True, eos_token_id=2, bos_token_id=0, **settings)
+    model = transformers.Qwen3ForCausalLM(config)
+    hidden = config.hidden_size
+    model.projector = torch.nn.Sequential(
+        torch.nn.Linear(hidden, hidden // 2, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Linear(hidden // 2, width, bias=False),
+    )
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.mul_(4) if weight.dim() > 1 and not name.startswith("projector") else None
+    model.save_pretrained(folder)
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content |= {"architectures": ["JinaForRanking"], "auto_map": {"AutoModel": "modeling.JinaForRanking"}}
+    path.write_text(json.dumps(content))
+    (folder / "modeling.py").write_text("raise SystemError('this code must not run')\n")
+    return folder

@@ -59,9 +59,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(folder, *names, function=logit, load=None, **settings):
+def serving(folder, *names, function=logit, load=None, found=None, **settings):
     service = Service(Settings(**settings))
-    service.loaded = models(folder, *names, function=function)
+    service.loaded = found or models(folder, *names, function=function)
     service.batcher.start()
     client = Client(service, Life(service, load or (lambda _settings: models(folder, *names, function=function))))
     try:

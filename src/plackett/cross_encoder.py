@@ -34,7 +34,7 @@ from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, PlackettError, ScoreError, SettingError
 from plackett.explanations import Contribution, Reading, explain_readings
 from plackett.ranking import stable_order
-from plackett.tokenization.batches import WindowedPairs, token_batches
+from plackett.tokenization.batches import WindowedPairs, places, token_batches
 from plackett.tokenization.windows import LongDocuments, refuse_pair
 
 if TYPE_CHECKING:
@@ -402,10 +402,12 @@ class CrossEncoder:
         """
         self._check_ranks("rank")
         check_top_k(top_k)
+        if explain:
+            self._check_explains()
         refusals: Refusals[Place] = Refusals(errors)
         checked = checked_lists(queries, documents, refusals, text)
         name = partial(name_of, several=len(queries) > 1)
-        scored = self._scored(checked.pairs, name, refusals, show_progress)
+        scored = self._scored(checked.pairs, name, refusals, show_progress, [query for query, _ in checked.pairs])
         scores = self.model.activate(scored.logits)[:, 0]
         best = _best_first(scored, len(queries), threshold(min_score)(scores), top_k, refusals.errors)
         ranked: list[list[RankedDocument]] = [
@@ -497,10 +499,14 @@ class CrossEncoder:
             template = self.checkpoint.template
             write_metadata(beside, activation=activation, inputs=self.checkpoint.inputs, template=template)
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> WindowedPairs:
-        """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does."""
+    def encode(self, pairs: Sequence[tuple[str, str]], *, lists: Sequence[Hashable] | None = None) -> WindowedPairs:
+        """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does.
+
+        A listwise model reads neighbours with equal values in `lists`, such as the ids of their queries, together; by
+        default each pair alone.
+        """
         checked = checked_pairs(pairs, Refusals())
-        return self._tokenizer.encode(list(map(self._prompted, checked.values())), refuse_pair)
+        return self._tokenizer.encode(list(map(self._prompted, checked.values())), refuse_pair, lists)
 
     def score_encoded(
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
@@ -526,7 +532,12 @@ class CrossEncoder:
         return "" if chosen is None else f"label {chosen}"
 
     def _scored(
-        self, pairs: dict[K, tuple[str, str]], name: Callable[[K], str], refusals: Refusals[K], show_progress: bool
+        self,
+        pairs: dict[K, tuple[str, str]],
+        name: Callable[[K], str],
+        refusals: Refusals[K],
+        show_progress: bool,
+        lists: Sequence[Hashable] | None = None,
     ) -> "_Scored[K]":
         """Score pairs; those that are too long, or whose logits are not finite, are refused."""
         keys, texts = list(pairs), list(pairs.values())
@@ -534,7 +545,7 @@ class CrossEncoder:
         def refuse(number: int, reason: str) -> None:
             refusals.refuse(keys[number], InputError(f"{name(keys[number])}: {reason}"))
 
-        encoded = self._tokenizer.encode(list(map(self._prompted, texts)), refuse)
+        encoded = self._tokenizer.encode(list(map(self._prompted, texts)), refuse, lists)
         rows = self._row_logits(encoded, show_progress=show_progress)
         if refusals.are_kept:
             for number in _broken(encoded, rows):
@@ -574,14 +585,15 @@ class CrossEncoder:
     ) -> NDArray[np.float32]:
         """Raw logits of the windows, (rows, labels)."""
         to_logit = self.model.to_logit or as_they_are
-        logits = np.zeros((len(encoded.rows), self.model.labels), np.float32)
+        counts = encoded.rows.counts
+        logits = np.zeros((int(counts.sum()), self.model.labels), np.float32)
         batches = token_batches(encoded.rows.lengths, self._engine.token_budget)[share.index :: share.processes]
-        total = sum(map(len, batches))
+        total = sum(int(counts[batch].sum()) for batch in batches)
         with progress_bar(total=total, unit="pair", delay=2, show=show_progress) as progress:
             for batch in batches:
                 check_cancelled()
-                logits[batch] = to_logit(self._engine.score(encoded.rows.select(batch)))
-                progress.update(len(batch))
+                logits[places(counts, batch)] = to_logit(self._engine.score(encoded.rows.select(batch)))
+                progress.update(int(counts[batch].sum()))
         return share.total(logits)
 
     def _check_finite(self, encoded: WindowedPairs, rows: NDArray[np.float32]) -> None:
@@ -594,6 +606,11 @@ class CrossEncoder:
 
     def _occluded(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         return self.score_encoded(self._tokenizer.encode(list(map(self._prompted, pairs)), refuse_pair))[:, 0]
+
+    def _check_explains(self) -> None:
+        """Raise SettingError for a listwise model: without one sentence, the scores of a whole list change."""
+        if self._checkpoint is not None and self._checkpoint.lists is not None:
+            raise SettingError(f"{self.model.name} reads lists of documents, and Plackett explains pairs; drop explain")
 
     def _check_ranks(self, what: str) -> None:
         if not self.model.ranks:

@@ -20,6 +20,7 @@ from plackett.checkpoints.heads import HEADS, Head, head_of, labels_of, one_agai
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
 from plackett.checkpoints.jsons import read_json, read_optional, write_json
+from plackett.checkpoints.lists import LISTS, ListFormat, list_format
 from plackett.checkpoints.model import Model
 from plackett.checkpoints.older import older_keys
 from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
@@ -44,7 +45,8 @@ class Checkpoint:
 
     `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads, and
     `template` what a pair is rendered through, None for plain pairs of texts. `code` is the folder's own code that
-    builds its model, which the user trusts; empty for a model that transformers knows.
+    builds its model, which the user trusts; empty for a model that transformers knows. `lists` is how a model reads
+    whole lists of documents, None for one that reads pairs.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Checkpoint:
     names: tuple[str, ...] = ()
     template: ChatTemplate | None = None
     code: tuple[CodeFile, ...] = ()
+    lists: ListFormat | None = None
 
     @property
     def max_length(self) -> int:
@@ -148,13 +151,14 @@ def read_checkpoint(
     """
     config = _config(folder)
     code = check_settings(folder, config, trust_code=trust_remote_code)
-    head, labels = _head(folder, config)
+    lists = list_format(folder, config)
+    head, labels = (LISTS, 1) if lists else _head(folder, config)
     if positive_label is not None:
         head = one_against_others(config, labels, str(positive_label))
     _check_activation(folder, activation, head, labels)
     saved = _saved_by_sentence_transformers(folder)
     module, prompt = first_module(folder), prompt_of(saved)
-    template = read_template(folder, module, prompt)
+    template = None if lists else read_template(folder, module, prompt)
     check_weights(folder, allow_pickle=allow_pickle)
     inputs = read_inputs(folder, config, max_length, limit=module.get("max_seq_length"))
     checkpoint = _checkpoint(folder, config, labels, inputs)
@@ -162,6 +166,7 @@ def read_checkpoint(
         checkpoint,
         head=head,
         names=tuple(labels_of(config, labels)),
+        lists=lists,
         activation=activation or _activation(config, saved, head, chosen=positive_label is not None),
         prompt="" if template else prompt,
         template=template,
@@ -275,8 +280,9 @@ def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Input
 
 
 def _activation(config: dict[str, Any], saved: dict[str, Any], head: Head, *, chosen: bool) -> str:
-    """The saved activation; that of several labels is not for the one of them that ranks."""
-    return "sigmoid" if chosen else saved_activation(config, saved, ranks=head.to_logit is not None)
+    """The saved activation; that of several labels is not for the one of them that ranks, and cosines have none."""
+    has_logit = head.to_logit is not None and head is not LISTS
+    return "sigmoid" if chosen else saved_activation(config, saved, ranks=has_logit)
 
 
 def _check_activation(folder: Path, activation: str | None, head: Head, labels: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from plackett.checkpoints.code import CodeFile, is_native, refused_code, trusted_code
 from plackett.checkpoints.jsons import read_optional
+from plackett.checkpoints.lists import is_listwise
 from plackett.checkpoints.modules import class_of, read_modules
 from plackett.checkpoints.own_files import CONFIG, MODULES
 from plackett.errors import CheckpointError
@@ -169,7 +170,7 @@ def check_settings(folder: Path, config: Mapping[str, Any], *, trust_code: bool 
     chain = _chain(folder)
     code: tuple[CodeFile, ...] = ()
     for name, key in _refused(folder, config, chain):
-        if key == "auto_map" and name == CONFIG and is_native(config):
+        if key == "auto_map" and name == CONFIG and (is_native(config) or is_listwise(config)):
             continue
         if key == "auto_map" and name == CONFIG and trust_code:
             code = trusted_code(folder, config[key])

@@ -15,6 +15,7 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.model import Model
 from plackett.errors import CheckpointError, PlackettError, SettingError
 from plackett.tokenization.batches import EncodedPairs, WindowedPairs
+from plackett.tokenization.lists import ListTokenizer
 from plackett.tokenization.windows import LongDocuments, Refuse, WindowTokenizer
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -51,7 +52,8 @@ class Engine(Protocol):
     def score(self, batch: Any) -> NDArray[np.float32]:
         """Raw logits of the pairs, in their order: float32 (pairs, labels).
 
-        `batch` is `EncodedPairs`, or `TextPairs` where the engine reads texts.
+        `batch` is `EncodedPairs`, `EncodedLists` where the model reads lists, or `TextPairs` where the engine reads
+        texts.
         """
         ...
 
@@ -59,8 +61,14 @@ class Engine(Protocol):
 class Tokenizer(Protocol):
     """Converts text pairs into the batch format that its engine expects."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse, /) -> WindowedPairs:
-        """Convert all pairs, in input order. `refuse` takes the index of one that cannot be read, and the reason."""
+    def encode(
+        self, pairs: Sequence[tuple[str, str]], refuse: Refuse, lists: Sequence[object] | None = None, /
+    ) -> WindowedPairs:
+        """Convert all pairs, in input order. `refuse` takes the index of one that cannot be read, and the reason.
+
+        Neighbours with equal values in `lists` are candidates of one query, which a listwise model reads together. For
+        other models, `lists` has no effect.
+        """
         ...
 
     def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
@@ -85,7 +93,7 @@ class Parts:
     @classmethod
     def of(cls, checkpoint: Checkpoint, engine: Engine, long_documents: LongDocuments = LongDocuments()) -> "Parts":
         """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
-        tokenizer = WindowTokenizer(checkpoint, long_documents)
+        tokenizer = (ListTokenizer if checkpoint.lists else WindowTokenizer)(checkpoint, long_documents)
         return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
 
     def instructed(self, instruction: str) -> "Parts":

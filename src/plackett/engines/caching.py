@@ -22,6 +22,7 @@ from plackett._sqlite import rows_in
 from plackett.engines.base import Engine
 from plackett.errors import DataError
 from plackett.tokenization.batches import EncodedPairs, TextPairs
+from plackett.tokenization.lists import EncodedLists
 
 MEMORY = "memory"
 """The name of a cache in memory."""
@@ -114,19 +115,26 @@ class CachedEngine:
         found = self.cache.find(keys)
         missing = {key: index for index, key in enumerate(keys) if key not in found}
         if missing:
-            logits = self.engine.score(batch.select(np.array(list(missing.values()), np.int64)))
-            new = {key: row.astype("<f4").tobytes() for key, row in zip(missing, logits, strict=True)}
+            computed = batch.select(np.array(list(missing.values()), np.int64))
+            logits = self.engine.score(computed)
+            of_rows = np.split(logits, np.cumsum(computed.counts)[:-1])
+            new = {key: row.astype("<f4").tobytes() for key, row in zip(missing, of_rows, strict=True)}
             if np.isfinite(logits).all():
                 self.cache.keep(new)
             found |= new
-        rows = [np.frombuffer(found[key], "<f4") for key in keys]
-        return np.stack(rows).astype(np.float32) if rows else self.engine.score(batch)
+        rows = [
+            np.frombuffer(found[key], "<f4").reshape(count, -1) for key, count in zip(keys, batch.counts, strict=True)
+        ]
+        return np.concatenate(rows).astype(np.float32) if rows else self.engine.score(batch)
 
 
-def _contents(batch: EncodedPairs | TextPairs) -> list[bytes]:
-    """What the model reads of each pair, as bytes."""
+def _contents(batch: EncodedPairs | EncodedLists | TextPairs) -> list[bytes]:
+    """What the model reads of each pair, or of each list, as bytes."""
     if isinstance(batch, TextPairs):
         return [f"{len(query)} {query}{document}".encode() for query, document in batch.texts]
+    if isinstance(batch, EncodedLists):
+        prompts = [f"{len(content)} ".encode() + content for content in _contents(batch.prompts)]
+        return [b"".join(prompts[start:end]) for start, end in itertools.pairwise(batch.cu_lists)]
     bounds = batch.cu_seqlens
     return [
         batch.token_ids[start:end].tobytes() + batch.type_ids[start:end].tobytes()

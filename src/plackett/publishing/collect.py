@@ -13,6 +13,7 @@ from plackett.checkpoints.hub import commit_of, is_hub_id
 from plackett.checkpoints.own_files import CONFIG, FACTS
 from plackett.checkpoints.weights import has_weights, weights_of
 from plackett.cross_encoder import CrossEncoder
+from plackett.errors import CheckpointError
 from plackett.facts import Facts, Model, Training, Usage, shortened
 from plackett.publishing.storage import read_facts
 
@@ -42,6 +43,11 @@ def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
 def described(folder: Path) -> Facts:
     """Return the facts that a checkpoint itself tells, of unknown training."""
     checkpoint = read_checkpoint(folder)
+    if checkpoint.lists is not None:
+        raise CheckpointError(
+            f"{folder} reads lists of documents, and Plackett's card describes models that read pairs; keep the card "
+            "of its authors"
+        )
     return Facts(
         model=Model(
             name=folder.resolve().name,

@@ -55,7 +55,9 @@ class Candidates:
         )
         texts = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
         filled = [index for index, (_, document) in enumerate(texts) if document.strip()]
-        return cls(keys, np.array(filled, np.int64), encoder.encode([texts[index] for index in filled]))
+        queries = [keys[index][0] for index in filled]
+        encoded = encoder.encode([texts[index] for index in filled], lists=queries)
+        return cls(keys, np.array(filled, np.int64), encoded)
 
     def rerank(self, encoder: CrossEncoder, *, share: Share = ALONE, show_progress: bool = False) -> list[ScoredDoc]:
         """Return the run by raw logits, which an activation could turn into ties."""

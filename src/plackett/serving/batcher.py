@@ -141,7 +141,7 @@ class Batcher:
 
     def _score_together(self, pieces: Sequence[Piece]) -> None:
         logits = pieces[0].job.scorer.score(joined(pieces))
-        ends = np.cumsum([len(piece.pairs) for piece in pieces])[:-1]
+        ends = np.cumsum([piece.rows.counts.sum() for piece in pieces])[:-1]
         with self._changed:
             for piece, part in zip(pieces, np.split(logits, ends), strict=True):
                 piece.job.record(piece, part)
@@ -170,4 +170,4 @@ class Batcher:
         tokens = sum(int(piece.rows.lengths.sum()) for piece in pieces)
         if seconds > 0:
             self.rate += WEIGHT * (tokens / seconds - self.rate)
-        self._observer.scored(tokens, sum(len(piece.pairs) for piece in pieces), seconds)
+        self._observer.scored(tokens, sum(int(piece.rows.counts.sum()) for piece in pieces), seconds)

@@ -13,10 +13,12 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.cross_encoder import CrossEncoder
 from plackett.dialects import RerankRequest
 from plackett.errors import PlackettError, RequestError, SettingError
+from plackett.serving.lists import ListReader
 from plackett.serving.refusal import Refusal
+from plackett.serving.scheduling import Rows
 from plackett.serving.settings import SCALES, Settings
 from plackett.serving.texts import TextReader
-from plackett.tokenization.batches import EncodedPairs, WindowedPairs
+from plackett.tokenization.batches import WindowedPairs
 
 WARM_UP = ("what do cats eat", "Cats eat meat: mice, birds and fish.")
 
@@ -29,17 +31,19 @@ class ServedModel:
             raise SettingError(f"{name} has {encoder.model.labels} labels; a server needs one score for each pair")
         self.name = name
         self.checkpoint = _instructed(encoder)
-        self.reader = TextReader(self.checkpoint)
+        reads_lists = self.checkpoint.lists is not None
+        self.reader: TextReader | ListReader = (ListReader if reads_lists else TextReader)(self.checkpoint)
         self._encoder = encoder
         self._calibration = _calibration(encoder)
-        self._default = activation
+        # Cosines have no sigmoid: only a calibration makes probabilities of them.
+        self._default = activation if not reads_lists or activation == CALIBRATED else "identity"
         self.activation(None)
 
-    def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedPairs:
-        """Tokenise some pairs of a request; `indices` are those that errors name."""
+    def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> Rows:
+        """Tokenise some pairs of a request, whole lists of them; `indices` are those that errors name."""
         return self.reader.encode(request, pairs, indices)
 
-    def score(self, rows: EncodedPairs) -> NDArray[np.float32]:
+    def score(self, rows: Rows) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs,)."""
         return self._encoder.score_encoded(WindowedPairs.whole(rows))[:, 0]
 
@@ -119,7 +123,11 @@ def _load(name: str, checkpoint: str | None, settings: Settings) -> ServedModel:
 def _instructed(encoder: CrossEncoder) -> Checkpoint:
     """The checkpoint with the instruction that the server was started with, if any."""
     checkpoint, instruction = encoder.checkpoint, encoder.model.instruction
-    if not instruction or checkpoint.template is None:
+    if not instruction:
+        return checkpoint
+    if checkpoint.lists is not None:
+        return replace(checkpoint, lists=replace(checkpoint.lists, instruction=instruction))
+    if checkpoint.template is None:
         return checkpoint
     return replace(checkpoint, template=replace(checkpoint.template, instruction=instruction))
 

@@ -64,7 +64,7 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
 
 def _warning(parsed: RerankRequest, model: ServedModel) -> dict[str, str]:
     """The header that names the fields of a request without effect on a model."""
-    ignores_instruction = parsed.instruction is not None and model.checkpoint.template is None
+    ignores_instruction = parsed.instruction is not None and not model.reader.takes_instructions
     return warning_header([*parsed.ignored, *(["instruction"] if ignores_instruction else [])])
 
 

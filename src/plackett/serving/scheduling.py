@@ -1,5 +1,7 @@
 """The order of work: which pairs are tokenised next, and which are scored together. No threads, no clock.
 
+For a listwise model a unit of work is a list of pairs, which is never split; what is said here of pairs holds for it.
+
 Requests with the least tokens left come first, so a short one waits for the batch in progress and no longer. Every
 `AGEING`th batch is for the request that waits longest, whatever its size and priority, so none is starved.
 """
@@ -7,12 +9,15 @@ Requests with the least tokens left come first, so a short one waits for the bat
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.tokenization.batches import EncodedPairs
+from plackett.tokenization.batches import EncodedPairs, places
+from plackett.tokenization.lists import EncodedLists
+
+Rows = EncodedPairs | EncodedLists
 
 AGEING = 8
 CHUNK = 64  # pairs that are tokenised at a time
@@ -22,7 +27,7 @@ ENOUGH = 512  # tokens with which an engine is nearly as fast as with more
 class Scorer(Protocol):
     """Scores tokenised pairs. Requests share a batch if their scorer is the same object."""
 
-    def score(self, rows: EncodedPairs, /) -> NDArray[np.float32]:
+    def score(self, rows: Any, /) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs,)."""
         ...
 
@@ -33,23 +38,25 @@ class Piece:
 
     job: "Job"
     pairs: NDArray[np.int64]
-    rows: EncodedPairs
+    rows: Rows
 
 
 class Job:
     """The work of one request.
 
-    `encode(start, stop)` tokenises some of its pairs; `estimates` are the tokens per pair until then. `finished` is
-    called once, with the error if there is one. `logits` and `tokens` hold the results.
+    `encode(start, stop)` tokenises some of its pairs; `estimates` are the tokens per pair until then. Where `encode`
+    counts lists, `bounds` holds the first pair of each list, and the end. `finished` is called once, with the error if
+    there is one. `logits` and `tokens` hold the results.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        encode: Callable[[int, int], EncodedPairs],
+        encode: Callable[[int, int], Rows],
         estimates: NDArray[np.int64],
         finished: Callable[[Exception | None], None],
         priority: int = 0,
+        bounds: NDArray[np.int64] | None = None,
     ) -> None:
         self.scorer = scorer
         self.encode = encode
@@ -60,10 +67,11 @@ class Job:
         self.begun = 0.0  # when its first pairs were scored
         self.number = 0
         self.left = int(estimates.sum())
-        self._estimates = estimates
+        self._counts = np.ones(len(estimates), np.int64) if bounds is None else np.diff(bounds)
+        self._estimates = estimates if bounds is None else _sums(estimates, bounds)
         self._encoded = 0
-        self._unscored = len(estimates)
-        self._ready: list[tuple[NDArray[np.int64], EncodedPairs]] = []
+        self._unscored = len(self._estimates)
+        self._ready: list[tuple[NDArray[np.int64], Rows]] = []
 
     @property
     def is_ready(self) -> bool:
@@ -84,7 +92,7 @@ class Job:
         """The pairs to tokenise next: the first, and the one behind the last."""
         return self._encoded, min(self._encoded + CHUNK, len(self._estimates))
 
-    def add(self, start: int, rows: EncodedPairs) -> None:
+    def add(self, start: int, rows: Rows) -> None:
         """Add tokenised pairs, longest first, so that pairs scored together are of similar length."""
         stop = start + len(rows)
         order = np.argsort(-rows.lengths, kind="stable")
@@ -97,7 +105,7 @@ class Job:
     def take(self, room: int, *, at_least_one: bool) -> Piece | None:
         """Remove pairs of at most `room` tokens from the front."""
         pairs, rows = self._ready[0]
-        count = int(np.searchsorted(rows.cu_seqlens[1:], room, side="right"))
+        count = int(np.searchsorted(np.cumsum(rows.lengths), room, side="right"))
         count = max(count, 1) if at_least_one else count
         if not count:
             return None
@@ -107,7 +115,7 @@ class Job:
 
     def record(self, piece: Piece, logits: NDArray[np.float32]) -> None:
         """Store the scores of a piece."""
-        self.logits[piece.pairs] = logits
+        self.logits[places(self._counts, piece.pairs)] = logits
         self.left -= int(piece.rows.lengths.sum())
         self._unscored -= len(piece.pairs)
 
@@ -183,9 +191,16 @@ class Queue:
         return taken
 
 
-def joined(pieces: Sequence[Piece]) -> EncodedPairs:
-    """The pairs of all pieces."""
-    return EncodedPairs.joined([piece.rows for piece in pieces]) if len(pieces) > 1 else pieces[0].rows
+def joined(pieces: Sequence[Piece]) -> Rows:
+    """The pairs of all pieces, which are of one scorer."""
+    parts: list[Any] = [piece.rows for piece in pieces]
+    found: Rows = type(parts[0]).joined(parts) if len(parts) > 1 else parts[0]
+    return found
+
+
+def _sums(values: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of each run of values between two neighbours in `bounds`."""
+    return np.diff(np.concatenate([[0], np.cumsum(values)])[bounds])
 
 
 def _urgency(job: Job) -> tuple[int, int, int]:

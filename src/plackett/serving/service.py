@@ -146,11 +146,14 @@ class Service:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_resolve, result, error)
 
+        bounds = model.reader.bounds(request, len(pairs))
+
         def encode(start: int, stop: int) -> Any:
-            return model.encode(request, pairs[start:stop], indices[start:stop])
+            part = slice(bounds[start], bounds[stop])
+            return model.encode(request, pairs[part], indices[part])
 
         priority = max(0, request.priority or 0)
-        job = Job(model, encode, model.reader.estimates(pairs), finished, priority)
+        job = Job(model, encode, model.reader.estimates(pairs), finished, priority, bounds)
         try:
             self._admit(job.left, priority)
             if pairs:

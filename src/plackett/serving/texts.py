@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
 
 from plackett.checkpoints.folder import Checkpoint
 from plackett.dialects import RerankRequest
@@ -36,9 +36,12 @@ class Token:
 class TextReader:
     """The tokenizer of a checkpoint. Threads may share it."""
 
+    takes_instructions: bool
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.max_length = checkpoint.max_length
         self._checkpoint = checkpoint
+        self.takes_instructions = checkpoint.template is not None
         self._tokenizer = read_tokenizer(checkpoint)
         self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
         self._pairs = over(self._tokenizer, checkpoint)
@@ -54,6 +57,10 @@ class TextReader:
                 field="truncate_prompt_tokens",
                 status=400,
             )
+
+    def bounds(self, _request: RerankRequest, pairs: int) -> NDArray[np.int64]:
+        """The first pair of each unit of work, and the end: each pair is one."""
+        return np.arange(pairs + 1)
 
     def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
         """Guess the tokens of each pair by its characters, (pairs,)."""
@@ -105,8 +112,7 @@ class TextReader:
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""
         with self._lock:
-            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=special)
-        return [_tokens(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+            return tokens_of(self._tokenizer, texts, special=special)
 
     def _shortened(
         self, request: RerankRequest, pairs: Sequence[tuple[str, str]], side: str, limit: int
@@ -163,6 +169,12 @@ def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, st
     [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
     skipped = len(pair[1]) - len(text[1]) if side == "left" else 0
     return Reading(*pair, start + skipped, end + skipped)
+
+
+def tokens_of(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
+    """Tokenise single texts."""
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=special)
+    return [_tokens(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
 
 
 def _tokens(text: str, encoding: Encoding) -> list[Token]:

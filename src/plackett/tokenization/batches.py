@@ -18,6 +18,11 @@ class Pairs(Protocol):
         """What each pair costs, (pairs,), in the unit of the engine's `token_budget`."""
         ...
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Scores that each row gives, (pairs,): one, unless a row is a whole list of documents."""
+        ...
+
     def select(self, pairs: NDArray[np.int64]) -> Self:
         """The given pairs, in the given order."""
         ...
@@ -35,6 +40,11 @@ class TextPairs:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """One for each pair, (pairs,)."""
+        return np.ones(len(self), np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """One score for each pair, (pairs,)."""
         return np.ones(len(self), np.int64)
 
     def select(self, pairs: NDArray[np.int64]) -> "TextPairs":
@@ -71,6 +81,11 @@ class EncodedPairs:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each pair, (pairs,)."""
         return np.diff(self.cu_seqlens)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """One score for each pair, (pairs,)."""
+        return np.ones(len(self), np.int64)
 
     def select(self, pairs: NDArray[np.int64]) -> "EncodedPairs":
         """The given pairs, in the given order."""
@@ -110,8 +125,8 @@ class WindowedPairs:
 
     @classmethod
     def whole(cls, rows: Pairs) -> "WindowedPairs":
-        """Pairs of which each is one row."""
-        return cls(rows, np.arange(len(rows) + 1))
+        """Pairs of which each is one row, or one of the documents of a row that is a list."""
+        return cls(rows, np.arange(int(rows.counts.sum()) + 1))
 
     def __len__(self) -> int:
         return len(self.cu_windows) - 1
@@ -139,6 +154,11 @@ def groups(lengths: NDArray[np.int64], padding: str) -> list[NDArray[np.int64]]:
     if padding != "none":
         return [np.arange(len(lengths))]
     return [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+
+
+def places(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the scores of the given rows are among those of all rows, of which each gives `counts`."""
+    return ragged_positions((np.cumsum(counts) - counts)[rows], counts[rows])
 
 
 def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -80,7 +80,9 @@ class WindowTokenizer:
         self.settings = settings
         self._tokenizer = tokenizer_of(checkpoint)
 
-    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair) -> WindowedPairs:
+    def encode(
+        self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair, _lists: Sequence[object] | None = None
+    ) -> WindowedPairs:
         """Return the token ids of all pairs, unpadded, in input order.
 
         `refuse` is called with the index of a pair that is too long for the policy, and the reason. Where it returns,

@@ -112,6 +112,7 @@ def export(
     if target is None and (folder != Path(model) or not os.access(folder, os.W_OK)):
         raise SettingError(f"{model} is not a folder that you can write to; name one with --output")
     checkpoint = read_checkpoint(folder)
+    _check_family(checkpoint)
     module = load_model(checkpoint)
     weights = _weights(module, checkpoint)
     reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
@@ -145,6 +146,14 @@ def _check(engine: str, precision: str, calibration: str | None) -> None:
         raise SettingError("int8 is exported only if its ranking is measured: name judged lists with --calibration")
     for package in spec.export_packages[STORED_AS[precision]]:
         require(package, extra="export")
+
+
+def _check_family(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError, before anything is loaded, for a model of which no graph can be made."""
+    if checkpoint.lists is not None:
+        raise CheckpointError(
+            f"{checkpoint.folder} reads lists of documents, which cannot be exported; engine='torch' runs it"
+        )
 
 
 def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:

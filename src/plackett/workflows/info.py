@@ -133,6 +133,8 @@ def _available(memory: int | None) -> str:
 
 def _template(checkpoint: Checkpoint) -> str:
     """What a pair goes through before it is tokenised."""
+    if checkpoint.lists is not None:
+        return checkpoint.lists.summary
     if checkpoint.template is None:
         return f"none; the query begins with {checkpoint.prompt!r}" if checkpoint.prompt else "none: pairs of texts"
     instruction = checkpoint.template.instruction

@@ -23,7 +23,9 @@ BYTES = 1_000_000  # of padded text in a request, half of TEI's limit
 class TextTokenizer:
     """Passes texts through unchanged: the server tokenises them."""
 
-    def encode(self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair) -> WindowedPairs:
+    def encode(
+        self, pairs: Sequence[tuple[str, str]], refuse: Refuse = refuse_pair, _lists: Sequence[object] | None = None
+    ) -> WindowedPairs:
         """Return the pairs in input order."""
         return WindowedPairs.whole(TextPairs(pairs))
 

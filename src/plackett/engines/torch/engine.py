@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines.base import EngineSettings, check_process, computing
 from plackett.engines.hardware import BF16, instructions, usable_threads
+from plackett.engines.torch.lists import TorchListEngine, load_lists
 from plackett.engines.torch.modules import PackedModules, packed_family, sharing_copy
 from plackett.engines.torch.packed import PackedEncoder
 from plackett.engines.torch.weights import LAYOUTS, read_weights
@@ -120,7 +121,7 @@ def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     return converted  # type: ignore[no-any-return]
 
 
-def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
+def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine | TorchListEngine:
     """The checkpoint's weights on a device: by default CUDA or MPS if available, else the CPU; in fp32 or bf16.
 
     `settings.threads` is set for the whole process, as torch has one number for all of its models: the engine that was
@@ -128,6 +129,10 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine:
     """
     device = settings.device or _default_device()
     dtype = _dtype(settings.precision, device)
+    if checkpoint.lists is not None:
+        _check_device(device)
+        _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
+        return load_lists(checkpoint, device, dtype or torch.float32)
     # The BERT family is converted from fp32, layer by layer; for others a second copy would not fit into memory.
     loaded_in = torch.float32 if dtype is None or checkpoint.model_type in LAYOUTS else dtype
     model = _moved(load_model(checkpoint, dtype=loaded_in), device)
@@ -150,6 +155,11 @@ def _dtype(precision: str | None, device: str) -> torch.dtype | None:
 def _use_threads(threads: int) -> None:
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
+
+
+def _check_device(device: str) -> None:
+    """Raise SettingError for a device that this machine lacks."""
+    _moved(torch.nn.Linear(1, 1), device)
 
 
 def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:

@@ -1,0 +1,116 @@
+"""Listwise rerankers, which read a query and many documents in one prompt: their prompts and their authors' limits.
+
+Their folders name Python code (`auto_map`), which Plackett does not run: it builds the same model from transformers'
+parts. To add one, give it an entry of `LISTWISE` and, if it computes otherwise, its own forward pass in
+`engines/torch/lists.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plackett.checkpoints.heads import Head, architectures_of, as_they_are
+from plackett.checkpoints.inputs import read_tokenizer_json
+from plackett.checkpoints.own_files import CONFIG
+from plackett.errors import CheckpointError
+
+LISTS = Head("lists of documents", "ForRanking", lambda *_: True, as_they_are)
+"""The head of a listwise reranker: its raw output is the cosine of the document's and the query's embedding."""
+
+
+@dataclass(frozen=True)
+class ListFormat:
+    """How a listwise reranker reads a list.
+
+    model_type: of its configuration. document, query: the tokens whose states are embedded. before, after: what is
+    around the task and the passages. task, passage, question: with places for `count` and `query`, for `number`, `text`
+    and `token`, and for `query` and `token`. instructed: with a place for `instruction`. most: documents in a prompt.
+    document_tokens, query_tokens: what is read of a text.
+    """
+
+    model_type: str
+    document: str
+    query: str
+    before: str
+    task: str
+    instructed: str
+    passage: str
+    question: str
+    after: str
+    most: int
+    document_tokens: int
+    query_tokens: int
+    instruction: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What a prompt holds, for people."""
+        return (
+            f"a prompt for up to {self.most} documents: at most {self.document_tokens} tokens of each and "
+            f"{self.query_tokens} of the query"
+        )
+
+
+LISTWISE: Mapping[str, ListFormat] = {
+    # https://huggingface.co/jinaai/jina-reranker-v3, arXiv:2509.25085
+    "JinaForRanking": ListFormat(
+        model_type="qwen3",
+        document="<|embed_token|>",
+        query="<|rerank_token|>",
+        before=(
+            "<|im_start|>system\n"
+            "You are a search relevance expert who can determine a ranking of the passages based on how relevant they "
+            "are to the query. If the query is a question, how relevant a passage is depends on how well it answers "
+            "the question. If not, try to analyze the intent of the query and assess how well each passage satisfies "
+            "the intent. If an instruction is provided, you should follow the instruction when determining the "
+            "ranking.<|im_end|>\n<|im_start|>user\n"
+        ),
+        task=(
+            "I will provide you with {count} passages, each indicated by a numerical identifier. "
+            "Rank the passages based on their relevance to query: {query}\n"
+        ),
+        instructed="<instruct>\n{instruction}\n</instruct>\n",
+        passage='<passage id="{number}">\n{text}{token}\n</passage>\n',
+        question="<query>\n{query}{token}\n</query>",
+        after="<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+        most=125,
+        document_tokens=2048,
+        query_tokens=512,
+    ),
+}
+
+
+def list_format(folder: Path, config: Mapping[str, Any]) -> ListFormat | None:
+    """Return how the model of a folder reads lists; None for one that reads pairs.
+
+    Raises CheckpointError for a listwise reranker of a kind that Plackett does not support.
+    """
+    name = next((name for name in architectures_of(config) if name in LISTWISE), None)
+    if name is None:
+        return None
+    found = LISTWISE[name]
+    if config.get("model_type") != found.model_type or "sliding_attention" in (config.get("layer_types") or ()):
+        raise CheckpointError(
+            f"{folder / CONFIG} describes a {name} of another kind than jina-reranker-v3 (such as v3.5, whose layers "
+            "have sliding windows and whose limits differ), which Plackett does not support; use jina-reranker-v3"
+        )
+    _check_marks(folder, found)
+    return found
+
+
+def _check_marks(folder: Path, found: ListFormat) -> None:
+    tokenizer = read_tokenizer_json(folder)
+    missing = [
+        token for token in (found.document, found.query) if not tokenizer or tokenizer.token_to_id(token) is None
+    ]
+    if missing:
+        raise CheckpointError(
+            f"the tokenizer of {folder} has no token {missing[0]!r}, at which this reranker reads its scores; fetch "
+            "tokenizer.json again"
+        )
+
+
+def is_listwise(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is that of a listwise reranker whose code Plackett replaces."""
+    return any(name in LISTWISE for name in architectures_of(config))

@@ -1,0 +1,75 @@
+"""Reads texts for a listwise reranker: the documents of a request with one query are one list, never cut in two."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plackett.checkpoints.folder import Checkpoint
+from plackett.dialects import RerankRequest
+from plackett.errors import RequestError
+from plackett.explanations import Reading
+from plackett.serving.texts import CHARACTERS, Token, tokens_of
+from plackett.tokenization.lists import EncodedLists, ListTokenizer
+from plackett.tokenization.windows import LongDocuments
+
+
+class ListReader:
+    """The tokenizer of a listwise checkpoint; the same calls as `TextReader`. Threads may share it."""
+
+    takes_instructions = True
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.max_length = checkpoint.max_length
+        self._cutting = ListTokenizer(checkpoint)
+        self._refusing = ListTokenizer(checkpoint, LongDocuments("error"))
+        self._lock = threading.Lock()
+
+    def check(self, request: RerankRequest) -> None:
+        """Raise RequestError for settings of pairs, which lists do not have."""
+        given = {
+            "truncate_prompt_tokens": request.max_tokens is not None,
+            "truncation_side": request.truncation_side == "left",
+            "relevant_spans": request.relevant_spans is not None,
+        }
+        for name, is_given in given.items():
+            if is_given:
+                raise RequestError(
+                    f"{name} has no meaning for a model that reads lists of documents; leave it out",
+                    field=name,
+                    status=400,
+                )
+
+    def bounds(self, request: RerankRequest, pairs: int) -> NDArray[np.int64]:
+        """The first pair of each list, and the end: all pairs of one query, or each alone."""
+        return np.array([0, pairs]) if len(request.queries) == 1 else np.arange(pairs + 1)
+
+    def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+        """Guess the tokens of each pair by its characters, (pairs,)."""
+        characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
+        return np.minimum(characters // CHARACTERS + 1, self.max_length)
+
+    def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedLists:
+        """Tokenise whole lists of a request; `indices` are those that errors name."""
+
+        def refuse(index: int, reason: str) -> None:
+            raise RequestError(f"document {indices[index]}: {reason}", field="truncate")
+
+        tokenizer = (self._cutting if request.truncate else self._refusing).limited(
+            request.max_tokens_per_query, request.max_tokens_per_doc
+        )
+        if request.instruction is not None:
+            tokenizer = tokenizer.instructed(request.instruction)
+        lists = [0] * len(pairs) if len(request.queries) == 1 else None
+        with self._lock:
+            return tokenizer.encode_lists(pairs, refuse, lists)
+
+    def readings(self, _request: RerankRequest, _pairs: Sequence[tuple[str, str]]) -> list[Reading]:
+        """Refuse: `check` has done so before."""
+        raise RequestError("relevant spans are for models that read pairs", field="relevant_spans", status=400)
+
+    def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
+        """Tokenise single texts."""
+        with self._lock:
+            return tokens_of(self._cutting.tokenizer, texts, special=special)
