@@ -115,17 +115,17 @@ def test_intervals_and_marks_of_significance():
     card = render(replace(FACTS, evaluations=(HELD_OUT,)))
     assert "| **nDCG@10** | 0.5058 | 0.7012 | +0.1954\\* | +0.1000 to +0.3000 | 0.0010 |" in card
     assert "| AP | 0.4000 | 0.3500 | -0.0500 | -0.1200 to +0.0200 | 0.2100 |" in card
-    assert "more than chance" in card
-    assert "more than chance" not in render(FACTS), "nothing was tested"
+    assert "statistically significant" in card
+    assert "statistically significant" not in render(FACTS), "nothing was tested"
 
 
 def test_limits_are_those_that_the_numbers_show():
     worse = replace(HELD_OUT, primary="AP")
     limits = section(render(replace(FACTS, evaluations=(worse,))), "## Limits of Use")
-    assert "On held out it ranks worse than the first stage by AP." in limits
-    assert "may be chance (p = 0.21)" in limits
+    assert "On held out, its AP is lower than the first stage's." in limits
+    assert "may be due to chance (p = 0.21)" in limits
     assert "512 tokens" in limits
-    assert "not measured" in section(render(BARE), "## Limits of Use")
+    assert "not been measured" in section(render(BARE), "## Limits of Use")
 
 
 def test_engines_and_calibration_are_shown_when_they_were_measured():
@@ -149,7 +149,7 @@ def test_engines_and_calibration_are_shown_when_they_were_measured():
     calibration = section(card, "## Calibration")
     for shown in (
         "`platt`",
-        "1,200 pairs of dev",
+        "1,200 pairs from dev",
         '"slope": 0.7',
         "| ECE | 0.2100 | 0.0300 |",
         "of 0.35, chosen for",
@@ -298,7 +298,7 @@ def test_names_stay_legible_in_a_terminal():
 
 def test_a_model_of_which_nothing_is_known_has_a_card():
     card = render(BARE)
-    assert "was not evaluated" in card
+    assert "has not been evaluated" in card
     assert "was not recorded" in card
     data = front_matter(card)
     assert data.library_name == "sentence-transformers"
@@ -309,7 +309,7 @@ def test_a_model_of_which_nothing_is_known_has_a_card():
 def test_a_dataset_without_a_name_and_a_stream():
     data = replace(MS_MARCO, name="", source="", size=None)
     card = render(replace(FACTS, training=replace(TRAINING, data=(data,), held_out=None)))
-    assert "a stream, not counted" in card
+    assert "unknown (a stream)" in card
     assert front_matter(card).datasets is None
     assert not any(tag.startswith("dataset_size") for tag in front_matter(card).tags)
     assert "No lists were held out" in card
