@@ -96,7 +96,7 @@ class ListTokenizer:
         return found
 
     def limited(self, query_tokens: int | None, document_tokens: int | None) -> "ListTokenizer":
-        """The same that reads at most so many tokens of a query and of a document; None leaves the model's limit."""
+        """The same with lower limits on the tokens of a query and of a document; None leaves the model's."""
         found, form = copy.copy(self), self._format
         found._format = replace(
             form,
@@ -113,7 +113,7 @@ class ListTokenizer:
     ) -> WindowedPairs:
         """Return the token ids of all lists, in input order.
 
-        Neighbours with equal values in `lists` are one list; None makes each pair a list of its own. `refuse` is called
+        Neighbours with equal values in `lists` are one list; None makes each pair a list. `refuse` is called
         with the index of a pair that the policy for long documents refuses, and the reason.
         """
         return WindowedPairs.whole(self.encode_lists(pairs, refuse, lists))
@@ -162,7 +162,7 @@ class ListTokenizer:
         return min(self._format.document_tokens, self.max_length - 2 * query_tokens)
 
     def _cut(self, text: str, encoding: Encoding, limit: int) -> str:
-        """The first tokens of a text as text again, which is what the authors' code puts into the prompt."""
+        """The first tokens of a text as text again, as in the authors' code."""
         if len(encoding) < limit:
             return text
         return str(self._tokenizer.decode(encoding.ids[:limit], skip_special_tokens=False))
