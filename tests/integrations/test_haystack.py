@@ -93,3 +93,10 @@ def test_a_model_with_several_labels_ranks_by_one(tiny):
     expected = CrossEncoder(folder, positive_label="LABEL_2").rank(QUERY, DOCUMENTS, top_k=3)
     found = ranker.run(QUERY, documents())["documents"]
     assert [item.score for item in found] == pytest.approx([item["score"] for item in expected], abs=1e-6)
+
+
+def test_what_is_no_document_is_named(bert):
+    from plackett.integrations.haystack import PlackettRanker
+
+    with pytest.raises(InputError, match=r"document 0 is str.*Document\(content"):
+        PlackettRanker(model=bert).run("apple", ["an apple"])

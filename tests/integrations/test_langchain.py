@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from plackett import CrossEncoder
+from plackett import CrossEncoder, InputError
 from tiny import DOCUMENTS, QUERY
 
 pytestmark = pytest.mark.peer
@@ -69,3 +69,16 @@ def test_settings_that_are_wrong_are_named(given):
 
     with pytest.raises(ValueError, match=next(iter(given))):
         PlackettReranker(**given)
+
+
+def test_what_is_no_document_is_named(bert):
+    from langchain_core.documents import Document
+
+    from plackett.integrations.langchain import PlackettReranker
+
+    reranker = PlackettReranker(model=bert)
+    documents = [Document(page_content="an apple"), "a pear"]
+    with pytest.raises(InputError, match=r"document 1 is str.*Document\(page_content"):
+        reranker.compress_documents(documents, "apple")
+    with pytest.raises(InputError, match=r"document 1 is str.*Document\(page_content"):
+        asyncio.run(reranker.acompress_documents(documents, "apple"))

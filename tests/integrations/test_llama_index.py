@@ -84,3 +84,12 @@ def test_settings_that_are_wrong_are_named(given):
 
     with pytest.raises(ValueError, match=next(iter(given))):
         PlackettRerank(**given)
+
+
+def test_a_node_without_a_score_is_named(bert):
+    from llama_index.core.schema import TextNode
+
+    from plackett.integrations.llama_index import PlackettRerank
+
+    with pytest.raises(InputError, match=r"document 0 is TextNode.*NodeWithScore"):
+        PlackettRerank(model=bert).postprocess_nodes([TextNode(text="an apple")], query_str="apple")

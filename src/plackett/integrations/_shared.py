@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from plackett._extras import extra
@@ -22,6 +22,13 @@ def opened(model: Source) -> CrossEncoder:
             "needs one; pass plackett.CrossEncoder(..., positive_label=...) with the label that means relevant"
         )
     return encoder
+
+
+def check_items(items: Sequence[object], kind: type, wrapped: str) -> None:
+    """Raise InputError for an item that is not of a framework's class; `wrapped` says how to make one of a text."""
+    for number, item in enumerate(items):
+        if not isinstance(item, kind):
+            raise InputError(f"document {number} is {type(item).__name__}, not {kind.__name__}; pass {wrapped}")
 
 
 @contextlib.contextmanager

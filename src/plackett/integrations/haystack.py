@@ -6,7 +6,7 @@ from typing import Any
 
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, SettingError
-from plackett.integrations._shared import framework
+from plackett.integrations._shared import check_items, framework
 
 with framework("haystack", "haystack-ai", "3.0"):
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -113,6 +113,7 @@ class PlackettRanker:
         }
 
     def _texts(self, documents: list[Document]) -> list[str]:
+        check_items(documents, Document, "Document(content=...)")
         texts = []
         for number, document in enumerate(documents):
             if document.content is None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from plackett.cross_encoder import CrossEncoder, RankedDocument
-from plackett.integrations._shared import Source, framework, opened
+from plackett.integrations._shared import Source, check_items, framework, opened
 
 with framework("langchain", "langchain-core", "1.0"):
     from langchain_core.callbacks import Callbacks
@@ -51,15 +51,15 @@ class PlackettReranker(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """Rerank documents for a query."""
-        texts = [document.page_content for document in documents]
+        texts = _texts(documents)
         return self._best(documents, self.encoder.rank(query, texts, top_k=self.top_n, min_score=self.min_score))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """Rerank without blocking the event loop; a task that is cancelled stops the scoring."""
+        texts = _texts(documents)
         encoder = await asyncio.to_thread(lambda: self.encoder)
-        texts = [document.page_content for document in documents]
         return self._best(documents, await encoder.arank(query, texts, top_k=self.top_n, min_score=self.min_score))
 
     def _best(self, documents: Sequence[Document], ranked: list[RankedDocument]) -> list[Document]:
@@ -68,3 +68,8 @@ class PlackettReranker(BaseDocumentCompressor):
             for item in ranked
             for document in [documents[item["corpus_id"]]]
         ]
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    check_items(documents, Document, "Document(page_content=...)")
+    return [document.page_content for document in documents]

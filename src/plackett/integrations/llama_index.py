@@ -6,7 +6,7 @@ from typing import Any
 
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError
-from plackett.integrations._shared import framework, opened
+from plackett.integrations._shared import check_items, framework, opened
 
 with framework("llama-index", "llama-index-core", "0.14"):
     from llama_index.core.bridge.pydantic import ConfigDict, Field
@@ -65,4 +65,5 @@ def _read(nodes: list[NodeWithScore], query_bundle: QueryBundle | None) -> tuple
     """Return the query and the texts of the nodes."""
     if query_bundle is None:
         raise InputError("PlackettRerank needs a query; pass query_str= or query_bundle=")
+    check_items(nodes, NodeWithScore, "NodeWithScore(node=TextNode(text=...))")
     return query_bundle.query_str, [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
