@@ -127,7 +127,7 @@ def finish(model: Path, target: Path, data: Path, work: Path) -> None:
 
 
 def ship(model: Path) -> None:
-    """Put the files into the package in place of those that are there, but for the notice, and sum all of them up."""
+    """Put the files into the package instead of those that are there, but for the notice, and sum all of them up."""
     notice = (SHIPPED / NOTICE).read_bytes()
     shutil.rmtree(SHIPPED)
     shutil.copytree(model, SHIPPED)

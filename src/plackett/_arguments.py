@@ -106,7 +106,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the type of an annotation that is no union."""
+    """Whether a value matches an annotation that is not a union."""
     if annotation in _PLAIN:
         return _PLAIN[annotation][0](value)
     origin = typing.get_origin(annotation)

@@ -105,7 +105,7 @@ class OutputFolder:
                 _close(lock)
 
     def check(self) -> None:
-        """Raise CheckpointError unless the output is absent, an empty folder, or nothing but a checkpoint."""
+        """Raise CheckpointError unless the output is missing, an empty folder, or contains only a checkpoint."""
         if os.path.lexists(self.path) and not self.path.is_dir():
             raise CheckpointError(f"{self.path} is a file; choose another output folder")
         if not self.path.is_dir():
@@ -119,7 +119,7 @@ class OutputFolder:
             )
 
     def _entries(self) -> list[Path]:
-        """The entries of the output, config.json last, so that a folder filled in part is no checkpoint."""
+        """The entries of the output, config.json last, so that a partly filled folder is not a checkpoint."""
         own = set(_places(self.path.name, self.path))
         return sorted((path for path in self.path.iterdir() if path not in own), key=_config_last)
 
@@ -271,7 +271,7 @@ def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
 
 
 def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]) -> None:
-    """Raise `error` where the output is, holds or is inside an input. Names that are no paths here are skipped."""
+    """Raise `error` where the output is, holds or is inside an input. Names that are not paths here are skipped."""
     for name in inputs:
         if not os.path.exists(os.path.expanduser(name)):
             continue

@@ -59,7 +59,7 @@ class PartialFile:
         return f"{count} {name} are done and kept in {self.path.name}; run the same command again to continue"
 
     def _begin(self, facts: Mapping[str, object]) -> None:
-        """Return to the end of the last complete chunk, or begin anew if there is no partial file."""
+        """Return to the end of the last complete chunk, or start over if there is no partial file."""
         self.journal.seek(0)
         entries = list(_whole_entries(self.journal))
         if not self.path.exists():

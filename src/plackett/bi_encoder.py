@@ -54,7 +54,7 @@ class BiEncoder:
 
     @property
     def similarity(self) -> str:
-        """What the dot product of two embeddings is: the cosine, or nothing but the dot product."""
+        """The similarity of two embeddings: the cosine, or the plain dot product."""
         return "cosine" if self._embedding.normalised else "dot product"
 
     @property

@@ -1,4 +1,4 @@
-"""CrossEncoder: a checkpoint, its tokenizer and an engine. What users import."""
+"""CrossEncoder: a checkpoint with its tokenizer and an engine, the class that users import."""
 
 import hashlib
 import os
@@ -50,18 +50,18 @@ Document = str | Mapping[str, Any]
 
 
 class Window(TypedDict):
-    """A part of a document in characters: the first, and the one behind the last."""
+    """Part of a document, `[start, end)` in characters."""
 
     start: int
     end: int
 
 
 class RankedDocument(TypedDict):
-    """One item of `rank`: the document's index in the input and its score; where asked for, its text too.
+    """One item of `rank`: the document's index in the input, its score and, on request, its text.
 
-    Of a document that is a mapping, `document` is that mapping, and `id` what it holds under `id`, `_id` or `docid`.
-    `window` is the part of the document that was read, or the best of its windows; `explanation` what each sentence of
-    that part adds to its raw logit.
+    For a mapping, `document` is the mapping itself and `id` its `id`, `_id` or `docid`. `window` is the part of the
+    document that was read, or the best of its windows. `explanation` lists what each sentence of that part adds to the
+    raw logit.
     """
 
     corpus_id: int
@@ -124,7 +124,7 @@ class CrossEncoder:
             the address of a rerank server (`http://...`). None loads the embedded model.
         engine: `torch`, `onnx`, `openvino` or `auto`, the best exact engine that is installed.
         device: Device of the torch engine. Default: CUDA or MPS if available, else the CPU.
-        precision: `fp32`, `bf16` or `int8`; not every engine has all of them.
+        precision: `fp32`, `bf16` or `int8`; not every engine supports all three.
         threads: Processor threads. Default: all that this process may use.
         max_length: Token limit of a pair. Overrides the checkpoint's setting.
         long_documents: How to handle pairs longer than `max_length`. `longest_first` cuts the longer text, as
@@ -140,12 +140,12 @@ class CrossEncoder:
         allow_pickle: Also load weights that are a pickle, which can run code. Safetensors need no permission.
         trust_remote_code: Run Python code in the model's folder (`auto_map`) if the model needs it. The folder must be
             on this machine; a log message lists the files with their hashes.
-        cache: `memory`, or an SQLite file, that keeps scores for pairs that come again. Default: none.
+        cache: `memory`, or an SQLite file, that keeps scores for repeated pairs. Default: none.
 
     Raises:
-        CheckpointError: The folder is missing, incomplete or no sequence classifier.
-        HubError: The Hub did not deliver the checkpoint.
-        RemoteError: The server does not answer.
+        CheckpointError: The folder is missing or incomplete, or is not a sequence classifier.
+        HubError: The checkpoint cannot be downloaded from the Hub.
+        RemoteError: The server cannot be reached or returns an error.
         SettingError: An engine, device, precision or activation is unknown or does not fit.
     """
 
@@ -189,13 +189,13 @@ class CrossEncoder:
 
     @classmethod
     def from_options(cls, model: str | os.PathLike[str] | None, options: Options) -> "CrossEncoder":
-        """Open a model with its options in one record, as commands pass them on."""
+        """Open a model with its options in one record."""
         return cls(model, **{option.name: getattr(options, option.name) for option in fields(options)})
 
     @classmethod
     @checked()
     def from_parts(cls, parts: Parts) -> "CrossEncoder":
-        """Wrap an engine that runs already, such as a model in training: `from_parts(Parts.of(checkpoint, engine))`."""
+        """Wrap an existing engine, such as a model in training: `from_parts(Parts.of(checkpoint, engine))`."""
         encoder = cls.__new__(cls)
         encoder._assemble(parts)
         return encoder
@@ -230,7 +230,7 @@ class CrossEncoder:
     def instructed(self, instruction: str) -> "CrossEncoder":
         """Return this model with another instruction, such as "Find the paragraph that answers the question".
 
-        Both share one engine. Raises SettingError for a model that takes none: its texts go through no chat template.
+        Both share one engine. Raises SettingError for a model without a chat template, which takes no instruction.
         """
         parts = Parts(self.model, self._tokenizer, self._engine, self._checkpoint, self._long_documents)
         opened = self._opened and (self._opened[0], replace(self._opened[1], instruction=instruction))
@@ -240,12 +240,12 @@ class CrossEncoder:
 
     @property
     def cache(self) -> "ScoreCache | None":
-        """The score cache, with the numbers of its `hits` and `misses`; None without one."""
+        """Score cache with its `hits` and `misses` counts, or None."""
         return getattr(self._engine, "cache", None)
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The folder of the model. CheckpointError for a server, which has none here."""
+        """Checkpoint of the model. Raises CheckpointError for a server, which has no local folder."""
         if self._checkpoint is None:
             raise CheckpointError(f"{self.model.name} is a server: it has no folder on this machine")
         return self._checkpoint
@@ -281,12 +281,12 @@ class CrossEncoder:
     ) -> NDArray[np.float32] | ScoredPairs:
         """Score (query, document) pairs, in input order: float32 (pairs,), or (pairs, labels) for several labels.
 
-        Scores below `min_score` become -inf: such a pair keeps its place in the array, sorts last, and passes no other
+        Scores below `min_score` become -inf: the pair keeps its position in the array, sorts last, and passes no other
         threshold. A blank document is scored as empty text, with a warning.
 
-        Raises InputError for an item that is not a pair of texts or has an empty query, and ScoreError where the model
-        returns NaN. With `errors="return"` one bad pair does not fail the others: the result holds the errors beside
-        the scores.
+        Raises InputError for an item that is not a pair of texts or has an empty query, and ScoreError if the model
+        returns NaN. With `errors="return"`, one bad pair does not fail the others: the result contains the scores and
+        the errors.
         """
         reaches = threshold(min_score)
         if min_score is not None:
@@ -325,13 +325,14 @@ class CrossEncoder:
         """Return the best documents first, by raw logit; ties keep the input's order.
 
         Return at most `top_k` documents, and only those scoring at least `min_score` (possibly none). A blank document
-        is scored as empty text, with a warning. `return_documents` adds the texts, `return_windows` the characters that
-        were read or, of several windows, those of the best. `explain` adds what each sentence there contributes, for
-        the first `top_k` documents, by default five. `instruction` replaces that of a model with a chat template.
+        is scored as empty text, with a warning. `return_documents` adds the texts. `return_windows` adds the range of
+        characters that was read, or that of the best of several windows. `explain` adds the contribution of each
+        sentence there, for the first `top_k` documents (default: five). `instruction` replaces that of a model with a
+        chat template.
 
-        Documents are texts, or mappings whose fields `text` names ("title, body" or a list), by default `title`, if
-        there is one, and `text`, `document` or `contents`. The fields are joined by spaces, those that are None left
-        out. The result gives a mapping back as `document`, and its id as `id`.
+        Documents are texts or mappings. `text` names the fields of a mapping to read ("title, body" or a list). The
+        default is an optional `title` and one of `text`, `document` or `contents`. Fields are joined by spaces, and
+        None is skipped. The result returns a mapping as `document`, and its id as `id`.
 
         Raises InputError for an empty query, a document that is not text or lacks a field, a negative `top_k`, a
         `min_score` that is not a number, a checkpoint with several labels, and a pair that `long_documents` refuses.
@@ -397,8 +398,8 @@ class CrossEncoder:
     ) -> list[list[RankedDocument]] | RankedLists:
         """Rank the documents of many queries, all scored in one pass.
 
-        With `errors="return"` a bad document is left out of its list, a bad query has an empty list, and the result
-        holds their errors beside the lists.
+        With `errors="return"`, a bad document is left out of its list, a bad query has an empty list, and the result
+        contains the lists and the errors.
         """
         self._check_ranks("rank")
         check_top_k(top_k)
@@ -425,7 +426,7 @@ class CrossEncoder:
     ) -> NDArray[np.float32]:
         """Score pairs in a thread of the event loop's pool, as `predict` does.
 
-        A task that is cancelled, at a time-out for instance, ends at once, and its thread at the end of its batch.
+        A cancelled task, for example after a time-out, ends at once. Its thread ends after the current batch.
         """
         return await in_thread(partial(self.predict, pairs, min_score=min_score))
 
@@ -442,7 +443,7 @@ class CrossEncoder:
         explain: bool = False,
         instruction: str | None = None,
     ) -> list[RankedDocument]:
-        """Rank the documents of a query as `rank` does, in a thread; cancelled as `apredict`."""
+        """Rank the documents of a query as `rank` does, in a thread; cancellation works as in `apredict`."""
         model = self if instruction is None else self.instructed(instruction)
         [ranked] = await model.arank_many(
             [query],
@@ -468,7 +469,7 @@ class CrossEncoder:
         return_windows: bool = False,
         explain: bool = False,
     ) -> list[list[RankedDocument]]:
-        """Rank the documents of many queries as `rank_many` does, in a thread; cancelled as `apredict`."""
+        """Rank the documents of many queries as `rank_many` does, in a thread; cancellation works as in `apredict`."""
         work = partial(
             self.rank_many,
             queries,
@@ -484,10 +485,10 @@ class CrossEncoder:
 
     @checked()
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the checkpoint, whole or not at all, with this object's activation and token limit.
+        """Write the checkpoint atomically, with this object's activation and token limit.
 
-        A calibration is copied too and used with `activation="calibrated"`. The activation in the configuration stays
-        unchanged, because other libraries do not know calibrations.
+        A calibration is copied too, for use with `activation="calibrated"`. The activation in the configuration does
+        not change, because other libraries do not support calibrations.
         """
         source = self.checkpoint.folder.resolve()
         inputs = [] if os.path.realpath(folder) == str(source) else [source]
@@ -502,8 +503,8 @@ class CrossEncoder:
     def encode(self, pairs: Sequence[tuple[str, str]], *, lists: Sequence[Hashable] | None = None) -> WindowedPairs:
         """Tokenise pairs for `score_encoded`. Raises InputError as `predict` does.
 
-        A listwise model reads neighbours with equal values in `lists`, such as the ids of their queries, together; by
-        default each pair alone.
+        A listwise model reads adjacent pairs with equal values in `lists`, such as query ids, together. By default, it
+        reads each pair alone.
         """
         checked = checked_pairs(pairs, Refusals())
         return self._tokenizer.encode(list(map(self._prompted, checked.values())), refuse_pair, lists)
@@ -511,10 +512,10 @@ class CrossEncoder:
     def score_encoded(
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
     ) -> NDArray[np.float32]:
-        """Raw logits of tokenised pairs, float32 (pairs, labels).
+        """Return raw logits of tokenised pairs, float32 (pairs, labels).
 
-        Several processes with the same pairs each score their share of the batches, which are those of one process, and
-        all of them return all logits.
+        With several processes, each scores its share of the batches, and all return all logits. The batches are the
+        same as with one process.
         """
         rows = self._row_logits(encoded, share=share, show_progress=show_progress)
         self._check_finite(encoded, rows)

@@ -1,4 +1,4 @@
-"""Every error that Plackett raises on purpose.
+"""All errors that Plackett raises deliberately.
 
 PlackettError
  ├── InputError         a query, document, pair or label that cannot be scored        (also a ValueError)
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class PlackettError(Exception):
-    """Base of all: `except PlackettError` catches what a user can mend."""
+    """Base class: `except PlackettError` catches every error that a user can fix."""
 
 
 class InputError(PlackettError, ValueError):
@@ -40,7 +40,7 @@ class SettingError(PlackettError, ValueError):
 
     @classmethod
     def unknown(cls, kind: str, name: object, known: Iterable[str]) -> "SettingError":
-        """The error for a `name` that is not among the `known` ones: names the near one, else all of them."""
+        """Return the error for a `name` that is not in `known`, suggesting the closest name or listing all."""
         choices = sorted(known)
         near = difflib.get_close_matches(str(name), choices, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
@@ -56,7 +56,7 @@ class CheckpointError(PlackettError, OSError):
 
 
 class HubError(CheckpointError):
-    """A checkpoint that the Hub did not deliver."""
+    """A checkpoint that cannot be downloaded from the Hub."""
 
 
 class TooLargeError(CheckpointError):
@@ -69,15 +69,15 @@ class TooLargeError(CheckpointError):
 
 
 class RemoteError(PlackettError, OSError):
-    """A server that is not there, refuses or answers nonsense."""
+    """A server that cannot be reached, refuses a request or returns an invalid response."""
 
 
 class ScoreError(PlackettError, ArithmeticError):
-    """A model that answered NaN or infinity."""
+    """A model that returned NaN or infinity."""
 
 
 class TrainingError(PlackettError, ArithmeticError):
-    """A training that collapsed."""
+    """A training run that collapsed."""
 
 
 class MissingExtraError(PlackettError, ImportError):

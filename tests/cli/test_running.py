@@ -176,7 +176,7 @@ def test_ctrl_c_says_what_begins_again(run, monkeypatch, command, place):
     code, output, errors = run(*command)
     assert (code, output) == (130, "")
     assert len(errors.splitlines()) == 1
-    assert "begins again" in errors
+    assert "starts over" in errors
 
 
 @pytest.mark.process

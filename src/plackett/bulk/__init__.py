@@ -1,4 +1,4 @@
-"""Score pairs and rerank runs that are larger than memory, or than one machine, on Ray Data."""
+"""Score pairs and rerank runs that do not fit into memory or onto one machine, on Ray Data."""
 
 from typing import TYPE_CHECKING
 

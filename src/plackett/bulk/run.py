@@ -1,7 +1,7 @@
 """The driver of a bulk job: plan its parts, have Ray Data score them, and finish the output.
 
-A part is written beside its place and renamed. `_manifest.json` says what the job is, so that the same command goes on
-after a crash, and only the parts that were in flight are scored again.
+A part is written beside its place and renamed. `_manifest.json` says what the job is, so the same command continues
+after a crash and scores again only the parts that were in flight.
 """
 
 import contextlib
@@ -48,10 +48,10 @@ ROWS = 20_000
 class Bulk:
     """A bulk job.
 
-    input: Parquet files, or a folder of them; or one file of JSON lines, CSV, TSV, or a TREC run. output: a folder for
-    Parquet parts, or for a run the name of another run. queries, corpus: files of texts, if the input holds ids. depth:
-    candidates of a run per query, None for all. concurrency: actors, None for one per machine or GPU. num_gpus: GPUs
-    of an actor. address: of a Ray cluster, None for this machine.
+    input: a Parquet file or a folder of them; a file of JSON lines, CSV or TSV; or a TREC run. output: a folder for
+    Parquet parts, or another run if the input is one. queries, corpus: files with the texts, if the input contains ids.
+    depth: candidates per query of a run, None for all. concurrency: number of actors, None for one per machine or GPU.
+    num_gpus: GPUs per actor. address: address of a Ray cluster, None for this machine.
     """
 
     input: Path
@@ -75,7 +75,7 @@ class Bulk:
 
     @property
     def model_options(self) -> dict[str, Any]:
-        """The arguments of CrossEncoder beside the model."""
+        """Arguments of CrossEncoder other than the model."""
         names = ("activation", "long_documents", "instruction", "positive_label", "trust_remote_code")
         return {name: getattr(self, name) for name in names}
 
@@ -86,13 +86,13 @@ class Bulk:
 
     @property
     def folder(self) -> Path:
-        """Where the parts are: the output, or beside the run."""
+        """Folder of the parts: the output, or a folder beside the run."""
         return self.output.with_name(f"{self.output.name}.parts") if self.as_run else self.output
 
 
 @dataclass(frozen=True)
 class Done:
-    """Pairs that a job scored, those with a blank text, and pairs that an earlier call had scored."""
+    """Counts of pairs that a job scored, pairs with a blank text, and pairs that an earlier call had scored."""
 
     pairs: int
     blank: int
@@ -102,9 +102,8 @@ class Done:
 def bulk(job: Bulk, *, show_progress: bool = False) -> Done:
     """Score the input of a job into its output; continue a job that was killed.
 
-    Raises DataError for an input without the columns, other types than text, an empty query, an id without a text, and
-    an output that exists; SettingError for an output that another job began; RemoteError for a cluster that cannot be
-    reached.
+    Raises DataError for missing columns, values that are not text, an empty query, an id without a text, and an
+    existing output; SettingError for an output that another job started; RemoteError for an unreachable cluster.
     """
     inputs, names = _inputs(job)
     job = replace(job, output=_output(job))
@@ -160,7 +159,7 @@ def _noting_what_is_kept(job: Bulk, *counts: Mapping[int, Counts]) -> Iterator[N
         error.add_note(
             f"{pairs:,} pairs are done and kept in {job.folder}; run the same command again to continue"
             if pairs
-            else "no part was done; the same command begins again"
+            else "no part was finished; the same command starts over"
         )
         raise
 

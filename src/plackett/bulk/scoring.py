@@ -28,7 +28,7 @@ class Work:
     """Everything that an actor needs, beside the parts.
 
     options: arguments of CrossEncoder. texts: the SQLite file of queries and corpus, if the input holds ids.
-    as_run: whether parts are lines of a TREC run with raw logits, in place of Parquet with scores.
+    as_run: whether parts are lines of a TREC run with raw logits, instead of Parquet with scores.
     """
 
     model: str | None

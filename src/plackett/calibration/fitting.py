@@ -35,9 +35,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class JudgedPairs:
-    """Judged pairs as arrays of one length: raw logits, relevance, and the number of each pair's query.
+    """Judged pairs as arrays of equal length: raw logits, relevance, and the index of each pair's query.
 
-    Raises DataError for data that no calibration can be fitted to.
+    Raises DataError for data to which no calibration can be fitted.
     """
 
     logits: NDArray[np.floating[Any]]
@@ -111,10 +111,10 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The methods on held-out folds, and the best of them by log-loss, fitted to all pairs.
+    """Results of the methods on held-out folds, and the method with the lowest log-loss, fitted to all pairs.
 
-    `before` is the sigmoid of the raw logits. `base_rate` gives every pair the share of relevant pairs, as a model
-    would that knows nothing.
+    `before` is the sigmoid of the raw logits. `base_rate` predicts the share of relevant pairs for every
+    pair, as an uninformed model would.
     """
 
     pairs: JudgedPairs
@@ -127,7 +127,7 @@ class Calibrated:
 
     @property
     def recommended(self) -> Threshold | None:
-        """The first threshold that held-out pairs confirm, otherwise the first that keeps any of them."""
+        """The first threshold confirmed on held-out pairs, otherwise the first that keeps any pair."""
         usable = [item for item in self.thresholds if item.value is not None and item.kept]
         return next((item for item in usable if item.reached), next(iter(usable), None))
 
@@ -153,9 +153,9 @@ def _rule(threshold: Threshold) -> str:
 
 
 def calibrate(pairs: JudgedPairs, *, folds: int = 5, seed: int = 0, targets: Sequence[Target] = ()) -> Calibrated:
-    """Fit each method to all folds but one, measure it on that one, and fit the best method to all pairs.
+    """Cross-validate each method over the folds, and fit the best one to all pairs.
 
-    Folds are drawn by query: the pairs of a query are all in one. Raises SettingError for fewer queries than folds.
+    Folds are drawn by query, so a query's pairs are all in one fold. Raises SettingError for fewer queries than folds.
     """
     fold_of = folds_by_query(pairs.queries, folds, seed)
     held_out = [fold_of == fold for fold in range(folds)]
@@ -257,7 +257,7 @@ FITS: dict[str, Callable[[Floats, NDArray[np.bool_]], Calibration]] = {
 
 
 def _targets(relevant: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the smoothed targets in place of 0 and 1."""
+    """Return the smoothed targets instead of 0 and 1."""
     positives, negatives = np.count_nonzero(relevant), np.count_nonzero(~relevant)
     return 1 / (negatives + 2), (positives + 1) / (positives + 2)
 

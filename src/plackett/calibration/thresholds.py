@@ -17,7 +17,7 @@ Probabilities = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Target:
-    """The `value` of precision or recall (the `measure`) that a threshold should reach."""
+    """The `value` that a threshold should reach in precision or recall (the `measure`)."""
 
     measure: str
     value: float

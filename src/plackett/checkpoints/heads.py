@@ -19,8 +19,8 @@ class Head:
 
     architecture: how the names of its classes end.
     fits: whether a configuration of that architecture, with its number of raw outputs, has this head.
-    to_logit: raw outputs (pairs, outputs) -> logits (pairs, 1). None where the outputs are scores of several labels,
-        by which nothing can be ranked.
+    to_logit: raw outputs (pairs, outputs) -> logits (pairs, 1). None if the outputs are scores of several labels,
+        which cannot rank.
     """
 
     name: str

@@ -23,7 +23,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class Access(NamedTuple):
-    """How to reach the Hub: a folder in place of its cache, and a token in place of the one that is logged in."""
+    """How to reach the Hub: a folder instead of its cache, and a token instead of the saved login."""
 
     cache_folder: str | None = None
     token: str | bool | None = None

@@ -23,7 +23,7 @@ SLIDING = "sliding_attention"
 """The kind of a layer whose tokens look back on a window of tokens only."""
 
 NEVER = -1
-"""A padding id that is no token: for models that look for padding in their input, and whose input has none."""
+"""A padding id that is not a token: for models that look for padding in their input, and whose input has none."""
 
 # Classes whose tokenizers return token types when `model_input_names` is missing. Both majors write neither those names
 # nor, for the generic classes, anything else that tells: the version in config.json does.

@@ -1,4 +1,4 @@
-"""The model that gives the scores, apart from the folder or server that it comes from."""
+"""A scoring model, independent of the folder or server that it comes from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from plackett.checkpoints.heads import ToLogit, as_they_are
 
 @dataclass(frozen=True)
 class Model:
-    """A reranker as its users see it.
+    """A reranker as seen by its users.
 
-    name: what messages, reports and run files call it.
+    name: used in messages, reports and run files.
     labels: columns of its logits.
     to_logit: raw outputs of the engine -> one logit per pair; None keeps the outputs of several labels.
     activation: a name in `ACTIVATIONS`, or `CALIBRATED`, which applies `calibration`.
     prompt: text that precedes every query.
-    instruction: what the user set in place of a chat template's own instruction.
-    names: of several labels.
-    digest: called to identify the scores; two models with the same digest give the same ones.
+    instruction: replaces the default instruction of a chat template.
+    names: of the labels, if there are several.
+    digest: identifies the scores; two models with the same digest return the same scores.
     """
 
     name: str

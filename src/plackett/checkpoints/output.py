@@ -1,4 +1,4 @@
-"""The folder that a checkpoint is written to: new, empty, or nothing but an older checkpoint."""
+"""The folder that a checkpoint is written to: new, empty, or containing only an older checkpoint."""
 
 import contextlib
 import fnmatch

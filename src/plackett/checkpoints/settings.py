@@ -256,7 +256,7 @@ def _chain(folder: Path) -> list[dict[str, Any]]:
 
 
 def _check_module(folder: Path) -> None:
-    """Refuse a first module that is no plain classifier."""
+    """Refuse a first module that is not a plain classifier."""
     module = first_module(folder)
     plain: dict[str, tuple[object, ...]] = {
         "transformer_task": ("sequence-classification",),

@@ -32,7 +32,7 @@ def begins_again(kept: str = "nothing was written") -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         if not _notes(error):
-            error.add_note(f"{kept}; the same command begins again")
+            error.add_note(f"{kept}; the same command starts over")
         raise
 
 

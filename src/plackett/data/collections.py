@@ -27,15 +27,15 @@ def read_collection(path: Path, *, split: str = "test", columns: Columns = NO_CO
 
 
 def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
-    """Make a collection of lists: a run in the order of the documents, and judgements that are the labels."""
+    """Make a collection from lists: the run is the order of the documents, and the judgements are the labels."""
     return _of_entries(name, [ListEntry(f"{name}:{number}", item) for number, item in enumerate(lists, start=1)])
 
 
 def unmatched(collection: Collection) -> str:
-    """Report how many judged documents the corpus lacks, with the first few ids of both; empty for none.
+    """Report how many judged documents are missing from the corpus, with the first ids of both; empty for none.
 
-    A collection without texts is measured by its ids alone: its run replaces the corpus, and the report is empty
-    unless the run has no judged document at all.
+    A collection without texts is measured by ids alone: the run replaces the corpus, and the report is empty unless
+    the run contains no judged document at all.
     """
     judged = dict.fromkeys(qrel.doc_id for qrel in collection.qrels)
     if collection.corpus:
@@ -52,7 +52,7 @@ def unmatched(collection: Collection) -> str:
 
 
 def check_matched(collection: Collection) -> Collection:
-    """Return the collection, with a warning of judged documents that the corpus lacks; DataError if it lacks all."""
+    """Return the collection, warning of judged documents missing from the corpus. DataError if all are missing."""
     if report := unmatched(collection):
         if collection.corpus and not any(qrel.doc_id in collection.corpus for qrel in collection.qrels):
             raise DataError(report)

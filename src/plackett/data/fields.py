@@ -123,10 +123,10 @@ def keys_of(row: Mapping[str, Any]) -> str:
 
 
 def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
-    """Return judgements made in a program, with ids and grades that C code can take.
+    """Return judgements made in a program, with ids and grades checked for use in C code.
 
-    They may be any records with the fields of Qrel, ir-measures' among them; numbers of numpy are numbers. DataError,
-    which names the place in the order given, for other ids and grades, and for a pair that is judged twice.
+    Any records with the fields of Qrel are accepted, such as ir-measures', and NumPy numbers too. Raises DataError,
+    naming the position, for invalid ids or grades and for a pair that is judged twice.
     """
     checked: list[Qrel] = []
     seen: dict[tuple[str, str], int] = {}
@@ -147,7 +147,7 @@ def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
 def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
     """Return the candidates of a run made in a program, checked as `checked_qrels` does.
 
-    Scores become floats; `ranking.by_query` refuses those that are not finite.
+    Scores become floats; `ranking.by_query` refuses scores that are not finite.
     """
     checked: list[ScoredDoc] = []
     for index, item in enumerate(run):

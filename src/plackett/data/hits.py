@@ -11,7 +11,7 @@ OWN = {"docs", *TEXT_NAMES, *DOCUMENT_NAMES}  # keys of records that are none of
 
 
 def unwrapped(entries: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Return the records of each answer in place of it, and of each hit; other values stay."""
+    """Return the records of each answer instead of it, and of each hit; other values stay."""
     for where, value in entries:
         hits = _hits(value)
         if hits is None:

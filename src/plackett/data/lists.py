@@ -69,7 +69,7 @@ def read_lists(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[Labeled
     """Read labelled lists from a file in any of `rows.FORMATS` and `SHAPES`, one at a time.
 
     `columns` maps the names `query`, `document`, `label`, ... to those in the file. Rows with one document each are
-    grouped by their query, in the order of its first row; such a file is read whole.
+    grouped by query, in order of first appearance; such a file is read whole.
     """
     for entry in read_list_entries(path, columns=columns):
         yield entry.item

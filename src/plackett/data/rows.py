@@ -51,7 +51,7 @@ Parser = Callable[[Source], Iterator[Entry]]
 
 @checked()
 def parse_columns(text: str) -> Columns:
-    """Parse `query=q,document=d`: names that Plackett reads, and those in the file. SettingError for another form."""
+    """Parse `query=q,document=d`: Plackett's names and the file's. Raises SettingError for other forms."""
     columns = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, given = (item.strip() for item in part.partition("="))
@@ -62,7 +62,7 @@ def parse_columns(text: str) -> Columns:
 
 
 def check_columns(columns: Columns) -> Columns:
-    """Return the mapping; SettingError for a name that no reader reads."""
+    """Return the mapping. Raises SettingError for an unknown name."""
     for name in columns:
         if name not in SETTABLE:
             raise SettingError.unknown("column", name, SETTABLE)

@@ -86,8 +86,8 @@ def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
 def read_qrels(path: Path) -> Iterator[Qrel]:
     """Read judgements of TREC (`query 0 document grade`) or BEIR (`query document grade`).
 
-    A first line whose grade is a word is a header. A pair that is judged twice is an error that names both lines, and
-    so is a grade that is not a whole number: trec_eval reads the digits that it begins with, `1.5` as 1 and `1e+8` too.
+    A first line whose grade is a word is a header. A pair that is judged twice is an error that names both lines. So is
+    a grade that is not a whole number, because trec_eval would read only its first digits: `1.5` and `1e+8` as 1.
     """
     seen: dict[tuple[str, str], int] = {}
     beir = False

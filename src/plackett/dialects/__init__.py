@@ -1,7 +1,7 @@
 """Dialects: the wire formats of rerank servers, shared by the remote engine and the server.
 
-To add one, copy the file of the dialect that is most like it and its test, and give it an entry in `DIALECTS`. What all
-dialects share is beside them: the records (`base`), the reading of requests (`requests`) and of scores (`scores`), and
+To add one, copy the file and the test of the most similar dialect, and add an entry to `DIALECTS`. Shared code is in
+the same package: the records (`base`), the reading of requests (`requests`) and of scores (`scores`), and
 the parts of responses (`responses`).
 """
 
@@ -52,5 +52,5 @@ DIALECTS = {
 
 
 def recognise(body: Mapping[str, object]) -> Dialect:
-    """The dialect of a request: the first that recognises its fields, otherwise Cohere's, whose error names them."""
+    """Return the first dialect that recognises a request's fields, otherwise Cohere's, whose error names them."""
     return next((dialect for dialect in DIALECTS.values() if dialect.recognises(body)), COHERE)

@@ -102,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Problem:
-    """An error to report: the HTTP status, a message that quotes nothing of the request, and the field at fault."""
+    """An error to report: the HTTP status, a message without any text from the request, and the field at fault."""
 
     status: int
     message: str

@@ -26,10 +26,10 @@ Threads = Annotated[int, Bounds(1, 4096)]
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How an engine should run. `device` is torch's name of one, None for the best that is there.
+    """How an engine should run. `device` is a torch device name, None for the best available.
 
-    `precision` is one of `PRECISIONS`, None for fp32, or what an export was made in. `threads` is a number of processor
-    threads, None for all that this process may use; torch has one such number for the whole process.
+    `precision` is one of `PRECISIONS`, None for fp32 or the export's own. `threads` is the number of processor threads,
+    None for all that this process may use; torch has one such number for the whole process.
     """
 
     device: str | None = None
@@ -44,7 +44,7 @@ class EngineSettings:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Scores one batch from its tokenizer. Several threads may call it."""
+    """Scores one tokenised batch. Several threads may call it."""
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
@@ -76,7 +76,7 @@ class Tokenizer(Protocol):
         ...
 
     def instructed(self, instruction: str, /) -> "Tokenizer":
-        """Return the same with another instruction. SettingError for a model that takes none."""
+        """Return a copy with another instruction. Raises SettingError for a model that takes none."""
         ...
 
 
@@ -92,12 +92,12 @@ class Parts:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, engine: Engine, long_documents: LongDocuments = LongDocuments()) -> "Parts":
-        """Combine a checkpoint's tokenizer with an engine that runs already: a model in training, or a fake one."""
+        """Combine a checkpoint's tokenizer with an existing engine, such as a model in training or a fake."""
         tokenizer = (ListTokenizer if checkpoint.lists else WindowTokenizer)(checkpoint, long_documents)
         return cls(checkpoint.model, tokenizer, engine, checkpoint, long_documents)
 
     def instructed(self, instruction: str) -> "Parts":
-        """Return the same with another instruction. SettingError for a model that takes none."""
+        """Return a copy with another instruction. Raises SettingError for a model that takes none."""
         if not isinstance(instruction, str) or not instruction.strip():
             raise SettingError(f"instruction={instruction!r} is not text; leave it out to use the model's own")
         model = replace(self.model, instruction=instruction)
@@ -137,6 +137,6 @@ class FakeEngine:
         self._function = function
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
-        """One logit for each pair, (pairs, 1)."""
+        """Return one logit per pair, (pairs, 1)."""
         rows = (batch.token_ids[start:end] for start, end in itertools.pairwise(batch.cu_seqlens))
         return np.array([self._function(row) for row in rows], np.float32)[:, None]

@@ -56,7 +56,7 @@ class Route(NamedTuple):
 
 
 def open_model(model: str | os.PathLike[str] | None, options: Options = NO_OPTIONS) -> Parts:
-    """Open a folder, a Hub id, the address of a server, or for None the embedded model."""
+    """Open a folder, a Hub id or the address of a server; None opens the embedded model."""
     parts = _open(model, options)
     if options.cache is None:
         return parts
@@ -124,7 +124,7 @@ def routes(name: str, settings: EngineSettings, *, allow_pickle: bool = True) ->
     """List the ways to run a checkpoint with the engine `name`, best first.
 
     For "auto", engines that can compute as `settings` ask come first, then those that are installed, exact ones, and
-    fast ones. The list goes on with files that the engine cannot run, so that its error can say what to do.
+    fast ones. Files that the engine cannot run come last, so its error can say what to do.
     """
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])

@@ -169,7 +169,7 @@ def _layer(linears: Iterator[Linear], heads: int) -> dict[str, Linear]:
         others, of_others = next(linears)
         weight, bias = np.concatenate([weight, others]), np.concatenate([bias, of_others])
     (query, key, value), biases = np.split(weight, 3), np.split(bias, 3)
-    scale = np.float32((query.shape[0] // heads) ** 0.5)  # the graph scales queries in place of scores
+    scale = np.float32((query.shape[0] // heads) ** 0.5)  # the graph scales queries instead of scores
     joined = {
         "query": (query * scale, biases[0] * scale),
         "key": (key, biases[1]),

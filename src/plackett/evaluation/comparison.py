@@ -83,7 +83,7 @@ class Comparison:
         return html(self)
 
     def notes(self) -> list[str]:
-        """Return sentences on what a reader should know before the figures are believed."""
+        """Return the caveats that a reader should know before trusting the figures."""
         notes = [without_candidates(self.without_candidates), without_judgements(self.unjudged)]
         if self.origin.first_stage == FILE_ORDER and all(item.cannot_improve for item in self.measures.values()):
             notes.append(
@@ -93,7 +93,7 @@ class Comparison:
         return [f"{note}." for note in notes if note]
 
     def facts(self) -> Evaluation:
-        """Return the evaluation that a model card shows, with the parameters that repeat it."""
+        """Return the evaluation that a model card shows, with the parameters to reproduce it."""
         parameters = {
             "semantics": "trec_eval",
             "measures": list(self.measures),
@@ -157,8 +157,8 @@ def compare_run(
 ) -> Comparison:
     """Measure the first stage and another run, both cut at `depth`.
 
-    A run whose candidates all occur in the first stage is a reranking, and is cut to the first stage's first `depth`.
-    Any other run is cut to its own.
+    A run whose candidates all occur in the first stage is a reranking, and keeps only the first stage's first `depth`
+    documents. Any other run keeps its own first `depth`.
     """
     judged, unjudged = judged_only(_with_candidates(collection))
     first_stage = cut(judged.run, depth)

@@ -172,7 +172,7 @@ def _moved(before: int | None, rank: int) -> str:
 
 
 def _bars(ordered: Sequence[str], values: PairByQuery, rankings: Rankings) -> list[Bar]:
-    """Draw one bar per query, the most helped first; the middle of the picture is no change."""
+    """Draw one bar per query, the most helped first; the middle of the picture means no change."""
     largest = max((abs(after - before) for before, after in values.values()), default=0.0) or 1.0
     step = WIDTH / len(ordered)
     return [

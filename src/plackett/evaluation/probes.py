@@ -1,4 +1,4 @@
-"""Texts that tell one way of scoring from another: several scripts, accents in both forms, long and short."""
+"""Texts that reveal differences in scoring: several scripts, accents in both forms, long and short."""
 # ruff: noqa: RUF001 - letters of other scripts that look like Latin ones are what these texts are for
 
 from plackett.records import Collection, ScoredDoc
@@ -34,7 +34,7 @@ DOCUMENTS = (
 
 
 def probes() -> Collection:
-    """Every query with every document, in one order; nobody judged them."""
+    """Return every query with every document, unjudged, in a fixed order."""
     queries = {f"query {number}": text for number, text in enumerate(QUERIES, start=1)}
     corpus = {f"document {number}": text for number, text in enumerate(DOCUMENTS, start=1)}
     run = [ScoredDoc(query, doc, -float(rank)) for query in queries for rank, doc in enumerate(corpus)]

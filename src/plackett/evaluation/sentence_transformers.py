@@ -57,7 +57,7 @@ class ReferenceComparison:
         return f"NanoBEIR_R{self.depth}_mean" if self.mean_of else f"{self.collection}_R{self.depth}"
 
     def facts(self) -> Evaluation:
-        """Return the evaluation that a model card shows, with the parameters that repeat it."""
+        """Return the evaluation that a model card shows, with the parameters to reproduce it."""
         of_mean = {"dataset_names": list(self.mean_of), "rerank_k": self.depth} if self.mean_of else {}
         parameters: dict[str, Any] = {
             "semantics": "reference",

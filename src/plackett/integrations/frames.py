@@ -23,14 +23,14 @@ def rank_frame(
     min_score: float | None = None,
     score: str = "score",
 ) -> IntoDataFrameT:
-    """Return the rows of a table with their scores, best first; a table of the same kind, with all of its columns.
+    """Return a table of the same kind with all columns, the rows sorted by score, best first.
 
-    `text` names the columns to read ("title, body" or a list), joined by spaces; those that are null are left out. The
-    new column is called `score`. Without `model` the one that comes with Plackett ranks. Rows with equal scores keep
-    their order, and pandas' index goes with its row.
+    `text` names the columns to read ("title, body" or a list), joined by spaces; nulls are skipped. The new column is
+    called `score`. The default `model` is the embedded one. Rows with equal scores keep their order, and a pandas index
+    stays with its row.
 
-    Raises InputError for something that is no table, a missing column, a column `score` that exists already, and a row
-    whose texts are null or no texts, by its number.
+    Raises InputError for something that is not a table, a missing column, an existing column `score`, and a row whose
+    texts are null or not texts, named by its number.
     """
     table = _table(frame)
     fields = text_fields(text)

@@ -484,7 +484,7 @@ def _shown(show_progress_bar: bool | None) -> bool:
 
 
 def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:
-    """Return the pairs, and whether one pair was given in place of a list of pairs."""
+    """Return the pairs, and whether one pair was given instead of a list of pairs."""
     if isinstance(inputs, str) or not hasattr(inputs, "__len__"):
         raise InputError(f"inputs is {type(inputs).__name__}, not a (query, document) pair or a list of pairs")
     items = list(inputs)

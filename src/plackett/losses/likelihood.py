@@ -31,16 +31,16 @@ def list_mle(
     """Negative log-likelihood of the label order under the Plackett-Luce model (ListMLE).
 
     -Σ_i log(exp s_i / Σ_{j≥i} exp s_j) over the documents in label order, best first; the sum over positions, then
-    the mean over lists (Xia, Liu, Wang, Zhang & Li 2008, ICML). `ties` says what documents of equal label do:
+    the mean over lists (Xia, Liu, Wang, Zhang & Li 2008, ICML). `ties` sets the order of documents with equal labels:
 
     - "efron" (default), "breslow": no order among them, by the approximations of the Cox partial likelihood (Efron
       1977, JASA; Breslow 1974, Biometrics). The lowest label is never chosen, only chosen against, like the censored
       in survival analysis: binary labels train the positives against all, and with one positive this is
       `list_softmax`.
-    - "random": a fresh order among them in each call, from `generator` or else the global one.
-    - "stable": the order in which they came.
-    - "input_order": the documents are already in order, and the labels are not looked at (the reference's default,
-      `respect_input_order=True`). It trains equal labels, even all-equal ones, to keep the order in which they came.
+    - "random": a new random order in each call, from `generator` or the global generator.
+    - "stable": their input order.
+    - "input_order": the documents are already in order, and the labels are ignored (the reference's default,
+      `respect_input_order=True`). It trains documents with equal labels, even all of them, to keep their input order.
 
     Labels [2, 1, 1, 0] with exp(scores) [4, 1, 2, 1]: efron ln 10, breslow ln 16, stable and input_order ln 12,
     random ln 12 or ln 8; `docs/ties.md` has the steps. Without ties all five agree on sorted documents. SettingError

@@ -31,7 +31,7 @@ _EPSILON = 1e-10
 def to_matrix(values: PerPair, lengths: Tensor | Sequence[int]) -> tuple[Matrix, Mask]:
     """Lay the concatenated lists out as rows, padded with 0, beside the mask; differentiable in `values`.
 
-    `lengths` has the documents per list; InputError unless they sum to the number of values.
+    `lengths` is the number of documents per list; InputError unless they sum to the number of values.
     """
     lengths = torch.as_tensor(lengths, dtype=torch.long, device=values.device)
     if int(lengths.sum()) != len(values):
@@ -42,7 +42,7 @@ def to_matrix(values: PerPair, lengths: Tensor | Sequence[int]) -> tuple[Matrix,
 
 
 def clean(scores: Matrix, labels: Matrix, mask: Mask) -> tuple[Matrix, Matrix, Mask]:
-    """At least fp32, 0 in place of whatever the padding holds, and a depth of at least 1: every reduction exists.
+    """At least fp32, 0 for padding, and a depth of at least 1: every reduction exists.
 
     The scores stay attached to their graph even where no document is left. InputError if the shapes differ.
     """

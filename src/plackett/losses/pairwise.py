@@ -55,11 +55,11 @@ def lambda_loss(
     mu: float = 10.0,
     reduction: str = "batch",
 ) -> Scalar:
-    """LambdaLoss: the logistic loss of pairs, weighted by what they matter to nDCG at the present ranks.
+    """LambdaLoss: the logistic loss of pairs, weighted by their effect on nDCG at the current ranks.
 
-    w_ij log2(1 + exp(-sigma (s_i - s_j))) over the pairs with label i above label j, of which one at least ranks
+    w_ij log2(1 + exp(-sigma (s_i - s_j))) over the pairs with label i above label j, of which at least one ranks
     within `cutoff` (Wang, Li, Golbandi, Bendersky & Najork 2018, CIKM). The schemes, with G the gain over the ideal
-    DCG and D(r) = log2(1 + r) at the present ranks r:
+    DCG and D(r) = log2(1 + r) at the current ranks r:
 
     - "none": 1, which is RankNet.
     - "ndcg_loss1": G_i / D(r_i), over all pairs whatever their labels, i = j included.

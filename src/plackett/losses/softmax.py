@@ -10,8 +10,8 @@ def list_net(scores: Matrix, labels: Matrix, mask: Mask, *, temperature: float =
     """Cross-entropy between the softmax of the labels and the softmax of the scores (ListNet, top-one probabilities).
 
     -Σ_i softmax(labels / temperature)_i log softmax(scores)_i, mean over lists (Cao, Qin, Liu, Tsai & Li 2007, ICML).
-    A low temperature sharpens the target: of binary labels, one in ten, a positive has 0.23 of it at 1.0 and 0.9996
-    at 0.1.
+    A low temperature sharpens the target: with one positive among ten binary labels, its share is 0.23 at 1.0
+    and 0.9996 at 0.1.
     """
     check_positive("temperature", temperature)
     scores, labels, mask = clean(scores, labels, mask)
@@ -20,7 +20,7 @@ def list_net(scores: Matrix, labels: Matrix, mask: Mask, *, temperature: float =
 
 
 def list_softmax(scores: Matrix, labels: Matrix, mask: Mask) -> Scalar:
-    """Softmax cross-entropy of one or several positives against all documents of the list.
+    """Softmax cross-entropy of one or more positives against all documents of the list.
 
     -Σ_i (y_i / Σ_j y_j) log softmax(scores)_i with y the labels above 0, so that several positives of equal label
     share the target equally; mean over lists (Bruch, Wang, Bendersky & Najork 2019, ICTIR). Lists without a positive
@@ -51,7 +51,7 @@ def kl_divergence(scores: Matrix, labels: Matrix, mask: Mask, *, temperature: fl
 def multiple_negatives(scores: Matrix, labels: Matrix, mask: Mask, *, scale: float = 10.0) -> Scalar:
     """Softmax cross-entropy of the document in column 0 against the other candidates, in-batch ones included.
 
-    -log softmax(scale sigmoid(scores))_0, mean over lists; the labels are not looked at (Henderson et al. 2017,
+    -log softmax(scale sigmoid(scores))_0, mean over lists; the labels are ignored (Henderson et al. 2017,
     arXiv:1705.00652; sigmoid and scale are the reference's). A list without a document in column 0 gives 0.
     """
     check_positive("scale", scale)

@@ -60,7 +60,7 @@ def render(facts: Facts) -> str:
 
 
 def write_card(folder: Path, facts: Facts) -> Path:
-    """Write the facts and their card beside the weights; the path of the card."""
+    """Write the facts and their card beside the weights, and return the path of the card."""
     write_facts(folder, facts)
     with whole_file(folder / CARD) as stream:
         stream.write(render(read_facts(folder)))

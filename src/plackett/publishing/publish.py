@@ -58,7 +58,7 @@ def publish(
     """Send a checkpoint to `repository` (org/name) on the Hub, in one commit or pull request.
 
     The repository is created if it is missing, `private` or not, and so is the branch `revision`. What the Hub has
-    already is not sent again, so the same call goes on after an interruption. In the published card and facts the
+    already is not sent again, so the same call continues after an interruption. In the published card and facts the
     repository replaces the folder, and the recipe names files without their paths. `dry_run`
     checks everything and makes no request.
 

@@ -22,7 +22,7 @@ _FACTS = TypeAdapter(Facts)
 
 @checked()
 def read_facts(folder: Path) -> Facts:
-    """Return the facts of a checkpoint. Raises CheckpointError if it has none, or those of a newer Plackett."""
+    """Return the facts of a checkpoint. Raises CheckpointError if it has none, or if a newer Plackett wrote them."""
     path = folder / FACTS
     if not os.path.isfile(path):
         raise CheckpointError(f"{folder} holds no {FACTS}, the facts of its card; write one: plackett card {folder}")
@@ -45,7 +45,7 @@ def _check_schema(path: Path, values: object) -> None:
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
-    """Write the facts beside the weights, whole or not at all. Equal facts give equal bytes."""
+    """Write the facts beside the weights, atomically. Equal facts give equal bytes."""
     with whole_file(folder / FACTS) as stream:
         stream.write(dump_facts(facts))
 

@@ -49,7 +49,7 @@ class FirstStageSettings:
         stemmer: str | None = None,
         ngrams: int | None = None,
     ) -> "FirstStageSettings":
-        """Return the settings of these plain values, as an option or a recipe has them; None is the default."""
+        """Build the settings from the plain values of an option or a recipe; None is the default."""
         splitting = Splitting(language=language or "english", stemmer=stemmer, ngrams=ngrams)
         return cls(name=name or "bm25", splitting=splitting)
 
@@ -60,7 +60,7 @@ class FirstStageSettings:
 
     @property
     def argument(self) -> str:
-        """What follows the colon."""
+        """Text after the colon."""
         return self.name.partition(":")[2]
 
     def build(self, corpus: Mapping[str, str], *, show_progress: bool = False) -> FirstStage:

@@ -1,4 +1,4 @@
-"""Hard negatives: a first stage finds candidates, a CrossEncoder may judge them, and lists to train on come out.
+"""Hard negatives: a first stage finds candidates, a CrossEncoder may judge them, and the result is lists to train on.
 
 `mine` writes chunk by chunk and can be killed at any time: the same call continues after the last complete chunk, and
 the file is identical, byte for byte, to that of an uninterrupted call.

@@ -104,7 +104,7 @@ def rerank_file(
     `queries` and `corpus` are files of texts (JSON lines, `.tsv` or Parquet); only the texts that the run names are
     kept in memory. `columns` maps `query` and `qid`, and `text`, `title` and `docid`, to the names in these files.
     `depth` is the number of candidates to rerank per query; None reranks all. Raises DataError for unreadable files and
-    ids without a text, SettingError if a partial output was begun with other files or another model.
+    ids without a text, and SettingError if a partial output was started with other files or another model.
     """
     if output.suffix == ".gz":
         raise SettingError(f"runs are plain text: name {output.name} something that ends in .trec")

@@ -1,4 +1,4 @@
-"""A server of rerankers that the clients of TEI, Cohere, Jina, vLLM, Infinity and others can talk to."""
+"""A rerank server for clients of TEI, Cohere, Jina, vLLM, Infinity and others."""
 
 from typing import TYPE_CHECKING
 

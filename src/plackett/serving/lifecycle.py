@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
 
 
 class Life:
-    """Loads models beside the event loop, and swaps them at once."""
+    """Loads models in a thread beside the event loop, and swaps them atomically."""
 
     def __init__(self, service: Service, load: Callable[[Settings], Models] = load_models) -> None:
         self.service = service

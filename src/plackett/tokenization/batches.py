@@ -54,9 +54,9 @@ class TextPairs:
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """Token ids of pairs, one after the other.
+    """Token ids of pairs, concatenated.
 
-    token_ids, type_ids: int64 (tokens,). cu_seqlens: int64 (pairs + 1,), where each pair starts, and the end:
+    token_ids, type_ids: int64 (tokens,). cu_seqlens: int64 (pairs + 1,), the start of each pair and the end:
     pair i is `token_ids[cu_seqlens[i]:cu_seqlens[i + 1]]`.
     """
 

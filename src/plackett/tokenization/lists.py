@@ -1,7 +1,7 @@
 """Lists as a listwise reranker reads them: one prompt holds a query and many documents.
 
-A list that is too long for one prompt is split into several, by the rule of the model's authors. How a list is read
-depends on nothing but the list, so scores do not change with what else a caller sends.
+A list that is too long for one prompt is split into several, by the rule of the model's authors. Each list is read
+independently, so its scores do not change with what else a caller sends.
 """
 
 import copy
@@ -23,9 +23,9 @@ from plackett.tokenization.windows import LongDocuments, Refuse, refuse_pair
 
 @dataclass(frozen=True)
 class EncodedLists:
-    """Token ids of lists: prompts one after the other.
+    """Token ids of lists: their prompts, concatenated.
 
-    prompts: one row each. documents: int64 (prompts,), how many each holds. cu_lists: int64 (lists + 1,), the first
+    prompts: one row each. documents: int64 (prompts,), documents per prompt. cu_lists: int64 (lists + 1,), the first
     prompt of each list, and the end.
     """
 
@@ -66,7 +66,7 @@ class EncodedLists:
 
 
 class ListTokenizer:
-    """The tokenizer of a listwise reranker. Set once, so that threads can share it."""
+    """The tokenizer of a listwise reranker, configured once so that threads can share it."""
 
     def __init__(self, checkpoint: Checkpoint, settings: LongDocuments = LongDocuments()) -> None:
         if checkpoint.lists is None:
@@ -90,13 +90,13 @@ class ListTokenizer:
         return self._tokenizer
 
     def instructed(self, instruction: str) -> "ListTokenizer":
-        """The same with another instruction."""
+        """Return a copy with another instruction."""
         found = copy.copy(self)
         found._format = replace(self._format, instruction=instruction)
         return found
 
     def limited(self, query_tokens: int | None, document_tokens: int | None) -> "ListTokenizer":
-        """The same with lower limits on the tokens of a query and of a document; None leaves the model's."""
+        """Return a copy that reads at most this many tokens of a query and a document; None keeps the model's limit."""
         found, form = copy.copy(self), self._format
         found._format = replace(
             form,
@@ -113,7 +113,7 @@ class ListTokenizer:
     ) -> WindowedPairs:
         """Return the token ids of all lists, in input order.
 
-        Neighbours with equal values in `lists` are one list; None makes each pair a list. `refuse` is called
+        Adjacent pairs with equal values in `lists` form one list; None makes each pair its own list. `refuse` is called
         with the index of a pair that the policy for long documents refuses, and the reason.
         """
         return WindowedPairs.whole(self.encode_lists(pairs, refuse, lists))
@@ -128,7 +128,7 @@ class ListTokenizer:
         return EncodedLists.joined([self._list(pairs, group, refuse) for group in groups])
 
     def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
-        """The characters of its document that are read: first, and behind the last."""
+        """Return the characters of each document that are read: start and end."""
         [encoding] = self._tokenizer.encode_batch([pair[1]])
         limit = self._limit(self._query(pair[0])[1])
         return [(0, len(pair[1]) if len(encoding) < limit else encoding.offsets[limit - 1][1])]
@@ -152,23 +152,23 @@ class ListTokenizer:
         return EncodedLists(rows, counts, np.array([0, len(parts)]))
 
     def _query(self, query: str) -> tuple[str, int, bool]:
-        """What is read of a query, its tokens, and whether that is not all."""
+        """Return the part of a query that is read, its tokens, and whether it was cut."""
         [encoding] = self._tokenizer.encode_batch([query])
         limit = self._format.query_tokens
         return self._cut(query, encoding, limit), min(len(encoding), limit), len(encoding) > limit
 
     def _limit(self, query_tokens: int) -> int:
-        """Tokens of a document, at most: a prompt holds the query twice."""
+        """Return the token limit of a document: a prompt holds the query twice."""
         return min(self._format.document_tokens, self.max_length - 2 * query_tokens)
 
     def _cut(self, text: str, encoding: Encoding, limit: int) -> str:
-        """The first tokens of a text as text again, as in the authors' code."""
+        """Return the first tokens of a text, decoded to text as in the authors' code."""
         if len(encoding) < limit:
             return text
         return str(self._tokenizer.decode(encoding.ids[:limit], skip_special_tokens=False))
 
     def _split(self, lengths: Sequence[int], query_tokens: int, limit: int) -> list[tuple[int, int]]:
-        """First and behind-last document of each prompt: it is full where another document might not fit."""
+        """Return the start and end of each prompt's documents: a prompt is full if another document might not fit."""
         parts, start = [], 0
         room = self.max_length - 2 * query_tokens
         left = room
@@ -206,7 +206,7 @@ class ListTokenizer:
         return text
 
     def _reason_to_refuse(self, query: int, query_is_cut: bool, document: int) -> str:
-        """Why a document cannot be read, or the policy refuses it, if so; lengths in tokens."""
+        """Return why a document cannot be read or is refused by the policy, if so; lengths are in tokens."""
         limit = self._limit(query)
         if limit < 1:
             return f"the query has {query} tokens, and max_length={self.max_length} leaves no room for documents"

@@ -120,7 +120,7 @@ class TemplateTokenizer:
         return TemplateTokenizer(self._tokenizer, template, self.max_length, left=self._left)
 
     def length(self, pair: tuple[str, str]) -> int:
-        """The tokens of a pair that nothing is cut of."""
+        """Return the number of tokens of an untruncated pair."""
         return len(self._encoded([self._layout.text(*pair)[0]])[0])
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:

@@ -47,10 +47,10 @@ Cut = Callable[[int, int, int, int], Kept]
 
 
 class PairTokenizer:
-    """A fast tokenizer, set once, so that threads can share it, and what is cut of pairs that are too long.
+    """A fast tokenizer, configured once so that threads can share it, and the truncation of long pairs.
 
-    It never has `tokenizers` itself cut a pair, which keeps all that is cut off, each part of the query with each part
-    of the document: 250 MB for one query of 4,000 words beside one document of 10,000
+    It does not use the truncation of `tokenizers`, which keeps every combination of the parts cut from the query and
+    the document: 250 MB for one query of 4,000 words and one document of 10,000 words
     (https://github.com/huggingface/tokenizers/issues/2035).
     """
 
@@ -77,7 +77,7 @@ class PairTokenizer:
 
     @classmethod
     def over(cls, tokenizer: Tokenizer, inputs: Inputs) -> "PairTokenizer":
-        """Set a tokenizer as a checkpoint's inputs say."""
+        """Configure a tokenizer for a checkpoint's inputs."""
         side = truncation_side(tokenizer, inputs)
         return cls(tokenizer, inputs.max_length, token_types=inputs.token_types, truncation_side=side)
 
@@ -127,11 +127,11 @@ class PairTokenizer:
         return PairTokenizer(self._tokenizer, max_length, token_types=self._token_types, truncation_side=side)
 
     def length(self, pair: tuple[str, str]) -> int:
-        """The tokens of a pair that nothing is cut of."""
+        """Return the number of tokens of an untruncated pair."""
         return len(self._tokenizer.encode(*pair))
 
     def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
-        """As `tokenizers` and sentence-transformers cut: the longer text only, or else both to half of the room.
+        """Truncate like `tokenizers` and sentence-transformers: only the longer text, or both to half of the room.
 
         Texts lose their ends or, with `truncation_side="left"`, their starts.
         """
@@ -139,7 +139,7 @@ class PairTokenizer:
         return Kept(self.side(query, of_query), np.array([self.side(document, of_document)], np.int64))
 
     def side(self, length: int, kept: int) -> tuple[int, int]:
-        """The run of at most `kept` tokens that stays of a text."""
+        """Return the range of at most `kept` tokens that remains of a text."""
         return side_of(length, kept, left=self._left)
 
     def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:

@@ -35,12 +35,12 @@ SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the wind
 
 @dataclass(frozen=True)
 class LongDocuments:
-    """How to handle a pair that is longer than `max_length`; one that fits is scored the same by all of them.
+    """How to handle pairs longer than `max_length`. Pairs that fit score the same under every policy.
 
     `policy`: `longest_first` cuts the longer text, query or document, as sentence-transformers does; `truncate` cuts
-    the document only; `error` refuses it; `windows` reads all of the document in windows, each `overlap` of which is
-    the end of the one before. `aggregate`: the document's score is the `max` or `mean` of its windows' raw logits, or
-    that of the `first` window, and then the others are not read.
+    only the document; `error` refuses the pair; `windows` reads the whole document in windows, each of which repeats
+    the last `overlap` of the previous one. `aggregate`: the document's score is the `max` or `mean` of its windows' raw
+    logits, or that of the `first` window, in which case the others are not read.
     """
 
     policy: str = "longest_first"

@@ -76,7 +76,7 @@ def next_event(args: TrainingArguments, state: TrainerState) -> str:
 class Reproducible(TrainerCallback):
     """What an epoch draws is a function of the seed and the epoch, the dropout of a step of the seed and the step.
 
-    So a training that goes on, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
+    So a training that continues, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
     its epoch only where the batches are neither shared among processes nor skipped; and random numbers saved with a
     checkpoint do not know what iterators over workers will draw.
     """

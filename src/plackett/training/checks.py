@@ -128,7 +128,7 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of this type: True is no number, and a whole number is one with a fraction of 0."""
+    """Whether a value is of this type: True is not a number, and a number with a fraction of 0 is a whole number."""
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, int | float if kind is float else kind)

@@ -218,7 +218,7 @@ def _shown(item: LabeledList) -> Sample:
 
 
 def _shared_number() -> torch.Tensor:
-    """A number that reaches data-loader workers: one that goes on from epoch to epoch is never told of the next."""
+    """A number that reaches data-loader workers: one that persists across epochs is never told of the next."""
     number = torch.zeros((), dtype=torch.int64)
     number.share_memory_()  # type: ignore[no-untyped-call]
     return number

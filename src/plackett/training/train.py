@@ -65,7 +65,7 @@ def train(
     """Train on `parts` and write the checkpoint to `recipe.output`, whole or not at all.
 
     The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
-    after the last step. `resume` goes on from the last whole checkpoint of an earlier run of the same recipe.
+    after the last step. `resume` continues from the last complete checkpoint of an earlier run of the same recipe.
     `publish(folder, facts)` adds to the folder before it takes its place: the card, usually.
 
     Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a

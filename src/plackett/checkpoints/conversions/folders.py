@@ -29,7 +29,7 @@ def modules_of(folder: Path) -> list[tuple[str, Path]]:
 
 
 def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Link what a folder holds, in place of what has the same name; copy files where links cannot be made."""
+    """Link the entries of a folder, replacing entries of the same name; copy files where links are not possible."""
     for path in sorted(source.iterdir()):
         is_weight = path.suffix in (".safetensors", ".bin") or path.name.endswith(".safetensors.index.json")
         if (is_weight and not weights) or path.name.startswith("."):
@@ -42,7 +42,7 @@ def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
 
 
 def unlink(path: Path) -> None:
-    """Put a copy in place of a link, so that writing to it changes nothing of the folder that it points to."""
+    """Replace a link with a copy, so that writing to it does not change the folder that it points to."""
     if path.is_symlink():
         content = path.read_bytes()
         path.unlink()
@@ -50,7 +50,7 @@ def unlink(path: Path) -> None:
 
 
 def replace_json(path: Path, content: object) -> None:
-    """Write JSON in place of a link, whose target is somebody else's."""
+    """Replace a link, whose target belongs to someone else, with a JSON file."""
     path.unlink(missing_ok=True)
     write_json(path, content)
 

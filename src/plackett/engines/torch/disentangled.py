@@ -1,7 +1,7 @@
 """DeBERTa's disentangled attention over pairs of equal length, without masks and gathers.
 
 Scores are q_i k_j + q_i K(i - j) + k_j Q(i - j), where K and Q are projections of the embeddings of distances. Those
-depend on nothing but the weights, and are computed once. For pairs of n tokens, the products with all 2 n - 1 distances
+depend only on the weights, and are computed once. For pairs of n tokens, the products with all 2 n - 1 distances
 are a matrix of (n, 2 n - 1), of which row i is needed from column n - 1 - i on: a view with other strides.
 """
 

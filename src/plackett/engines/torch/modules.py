@@ -126,7 +126,7 @@ def _first(_: Any) -> str:
 
 
 def _decoder(classifier: str) -> PackedFamily:
-    """A decoder whose attention knows nothing but the order of tokens, windows and groups of heads."""
+    """A decoder whose attention depends only on token order, windows and groups of heads."""
     return PackedFamily(
         classifier,
         head=lambda model, states: model.score(states),
@@ -283,7 +283,7 @@ register_attention(NAME, _attend)
 
 
 class _Linear(nn.Module):
-    """A linear layer in oneDNN's layout, in place of torch's."""
+    """A linear layer in oneDNN's layout, instead of torch's."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
