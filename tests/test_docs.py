@@ -68,6 +68,27 @@ def test_a_block_that_does_not_run_says_why(path):
     assert len(silent) == len(reasons)
 
 
+SHOWN = re.compile(r"^ *plackett +(?P<command>[a-z]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", [README, *DOCUMENTS], ids=name)
+def test_the_options_of_a_command_that_a_page_shows_exist(path):
+    """Also of commands that do not run, which show how options are combined."""
+    for found in SHOWN.finditer(path.read_text(encoding="utf-8")):
+        command = commands.commands.get(found["command"])
+        if command is None:
+            continue  # a sentence
+        known = {option for item in command.params for option in (*item.opts, *item.secondary_opts)}
+        shown = re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"`.*|#.*", "", found["rest"]))
+        assert set(shown) <= known | {"--help"}, found[0]
+
+
+@pytest.mark.parametrize("path", [README, *DOCUMENTS], ids=name)
+def test_python_is_fenced_so_that_it_runs(path):
+    prose = re.sub(r"^ *```.*?^ *```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^    (?:import|from) \w+.*", prose, re.MULTILINE) == []
+
+
 def test_the_json_of_the_readme_is_a_list():
     [block] = [block for block in blocks(README.read_text()) if block.language == "json"]
     assert json.loads(block.text) == LIST

@@ -13,13 +13,13 @@ from plackett.cross_encoder import CrossEncoder
 from plackett.errors import PlackettError
 
 DESCRIPTION = (
-    "Order documents by their relevance to a query, best first. Use it to choose the best of many search results."
+    "Rank documents by their relevance to a query, best first. Use it to choose the best of many search results."
 )
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A document, by its place in the input, with its relevance."""
+    """A document with its index in the input and its score."""
 
     index: int
     score: float
@@ -31,10 +31,10 @@ def build_server(encoder: CrossEncoder) -> MCPServer:
     server = MCPServer("plackett", title="Plackett", version=__version__, instructions=DESCRIPTION, log_level="WARNING")
 
     async def rerank(
-        query: Annotated[str, Field(description="What the documents are searched for.")],
-        documents: Annotated[list[str], Field(description="The texts to order.", min_length=1)],
+        query: Annotated[str, Field(description="The question or search query.")],
+        documents: Annotated[list[str], Field(description="The texts to rank.", min_length=1)],
         top_k: Annotated[int | None, Field(description="Return at most this many documents.", ge=1)] = None,
-        min_score: Annotated[float | None, Field(description="Return only documents with this score or more.")] = None,
+        min_score: Annotated[float | None, Field(description="Return only documents that score at least this.")] = None,
     ) -> list[Ranked]:
         try:
             ranked = await encoder.arank(query, documents, top_k=top_k, min_score=min_score)
