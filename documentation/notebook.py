@@ -15,7 +15,9 @@ def run(path: Path) -> Any:
     """Run a notebook in a new kernel; raises if a cell does."""
     notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    quiet = ["--IPKernelApp.log_level=ERROR"]  # every kernel warns that it speaks TCP, even on this machine alone
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, extra_arguments=quiet)
+    client.execute()
     return notebook
 
 
