@@ -36,6 +36,16 @@ REJECTED = {
     r"as it sees fit": "name who decides",
     r"otherwise than": "differently from",
     r"the way of (?:sentence|torch|transformers)": "as in",
+    r"in place of": "instead of",
+    r"nothing but": "only",
+    r"beg(?:ins?|an|un) again": "starts over",
+    r"(?:is|are|was|were|been) begun": "started",
+    r"by and by": "gradually",
+    r"whole or not at all": "atomically",
+    r"somebody": "someone, or name who",
+    r"without more ado": "leave out",
+    r"behind each other": "joined, concatenated",
+    r"\d (?:tokens|pairs|documents|lists|queries) an? (?:pair|query|list|step|document|second|batch)": "per",
 }
 TURNS = {re.compile(rf"\b(?:{pattern})", re.IGNORECASE): better for pattern, better in REJECTED.items()}
 TURNS[re.compile(r"(?:^|[.!?] )(?:That|Those) (?!is\b|are\b|[a-z]+s? (?:is|are)\b)")] = "name the noun"

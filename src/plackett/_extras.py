@@ -51,7 +51,7 @@ def is_installed(module: str) -> bool:
 def lazily(package: str, names: Mapping[str, str], *, extra: str = "train") -> Callable[[str], Any]:
     """Make the `__getattr__` of a package whose public `names` (name -> module) are imported on first use.
 
-    The face of a package costs nothing until somebody asks for one of its names, and the names that need an optional
+    The face of a package costs nothing until one of its names is used, and the names that need an optional
     dependency raise MissingExtraError where it is not installed.
     """
 

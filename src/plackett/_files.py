@@ -1,4 +1,4 @@
-"""Outputs: what a name may be, decided before the work, and results that take their places whole or not at all.
+"""Outputs: what a name may be, decided before the work, and results that are put in place atomically.
 
 `output_file` and `output_folder` check a name and return a record that writes. A result is made beside its place, in a
 hidden `.NAME.XXXXXXXX.plackett` that the process holds a lock on, and takes its place by a rename. A killed run leaves
@@ -199,7 +199,7 @@ def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
 
 
 def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
-    """Check a name as `output_file` does for a file that grows by and by, which no device or pipe can."""
+    """Check a name as `output_file` does for a file that grows chunk by chunk, which no device or pipe can."""
     output = output_file(name, inputs=inputs)
     if output.is_stream:
         raise DataError(f"{name} is not a file, so an interrupted run could not continue; name a file to write to")

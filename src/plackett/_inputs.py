@@ -114,7 +114,7 @@ def text_fields(text: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def joined_fields(document: Mapping[str, Any], what: str, fields: Sequence[str]) -> str:
-    """Return the fields of a document behind each other, without those that are null; all of them are an InputError."""
+    """Return the fields of a document joined, skipping nulls; InputError if all are null."""
     missing = [name for name in fields if name not in document]
     if missing:
         raise InputError(f"{what} has no field {missing[0]}; {keys_of(document)}")

@@ -32,7 +32,7 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run: the attributes are looked up when somebody asks for them."""
+        """Nothing to run: the attributes are looked up when they are used."""
 
 
 def install() -> None:

@@ -95,7 +95,7 @@ def file_fact(path: Path) -> str:
 def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile]:
     """Open the partial file of `output` for this process alone, with what an earlier call wrote.
 
-    `facts` are everything that determines the bytes of the output. Raises SettingError if the partial file was begun
+    `facts` are everything that determines the bytes of the output. Raises SettingError if the partial file was started
     with other facts. An error or interruption after the first chunk gets a note on what is kept and how to continue;
     if nothing was written, no file is left behind.
     """
@@ -158,5 +158,5 @@ def _check_same(path: Path, begun: Mapping[str, object], now: Mapping[str, objec
     if names:
         differences = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
         raise SettingError(
-            f"{path} was begun with {differences}; use the earlier settings to continue, or delete it to start again"
+            f"{path} was started with {differences}; use the earlier settings to continue, or delete it to start again"
         )

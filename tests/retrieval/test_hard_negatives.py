@@ -297,7 +297,7 @@ def test_a_partial_output_of_other_settings_data_or_teacher_is_not_gone_on_with(
     with pytest.raises(KilledError):
         mined(orchard, output, stop_after(bert, 3), **HOW)
     before = (tmp_path / "lists.jsonl.partial").read_bytes()
-    with pytest.raises(SettingError, match=r"was begun with negatives 4 \(now 5\), seed 0 \(now 1\); .* delete"):
+    with pytest.raises(SettingError, match=r"was started with negatives 4 \(now 5\), seed 0 \(now 1\); .* delete"):
         mined(orchard, output, CrossEncoder(bert), **HOW | {"negatives": 5, "seed": 1})
     with pytest.raises(SettingError, match="teacher bert"):
         mined(orchard, output, CrossEncoder(tiny("electra")), **HOW)

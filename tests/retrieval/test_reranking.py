@@ -150,7 +150,7 @@ def test_a_partial_output_of_another_model_is_not_continued(run, files, bert, ti
     assert (folder / "out.trec.partial").is_file()
     code, _, errors = run("rerank", *shlex.split(options(folder, tiny("electra"))))
     assert code == 2
-    assert "was begun with model" in errors
+    assert "was started with model" in errors
     assert rerank(files, encoder).done_before == 32
 
 

@@ -286,7 +286,7 @@ def _check_begun(job: Bulk, begun: Mapping[str, Any], facts: Mapping[str, str]) 
     changed = [name for name, value in facts.items() if begun["facts"].get(name) != value]
     if changed:
         raise SettingError(
-            f"{job.folder} was begun with another value of: {', '.join(changed)}; repeat that command, name another "
+            f"{job.folder} was started with another value of: {', '.join(changed)}; repeat that command, name another "
             "output, or use --overwrite"
         )
     if begun["complete"] and not job.resume:

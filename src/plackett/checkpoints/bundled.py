@@ -124,7 +124,7 @@ def _content(path: Traversable, sha256: str) -> bytes:
 
 
 def _copy(source: Traversable, target: Path, sha256: str) -> None:
-    """Make `target` the file that it should be; other processes find it whole or not at all."""
+    """Make `target` the file that it should be; other processes never find half of it."""
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return
     content = _content(source, sha256)

@@ -106,7 +106,7 @@ def _modules(folder: Path) -> tuple[Path, dict[str, Any], bool]:
 
 
 def _module_name(module: Mapping[str, Any]) -> str:
-    """Return the class of a module; the whole name for one of somebody else's code."""
+    """Return the class of a module; the full name for a class from other code."""
     name = str(module.get("type", "?"))
     return class_of(module) if name.startswith("sentence_transformers.") else name
 

@@ -204,8 +204,8 @@ def hub_error(what: str, error: Exception) -> PlackettError:
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
         403: "the token may not do this: give it write access to the repository or its organisation",
         404: "the Hub has no such repository or branch, or none that this token may see",
-        409: "somebody else changed the repository at the same time: try again",
-        412: "somebody else changed the repository at the same time: try again",
+        409: "someone else changed the repository at the same time: try again",
+        412: "someone else changed the repository at the same time: try again",
         413: "the Hub does not accept a file of this size",
         429: "the Hub received too many requests: try again in a few minutes",
     }.get(status, without_tokens(str(answer or error)))

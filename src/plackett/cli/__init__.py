@@ -40,7 +40,7 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _at_ctrl_c(handler: "signal._HANDLER") -> None:
-    """Set what Ctrl-C does, unless somebody else decides that: `nohup`, or a program that calls `main`."""
+    """Set what Ctrl-C does, unless someone else sets it: `nohup`, or a program that calls `main`."""
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end):

@@ -71,7 +71,8 @@ def _tell(index: "Index") -> None:
     if index.read:
         say(f"indexed {len(index.passages):,} passages; files read: {index.read:,}")
     if index.left_out:
-        say(f"skipped {len(index.left_out):,} files without text, such as {index.left_out[0]}")
+        files = "1 file" if len(index.left_out) == 1 else f"{len(index.left_out):,} files"
+        say(f"skipped {files} without text, such as {index.left_out[0]}")
     if not index.is_kept:
         say("the index could not be written, so the next search builds it again; --index names another folder")
 

@@ -171,7 +171,7 @@ def _field(item: Any, name: str, where: str) -> Any:
 
 
 def _fast_id(value: object, where: str, what: str) -> str:
-    """Return a checked id; those that are plain words, which most are, without more ado."""
+    """Return a checked id. Plain words, as most ids are, need no further checks."""
     if type(value) is str and value.isascii() and value.isprintable() and value[:1] > " " and value[-1:] > " ":
         return value
     return checked_id(value, f"{where}: {what}")

@@ -342,7 +342,9 @@ def _check(settings: MiningSettings, teacher: CrossEncoder | None, output: Path)
     if teacher is not None and not teacher.model.ranks:
         raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels; a teacher needs 1")
     if output.suffix in {".gz", ".parquet"}:
-        raise SettingError(f"mined lists are plain JSON lines: name {output.name} something that ends in .jsonl")
+        raise SettingError(
+            f"mined lists are written as JSON lines: choose a name that ends in .jsonl instead of {output.name}"
+        )
 
 
 def _positives(collection: Collection) -> dict[str, dict[str, int]]:

@@ -107,7 +107,7 @@ def rerank_file(
     ids without a text, and SettingError if a partial output was started with other files or another model.
     """
     if output.suffix == ".gz":
-        raise SettingError(f"runs are plain text: name {output.name} something that ends in .trec")
+        raise SettingError(f"runs are written as plain text: choose a name that ends in .trec instead of {output.name}")
     output = growing_file(output, inputs=[run, queries, corpus, *folders_of(encoder)])
     collection, pairs = _texts(run, queries, corpus, depth, columns)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}

@@ -36,7 +36,7 @@ class ListReader:
         for name, is_given in given.items():
             if is_given:
                 raise RequestError(
-                    f"{name} has no meaning for a model that reads lists of documents; leave it out",
+                    f"{name} does not apply to a model that reads lists of documents; leave it out",
                     field=name,
                     status=400,
                 )

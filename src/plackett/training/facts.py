@@ -73,7 +73,7 @@ def _changed_settings(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _changed_arguments(arguments: Mapping[str, Any]) -> list[str]:
-    """Return the Trainer's arguments that are not defaults, without those that no recipe can change."""
+    """Return the Trainer's non-default arguments that a recipe can change."""
     defaults = TrainingArguments(output_dir="", use_cpu=True).to_dict()  # type: ignore[no-untyped-call]
     fixed = {"use_cpu", *FIXED}
     return [name for name, value in arguments.items() if name not in fixed and value != defaults.get(name)]

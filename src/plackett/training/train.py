@@ -62,7 +62,7 @@ def train(
     resume: bool = False,
     publish: Callable[[Path, TrainingFacts], None],
 ) -> TrainingFacts:
-    """Train on `parts` and write the checkpoint to `recipe.output`, whole or not at all.
+    """Train on `parts` and write the checkpoint to `recipe.output` atomically.
 
     The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
     after the last step. `resume` continues from the last complete checkpoint of an earlier run of the same recipe.

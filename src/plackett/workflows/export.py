@@ -95,7 +95,7 @@ def export(
     columns: Columns = NO_COLUMNS,
     accept_loss: bool = False,
 ) -> Exported:
-    """Write an engine's graph beside the weights of a checkpoint, or to the folder `output`, whole or not at all.
+    """Write an engine's graph beside the weights of a checkpoint, or to the folder `output`, atomically.
 
     `output` holds what the engine needs and no weights for torch. The graph is loaded again and compared with torch.
     `calibration` names judged lists, a file or a BEIR folder, on which its ranking is measured too; int8 needs them.
@@ -232,7 +232,7 @@ def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Colle
     """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
     if not reference.model.ranks:
         raise SettingError(
-            f"a model of {reference.model.labels} labels does not rank documents; leave out --calibration"
+            f"a model with {reference.model.labels} labels does not rank documents; leave out --calibration"
         )
     candidates = Candidates.of(reference, lists, DEPTH)
     encoder = CrossEncoder(work, engine=made.engine, precision=made.precision)
@@ -284,7 +284,7 @@ def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
 
 
 def _add_facts(folder: Path, made: EngineFacts) -> None:
-    """Where the folder has a card of Plackett's, that says so; a card of somebody else is left alone."""
+    """Where the folder has a card of Plackett's, that says so; a card from elsewhere is left alone."""
     if (folder / FACTS).is_file():
         write_card(folder, add_engine(read_facts(folder), made))
 

@@ -122,7 +122,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _keep(folder: Path, states: Mapping[str, FileState], bm25: BM25, splitting: Splitting) -> bool:
-    """Write the index, whole or not at all; return whether that went well."""
+    """Write the index atomically; return whether that succeeded."""
     content = {
         "format": FORMAT,
         "splitting": str(splitting),
