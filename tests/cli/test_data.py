@@ -87,7 +87,7 @@ def test_documents_with_a_byte_order_mark_in_every_format(run, files, bert, monk
     source = form if form == "-" else folder / form
     code, output, errors = run("rank", "apple", "--documents", source, "--model", bert, "--json")
     assert code == 0, errors
-    rows = [{"text": text} for text in texts]
+    rows: list[str] | list[dict[str, str]] = [{"text": text} for text in texts]
     if form in {"d.json", "pretty.json"}:
         rows = texts
     elif form == "d.csv":
