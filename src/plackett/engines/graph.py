@@ -304,7 +304,11 @@ def write_openvino(weights: EncoderWeights, path: Path, *, token_types: bool, in
 
     With `int8` the weights have 8 bits and a scale for each output; the engine quantises activations as it runs.
     """
-    model = build(weights, token_types=token_types, step=OPENVINO_ROWS)
+    save_openvino(build(weights, token_types=token_types, step=OPENVINO_ROWS), path, int8=int8)
+
+
+def save_openvino(model: onnx.ModelProto, path: Path, *, int8: bool) -> None:
+    """Write a graph in OpenVINO's format."""
     openvino: Any = require("openvino", extra="openvino")
     core = require("plackett.engines.openvino", extra="openvino").CORE
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as folder:

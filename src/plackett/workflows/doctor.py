@@ -21,7 +21,7 @@ EXTRAS = {
     "train": (("torch", "transformers", "ir_measures", "bm25s"), "training and evaluation"),
     "openvino": (("openvino",), "the engine openvino"),
     "serve": (("starlette", "uvicorn", "prometheus_client"), "the server"),
-    "export": (("onnx", "nncf"), "exports"),
+    "export": (("onnx", "nncf", "onnxscript"), "exports"),
 }
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -39,7 +39,7 @@ from plackett.engines import hardware
 from plackett.engines.base import PRECISIONS, Parts
 from plackett.engines.hardware import usable_threads
 from plackett.engines.torch.engine import TorchEngine
-from plackett.engines.torch.weights import LAYOUTS, EncoderWeights, read_weights
+from plackett.engines.torch.weights import LAYOUTS, read_weights
 from plackett.errors import CheckpointError, DataError, SettingError
 from plackett.evaluation import evaluate
 from plackett.evaluation.agreement import TOP, agreement
@@ -57,6 +57,11 @@ TOLERANCE = 1e-4
 
 MOST_LOST = 0.005
 """Of nDCG@10 against torch in fp32, on the lists of `calibration`."""
+
+TRACED = frozenset(
+    {"albert", "deberta-v2", "gemma", "gte", "llama", "mistral", "modernbert", "mpnet", "qwen2", "qwen3"}
+)
+"""Families beyond BERT's, whose graphs torch traces; the tests compare each with transformers."""
 
 MEASURE = f"nDCG@{TOP}"
 DEPTH = 100
@@ -114,10 +119,9 @@ def export(
     checkpoint = read_checkpoint(folder)
     _check_family(checkpoint)
     module = load_model(checkpoint)
-    weights = _weights(module, checkpoint)
     reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
     with _workshop(checkpoint) as work:
-        _write_graph(work, engine, precision, weights, checkpoint)
+        _write_graph(work, engine, precision, module, checkpoint)
         made = _measured(work, engine, precision, reference)
         if lists:
             made = _ranked(made, work, reference, lists)
@@ -150,20 +154,20 @@ def _check(engine: str, precision: str, calibration: str | None) -> None:
 
 def _check_family(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError, before anything is loaded, for a model of which no graph can be made."""
+    what = ""
     if checkpoint.lists is not None:
+        what = "reads lists of documents"
+    elif checkpoint.code:
+        what = "is built by code in its folder"
+    elif checkpoint.model_type not in LAYOUTS.keys() | TRACED:
+        what = f"is of the family {checkpoint.model_type or 'unknown'}"
+    if what:
         raise CheckpointError(
-            f"{checkpoint.folder} reads lists of documents, which cannot be exported; engine='torch' runs it"
+            f"{checkpoint.folder} {what}, which cannot be exported; engine='torch' runs it. Plackett exports "
+            f"{', '.join(sorted(LAYOUTS.keys() | TRACED))}"
         )
-
-
-def _weights(module: Reranker, checkpoint: Checkpoint) -> EncoderWeights:
-    weights = read_weights(module)
-    if weights is None:
-        raise CheckpointError(
-            f"{checkpoint.folder} is of the family {checkpoint.model_type or 'unknown'} or its own variant, which "
-            f"cannot be exported; engine='torch' runs it. Plackett exports plain {', '.join(sorted(LAYOUTS))}"
-        )
-    return weights
+    if checkpoint.model_type in TRACED:
+        require("onnxscript", extra="export")
 
 
 @contextlib.contextmanager
@@ -184,11 +188,17 @@ def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _write_graph(work: Path, engine: str, precision: str, weights: EncoderWeights, checkpoint: Checkpoint) -> None:
-    graph = require("plackett.engines.graph", extra="export")
-    path = work / _files(engine, precision)[0]
+def _write_graph(work: Path, engine: str, precision: str, module: Reranker, checkpoint: Checkpoint) -> None:
+    """Build the graph from the weights where Plackett knows the family's layers, else trace its modules."""
+    path, int8 = work / _files(engine, precision)[0], precision == "int8"
     path.parent.mkdir()
-    graph.WRITERS[engine](weights, path, token_types=checkpoint.inputs.token_types, int8=precision == "int8")
+    weights = read_weights(module)
+    if weights is not None:
+        graph = require("plackett.engines.graph", extra="export")
+        graph.WRITERS[engine](weights, path, token_types=checkpoint.inputs.token_types, int8=int8)
+        return
+    traced = require("plackett.engines.traced", extra="export")
+    traced.WRITERS[engine](module, path, checkpoint, int8=int8)
 
 
 def _files(engine: str, precision: str) -> Sequence[str]:

@@ -181,7 +181,12 @@ def packed_family(model: nn.Module) -> PackedFamily | None:
     family = FAMILIES.get(getattr(config, "model_type", ""))
     if family is None or type(model) is not getattr(transformers, family.classifier):
         return None
-    return family if family.fits(config) and _UNEVEN.isdisjoint(_rotary_types(config)) else None
+    return family if family.fits(config) and not rotary_depends_on_batch(config) else None
+
+
+def rotary_depends_on_batch(config: Any) -> bool:
+    """Whether the rotary positions of a model depend on the longest pair of a batch."""
+    return not _UNEVEN.isdisjoint(_rotary_types(config))
 
 
 def _rotary_types(config: Any) -> set[str]:
