@@ -3,13 +3,12 @@
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 import plackett.bulk.run as bulk_driver
 from plackett.bulk.scoring import Scorer
+from warm import Command
 
 WORDS = ["apple", "pear", "plum", "list", "sort", "file", "path", "word", "json", "text"]
 PLACKETT = [sys.executable, "-m", "plackett"]
@@ -144,15 +144,11 @@ def is_one_line(errors: str) -> bool:
     return sum(line.startswith(USER_LINES) for line in errors.splitlines()) == 1 and "Traceback" not in errors
 
 
-def process(
-    given: Sequence[str], *, python: Sequence[str] = (), before: Callable[[], None] | None = None, **changes: str | None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in another process, with changes to its environment."""
+def process(given: Sequence[str], python: Sequence[str], **changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a command with options of the interpreter, and changes to its environment."""
     environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
     command = [sys.executable, *python, "-m", "plackett", *given]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, check=False, preexec_fn=before
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.slow
@@ -344,15 +340,11 @@ def test_a_training_that_diverges_leaves_the_old_model(place, run):
 @pytest.mark.parametrize("name", WITH_OUTPUT)
 def test_a_disk_that_is_full(place, name):
     """The largest file that a process may write stands for it: the system's error is another, its handling is not."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
-
     before = everything()
-    done = process(arguments(name), before=limit, PYTHONDONTWRITEBYTECODE="1")
-    assert done.returncode == 1, done.stderr
-    assert is_one_line(done.stderr), done.stderr
+    done = Command([*arguments(name), "--quiet"], file_limit=400)  # of its standard error too
+    _, errors = done.communicate()
+    assert done.returncode == 1, errors
+    assert is_one_line(errors), errors
     assert {path: content for path, content in everything().items() if "partial" not in path} == before
 
 
@@ -371,21 +363,21 @@ def test_no_home_warnings_as_errors_and_optimised_code_change_nothing(place, nam
 def test_a_run_that_is_stopped_at_a_random_moment_can_be_run_again(place, name):
     """First killed, then stopped by Ctrl-C, then left to end: the output is that of a run that nobody stopped."""
     start = time.monotonic()
-    assert process(arguments(name, "whole")).returncode == 0
+    assert Command(arguments(name, "whole")).wait() == 0
     seconds = time.monotonic() - start
     expected = everything(place / "whole") or (place / "whole").read_bytes()
     before = set(everything())
 
     moments = random.Random(name)
     for how in (signal.SIGKILL, signal.SIGINT):
-        with subprocess.Popen([*PLACKETT, *arguments(name)], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as stopped:
-            time.sleep(moments.uniform(0.1, 1) * seconds)
-            stopped.send_signal(how)
-            errors = stopped.communicate()[1].decode()
+        stopped = Command(arguments(name))
+        time.sleep(moments.uniform(0.1, 1) * seconds)
+        stopped.send_signal(how)
+        errors = stopped.communicate()[1]
         assert stopped.returncode in {0, -how, 130}, errors
         assert stopped.returncode != 130 or is_one_line(errors), errors
 
-    assert process(arguments(name)).returncode == 0
+    assert Command(arguments(name)).wait() == 0
     found = everything(place / CASES[name].output) or (place / CASES[name].output).read_bytes()
     if name in GROWING:
         assert found == expected
@@ -398,8 +390,7 @@ def test_a_run_that_is_stopped_at_a_random_moment_can_be_run_again(place, name):
 @pytest.mark.process
 @pytest.mark.parametrize("name", KINDS)
 def test_two_at_once_on_one_output(place, name):
-    command = [*PLACKETT, *arguments(name)]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [Command(arguments(name)) for _ in range(2)]
     errors = [one.communicate()[1] for one in both]
     codes = [one.returncode for one in both]
     assert 0 in codes

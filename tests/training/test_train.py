@@ -1,7 +1,6 @@
 """Recipes are checked, batches keep their lists, training learns, and a kill leaves nothing half-written."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -32,6 +31,7 @@ from plackett.training.recipe import make_recipe
 from plackett.training.sampling import Part
 from plackett.training.train import train
 from plackett.training.trainer import ListTrainer
+from warm import Command
 
 pytestmark = pytest.mark.slow
 
@@ -135,21 +135,17 @@ def test_a_kill_in_the_middle_leaves_no_checkpoint(bert, tmp_path):
     data.write_text("\n".join(json.dumps(row) for row in rows))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({"base": str(bert), "train": str(data), "output": str(tmp_path / "model")}))
-    command = [sys.executable, "-m", "plackett", "train", str(recipe), "--set", "training.max_steps=100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while "loss=" not in (line := process.stderr.read(40)):  # it is training
-        assert line, "the training ended by itself"
-    time.sleep(0.1)
+    process = Command(["train", recipe, "--set", "training.max_steps=100000"])
+    while "loss=" not in process.errors():  # it is training
+        assert process.poll() is None, "the training ended by itself"
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+    assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
 
 
 def on_the_command_line(recipe, *words):
-    command = [sys.executable, "-m", "plackett", "train", str(recipe), *words]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return Command(["train", recipe, *words])
 
 
 def write_recipe(tmp_path, base, **changes):
@@ -174,7 +170,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(bert, 
     while not (tmp_path / "model-training" / "checkpoint-10" / "recipe.json").is_file():
         assert process.poll() is None, "the training ended by itself"
         time.sleep(0.01)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "model").exists()
     newest = max((tmp_path / "model-training").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
@@ -484,9 +480,8 @@ def test_trackio_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
         "training": EVERY_STEP | {"max_steps": 3, "bf16": False, "report_to": "trackio", "project": "fruit"},
     }
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
-    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
-    command = [sys.executable, "-m", "plackett", "train", str(tmp_path / "recipe.yaml")]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    command = Command(["train", tmp_path / "recipe.yaml"], {"TRACKIO_DIR": str(tmp_path / "trackio")})
+    assert command.wait() == 0, command.errors()
     log = json.loads((tmp_path / "model" / "plackett.json").read_text())["training"]["log"]
     losses = [entry["loss"] for entry in log if "loss" in entry]
     [database] = (tmp_path / "trackio").glob("fruit*.db")
