@@ -222,7 +222,7 @@ def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
     if job.as_run and job.output.exists() and not job.overwrite:
         raise DataError(f"{job.output} exists; name another output, or use --overwrite")
     begun = _manifest(folder)
-    if not begun and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not begun and _is_in_use(folder):
         raise DataError(f"{folder} is not empty and is not an output of plackett bulk; name another output")
     if begun and not job.overwrite and _has_parts(folder):
         _check_begun(job, begun, facts)
@@ -251,6 +251,11 @@ def _alone(folder: Path) -> Iterator[None]:
             raise
     finally:
         os.close(descriptor)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Return whether something is there that is not an empty folder."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def _has_parts(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -15,6 +15,8 @@ from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.data import Columns, read_records
 from plackett.engines.loading import Options
 from plackett.errors import InputError
+
+Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that it comes from
 
 
 @click.command()
@@ -59,12 +61,7 @@ def rank(
     plackett rank "how to sort a list" "list.sort sorts in place" "dict.get returns a value"
     plackett rank "how to sort a list" --documents my-documents.txt --model models/mine --top-k 5
     """
-    if source is not None and source.isatty():
-        say("reading documents from the terminal, one per line; end with Ctrl-D")
-    records: list[tuple[str, Mapping[str, Any] | None]] = [(text, None) for text in documents]
-    records += read_records(source, columns=columns) if source else []
-    if not records:
-        raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
+    records = _records(documents, source, columns)
     encoder = CrossEncoder.from_options(model, replace(options, activation=activation))
     [ranked] = encoder.rank_many(
         [query],
@@ -83,6 +80,17 @@ def rank(
             show(_line(item))
     if not ranked and min_score is not None:
         say(f"no document scores {min_score:g} or more")
+
+
+def _records(texts: Sequence[str], source: BinaryIO | None, columns: Columns) -> list[Record]:
+    """Return the documents of the command line and of a file."""
+    if source is not None and source.isatty():
+        say("reading documents from the terminal, one per line; end with Ctrl-D")
+    records: list[Record] = [(text, None) for text in texts]
+    records += read_records(source, columns=columns) if source else []
+    if not records:
+        raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
+    return records
 
 
 def _with_record(item: RankedDocument, record: Mapping[str, Any] | None) -> RankedDocument:
