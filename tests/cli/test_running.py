@@ -49,6 +49,7 @@ def interrupted_import():
         (OSError(errno.ENOSPC, "No space left on device"), 1, ["No space left on device"]),
         (ZeroDivisionError("one\ntwo"), 1, ["ZeroDivisionError", "one two", "--debug"]),
         (MemoryError(), 1, ["MemoryError"]),
+        (PermissionError(errno.EACCES, "Permission denied", "closed/x"), 2, ["closed/x: permission denied"]),
         (interrupted(), 130, ["interrupted", "x.partial is kept"]),
         (interrupted_import(), 130, ["interrupted"]),
         (click.UsageError("no such option"), 2, ["no such option"]),

@@ -131,7 +131,18 @@ def _found(
         return folder
     if os.path.exists(folder):
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder or a Hub id such as org/name")
+    _check_permission(folder)
     return download(str(name), revision, local_files_only=local_files_only, files=files)
+
+
+def _check_permission(path: Path) -> None:
+    """Raise CheckpointError for a path that may exist, but must not be looked at."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise CheckpointError(f"{path} cannot be read: permission denied") from error
+    except (OSError, ValueError):  # no path at all, so a Hub id or a mistake
+        return
 
 
 def read_checkpoint(

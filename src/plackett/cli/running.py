@@ -99,6 +99,10 @@ def _failed(error: BaseException) -> int:
         complain(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
         return FAILED if full else MISTAKE
 
+    if isinstance(error, PermissionError) and error.filename:  # not even a look at what is there is allowed
+        complain(f"plackett: {error.filename}: permission denied; check the path, and the folders that contain it")
+        return MISTAKE
+
     if full:
         _discard_output()
         complain(f"plackett: the output could not be written: {_one_line(error)}")
