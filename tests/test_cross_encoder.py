@@ -479,7 +479,7 @@ def test_a_forked_process_scores_or_says_why_not(bert, engine, code, parallel):
     if parallel is not None:
         environment["TOKENIZERS_PARALLELISM"] = parallel
     command = [sys.executable, "-c", FORKED, engine, str(model)]
-    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == code
+    assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == code
 
 
 def test_its_representation_names_the_model_and_the_engine(bert):

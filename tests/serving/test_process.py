@@ -135,7 +135,7 @@ def test_a_client_that_closed_its_sending_side_gets_its_reply(server):
 
 
 def test_work_of_clients_that_left_is_dropped(server):
-    body = json.dumps(HEAVY | {"documents": HEAVY["documents"][:80]}).encode()
+    body = json.dumps(HEAVY | {"documents": HEAVY["documents"][:30]}).encode()
     left = server.metric("plackett_left")
     for _ in range(3):  # which the queue has room for
         with server.connect() as connection:
