@@ -251,6 +251,19 @@ FAMILIES = {
 }
 
 
+UNREADABLE: Mapping[str, str] = {
+    "canine": "reads characters, which no tokenizer.json gives",
+    "layoutlmv2": "reads pages: images and the places of words",
+    "layoutlmv3": "reads pages: images and the places of words",
+    "lilt": "reads the places of words on a page",
+    "markuplm": "reads the places of words in a page's markup",
+    "perceiver": "reads bytes, which no tokenizer.json gives",
+    "qwen3_5": "reads images beside text; its language model alone is qwen3_5_text",
+    "t5gemma": "cannot be loaded by transformers 5, even from what that saved",
+}
+"""Families of sequence classifiers that are no rerankers of texts, and why."""
+
+
 UNKNOWN = Family(takes_types=True)
 """A family that is not in the table: its configuration says everything, and has no defaults."""
 

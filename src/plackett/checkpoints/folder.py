@@ -28,7 +28,7 @@ from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_wh
 from plackett.checkpoints.templates import ChatTemplate, read_template, remove_templates, write_modules
 from plackett.checkpoints.weights import check_trainable, check_weights, has_head
 from plackett.errors import CheckpointError, SettingError
-from plackett.families import Family, family_of
+from plackett.families import UNREADABLE, Family, family_of
 
 # The name of the model that comes with Plackett, wherever a checkpoint is named.
 DEFAULT = "default"
@@ -162,6 +162,7 @@ def read_checkpoint(
     """
     config = _config(folder)
     code = check_settings(folder, config, trust_code=trust_remote_code)
+    _check_family(folder, config)
     lists = list_format(folder, config)
     head, labels = (LISTS, 1) if lists else _head(folder, config)
     if positive_label is not None:
@@ -276,6 +277,15 @@ def _config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} holds no {CONFIG}: it is not a checkpoint, or was not saved completely")
     return read_json(folder / CONFIG)
+
+
+def _check_family(folder: Path, config: dict[str, Any]) -> None:
+    """Raise CheckpointError for a family that reads more, or less, than texts."""
+    family = str(config.get("model_type"))
+    if family in UNREADABLE:
+        raise CheckpointError(
+            f"{folder} is of the family {family}, which {UNREADABLE[family]}; Plackett does not support it"
+        )
 
 
 def _check_readable(folder: Path) -> None:
