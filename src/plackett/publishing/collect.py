@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plackett.checkpoints.conversions import layout_of
 from plackett.checkpoints.folder import find_folder, read_checkpoint
 from plackett.checkpoints.hub import commit_of, is_hub_id
 from plackett.checkpoints.own_files import CONFIG, FACTS
@@ -42,6 +43,12 @@ def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
 
 def described(folder: Path) -> Facts:
     """Return the facts that a checkpoint itself tells, of unknown training."""
+    layout = layout_of(folder)
+    if layout is not None:
+        raise CheckpointError(
+            f"{folder} is a {layout}, and a card describes a plain classifier; write one first: "
+            f"CrossEncoder({str(folder)!r}).save_pretrained(FOLDER)"
+        )
     checkpoint = read_checkpoint(folder)
     if checkpoint.lists is not None:
         raise CheckpointError(

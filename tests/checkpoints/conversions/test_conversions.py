@@ -16,6 +16,7 @@ from plackett import CrossEncoder
 from plackett.checkpoints import conversions
 from plackett.checkpoints.hub import SETTINGS, WEIGHTS
 from plackett.errors import CheckpointError
+from plackett.workflows.card import card
 
 pytestmark = pytest.mark.peer
 
@@ -108,6 +109,11 @@ def test_others_read_what_is_saved(tmp_path, layout):
     np.testing.assert_allclose(others(tmp_path / "mine"), expected, atol=1e-4)
     np.testing.assert_allclose(ours(tmp_path / "mine"), expected, atol=1e-4)
     assert not any(path.is_symlink() for path in (tmp_path / "mine").iterdir())
+    if layout != "classifier":
+        with pytest.raises(CheckpointError, match="save_pretrained"):
+            card(folder)
+    card(tmp_path / "mine")
+    np.testing.assert_allclose(ours(tmp_path / "mine"), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("pooling", "bias"), [("cls", True), ("mean", False)])

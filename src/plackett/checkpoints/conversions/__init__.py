@@ -52,14 +52,20 @@ def plain(folder: Path, find: FindFolder) -> Path:
 
     `find` gives the folder of another checkpoint by its name, such as the base of an adapter.
     """
-    conversion = next((conversion for conversion in CONVERSIONS.values() if conversion.fits(folder)), None)
-    if conversion is None:
+    layout = layout_of(folder)
+    if layout is None:
         return folder
+    conversion = CONVERSIONS[layout]
     inputs = conversion.inputs(folder, find)
     target = _place(inputs)
     if not target.is_dir():
         _make(target, lambda beside: conversion.convert(inputs, beside))
     return plain(target, find)  # an adapter may be that of a causal reranker
+
+
+def layout_of(folder: Path) -> str | None:
+    """Return the name of the layout that a folder is converted from; None for a plain folder."""
+    return next((name for name, conversion in CONVERSIONS.items() if conversion.fits(folder)), None)
 
 
 def _place(inputs: list[Path]) -> Path:
