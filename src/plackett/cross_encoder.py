@@ -29,7 +29,7 @@ from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metad
 from plackett.checkpoints.heads import as_they_are
 from plackett.checkpoints.hub import commit_of
 from plackett.checkpoints.output import checkpoint_folder, copy_checkpoint
-from plackett.engines.base import Engine, Parts
+from plackett.engines.base import Engine, Parts, lanes_of
 from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, PlackettError, ScoreError, SettingError
 from plackett.explanations import Contribution, Reading, explain_readings
@@ -242,6 +242,11 @@ class CrossEncoder:
     def cache(self) -> "ScoreCache | None":
         """Score cache with its `hits` and `misses` counts, or None."""
         return getattr(self._engine, "cache", None)
+
+    @property
+    def lanes(self) -> int:
+        """Number of batches that the engine scores at once. More threads that call `score` wait for each other."""
+        return lanes_of(self._engine)
 
     @property
     def checkpoint(self) -> Checkpoint:

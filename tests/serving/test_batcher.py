@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from plackett.serving.batcher import LARGEST_BATCH, WEIGHT, Batcher, Observer
+from plackett.serving.batcher import BATCH_SECONDS, FIRST_RATE, LARGEST_BATCH, WEIGHT, Batcher, Observer
 from plackett.serving.scheduling import ENOUGH, Job
 from plackett.tokenization.batches import EncodedPairs
 
@@ -116,11 +116,38 @@ def test_the_rate_is_measured_by_its_own_clock():
     batcher = Batcher(64, Observer(scored=lambda *values: seen.append(values)), clock=lambda: next(times))
     request = Request(Scorer(), [1, 2, 3])
     batcher._queue.add(request.job)
-    before = batcher.rate
     batcher._tokenise_chunk(request.job)
     batcher._score_batch(batcher._queue.take(64))
     assert seen == [(12, 3, 2.0)]
-    assert batcher.rate == before + WEIGHT * (6 - before)
+    tokens, seconds = FIRST_RATE * BATCH_SECONDS, BATCH_SECONDS
+    expected = (tokens + WEIGHT * (12 - tokens)) / (seconds + WEIGHT * (2 - seconds))
+    assert batcher.rate == pytest.approx(expected)
+
+
+def test_the_rate_of_batches_that_overlap_is_that_of_all_lanes():
+    batcher = Batcher(64)
+    job = Request(Scorer(), list(range(5))).job
+    job.add(0, rows(range(5)))
+    piece = job.take(100, at_least_one=True)  # of 20 tokens
+    for turn in range(400):  # each takes 4 seconds, and every 2 seconds one ends
+        batcher._measure([piece], 2.0 * turn, 2.0 * turn + 4.0)
+    assert batcher.rate == pytest.approx(10)
+
+
+def test_lanes_score_at_once(batcher):
+    scorer = Scorer()
+    scorer.gate.clear()
+    batcher.widen(3)
+    requests = [Request(scorer, list(range(16))) for _ in range(3)]
+    for request in requests:
+        batcher.add(request.job)
+    for _ in requests:  # all batches are under way before one is done
+        assert scorer.entered.acquire(timeout=30)
+    assert scorer.batches == []
+    batcher.widen(1)
+    scorer.gate.set()
+    assert [request.result() for request in requests] == [list(map(float, range(16)))] * 3
+    assert sum(thread.is_alive() for thread in batcher._threads) == 1 + 3
 
 
 @pytest.mark.parametrize(
@@ -130,3 +157,10 @@ def test_a_batch_takes_a_bounded_time_where_no_size_is_given(given, rate, expect
     batcher = Batcher(given)
     batcher.rate = rate
     assert batcher.batch_tokens == expected
+
+
+def test_more_lanes_have_smaller_batches():
+    batcher = Batcher()
+    batcher.rate = 40_000
+    batcher.lanes = 2
+    assert batcher.batch_tokens == 40_000 / 2 * (BATCH_SECONDS / 2)

@@ -44,7 +44,10 @@ class EngineSettings:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Scores one tokenised batch. Several threads may call it."""
+    """Scores one tokenised batch. Several threads may call it.
+
+    An engine that scores several batches at once, each on its share of the cores, has their number as `lanes`.
+    """
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
@@ -56,6 +59,11 @@ class Engine(Protocol):
         texts.
         """
         ...
+
+
+def lanes_of(engine: Engine) -> int:
+    """Return the number of batches that an engine scores at once."""
+    return getattr(engine, "lanes", 1)
 
 
 class Tokenizer(Protocol):

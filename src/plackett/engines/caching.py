@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett._sqlite import rows_in
-from plackett.engines.base import Engine
+from plackett.engines.base import Engine, lanes_of
 from plackett.errors import DataError
 from plackett.tokenization.batches import EncodedPairs, TextPairs
 from plackett.tokenization.lists import EncodedLists
@@ -107,6 +107,7 @@ class CachedEngine:
         self.engine = engine
         self.cache = cache
         self.token_budget = engine.token_budget
+        self.lanes = lanes_of(engine)
         self._seed = hashlib.blake2b(name.encode(), digest_size=16).digest()
 
     def score(self, batch: Any) -> NDArray[np.float32]:

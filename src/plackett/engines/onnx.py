@@ -55,7 +55,7 @@ class OnnxEngine:
         self._threads = threads  # of a session
         self._checkpoint = checkpoint
         self._inputs = [item.name for item in sessions[0].get_inputs()]
-        self._sessions = len(sessions)
+        self.lanes = len(sessions)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for session in sessions:
             self._free.put(session)
@@ -73,7 +73,8 @@ class OnnxEngine:
             finally:
                 self._free.put(session)
 
-        share = -(-int(batch.lengths.sum()) // self._sessions)
+        free = max(1, self._free.qsize())  # fewer than all while other threads score
+        share = -(-int(batch.lengths.sum()) // free)
         parts = [
             pairs[part]
             for pairs in groups(batch.lengths, self._checkpoint.inputs.padding)
@@ -82,10 +83,11 @@ class OnnxEngine:
             )
         ]
         with computing(self._checkpoint, "onnx"):
-            if len(parts) == 1:
-                run(parts[0])
+            if free == 1 or len(parts) == 1:
+                for part in parts:
+                    run(part)
             else:
-                with ThreadPoolExecutor(self._sessions) as pool:  # of this call: threads would not outlive a fork
+                with ThreadPoolExecutor(free) as pool:  # of this call: threads would not outlive a fork
                     list(pool.map(run, parts))
         return scores
 

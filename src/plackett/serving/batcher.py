@@ -1,4 +1,7 @@
-"""Two threads that work on the queue: one tokenises, the other scores. The event loop waits for neither."""
+"""Threads that work on the queue: one tokenises, the others score. The event loop waits for none.
+
+As many score as the engine has lanes, so that no core is idle at the end of a batch.
+"""
 
 import logging
 import threading
@@ -17,7 +20,7 @@ FIRST_RATE = 10_000.0  # tokens per second, until the first batch is measured
 WEIGHT = 0.2  # of the latest batch in the measured rate
 
 BATCH_SECONDS = 0.2
-"""Time of a batch whose size is not set. A short request waits for one batch, and is scored in the next."""
+"""Time of a batch whose size is not set, divided by the lanes. A short request waits until one ends."""
 
 LARGEST_BATCH = 16_384  # tokens: engines gain no speed from more
 
@@ -45,24 +48,41 @@ class Batcher:
     ) -> None:
         self._given = batch_tokens
         self.rate = FIRST_RATE
+        self.lanes = 1
         self._observer = observer or Observer()
         self._clock = clock
         self._queue = Queue()
         self._changed = threading.Condition()
         self._closed = False
         self._threads: list[threading.Thread] = []
+        self._scorers = 0
+        self._ended = 0.0  # the latest batch
+        self._tokens, self._seconds = FIRST_RATE * BATCH_SECONDS, BATCH_SECONDS  # of the latest batches, weighted
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens of the next batch: as given, or what takes `BATCH_SECONDS` at the measured rate."""
-        return self._given or min(max(int(self.rate * BATCH_SECONDS), ENOUGH), LARGEST_BATCH)
+        """Tokens of the next batch: as given, or what takes its time at the measured rate of one lane."""
+        in_time = int(self.rate / self.lanes * BATCH_SECONDS / self.lanes)
+        return self._given or min(max(in_time, ENOUGH), LARGEST_BATCH)
 
     def start(self) -> None:
-        """Start the two threads."""
-        for work in (self._tokenise, self._score):
-            thread = threading.Thread(target=work, name=f"plackett{work.__name__}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        """Start a thread that tokenises and one that scores."""
+        self._start(self._tokenise)
+        self.widen(1)
+
+    def widen(self, lanes: int) -> None:
+        """Score this many batches at once; threads that were started for more stay."""
+        with self._changed:
+            self.lanes = lanes
+            missing = lanes - self._scorers
+            self._scorers = max(self._scorers, lanes)
+        for _ in range(missing):
+            self._start(self._score)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"plackett{work.__name__}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def close(self) -> None:
         """Stop after the work in progress."""
@@ -137,7 +157,7 @@ class Batcher:
             else:
                 LOGGER.warning("a batch of %d parts failed; scoring each alone", len(pieces), exc_info=True)
                 self._score_apart(pieces)
-        self._measure(pieces, self._clock() - began)
+        self._measure(pieces, began, self._clock())
 
     def _score_together(self, pieces: Sequence[Piece]) -> None:
         logits = pieces[0].job.scorer.score(joined(pieces))
@@ -166,8 +186,14 @@ class Batcher:
         if known:
             job.finished(error)
 
-    def _measure(self, pieces: Sequence[Piece], seconds: float) -> None:
+    def _measure(self, pieces: Sequence[Piece], began: float, ended: float) -> None:
+        """Count a batch. Of batches that overlap, the time that they share counts once."""
         tokens = sum(int(piece.rows.lengths.sum()) for piece in pieces)
-        if seconds > 0:
-            self.rate += WEIGHT * (tokens / seconds - self.rate)
-        self._observer.scored(tokens, sum(int(piece.rows.counts.sum()) for piece in pieces), seconds)
+        with self._changed:
+            self._tokens += WEIGHT * (tokens - self._tokens)
+            own = max(0.0, ended - max(began, self._ended))
+            self._seconds += WEIGHT * (own - self._seconds)
+            self._ended = max(ended, self._ended)
+            if self._seconds > 0:
+                self.rate = self._tokens / self._seconds
+        self._observer.scored(tokens, sum(len(piece.pairs) for piece in pieces), ended - began)

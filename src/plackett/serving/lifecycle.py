@@ -79,7 +79,7 @@ class Life:
     async def start(self, stop: Callable[[], None]) -> None:
         """Load the models for the first time; `stop` ends the server if that fails."""
         try:
-            self.service.loaded = await asyncio.to_thread(self._load, self.service.settings)
+            self.service.use(await asyncio.to_thread(self._load, self.service.settings))
         except PlackettError as error:
             self.failure = error
             stop()
@@ -91,7 +91,7 @@ class Life:
         """Load the models again. Refusal, status 500, if that fails: then the old ones stay."""
         async with self._loading:
             try:
-                self.service.loaded = await asyncio.to_thread(self._load, self.service.settings)
+                self.service.use(await asyncio.to_thread(self._load, self.service.settings))
             except Exception as error:
                 self.service.metrics.count("plackett_reloads", "failed")
                 LOGGER.exception("the models could not be loaded again; the old ones stay")

@@ -39,6 +39,11 @@ class ServedModel:
         self._default = activation if not reads_lists or activation == CALIBRATED else "identity"
         self.activation(None)
 
+    @property
+    def lanes(self) -> int:
+        """Batches that are scored at once."""
+        return self._encoder.lanes
+
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> Rows:
         """Tokenise some pairs of a request, whole lists of them; `indices` are those that errors name."""
         return self.reader.encode(request, pairs, indices)

@@ -82,6 +82,11 @@ class Service:
             raise Refusal(503, "the model is being loaded", headers={"Retry-After": "1"})
         return self.loaded
 
+    def use(self, models: Models) -> None:
+        """Answer by these models from now on; requests in progress keep theirs."""
+        self.batcher.widen(max(model.lanes for model in models.by_name.values()))
+        self.loaded = models
+
     async def answer(
         self, request: RerankRequest, model: ServedModel, gone: Coroutine[Any, Any, None], seconds: float
     ) -> Answer:
