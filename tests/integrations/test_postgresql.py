@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -55,9 +54,9 @@ def test_the_code_of_the_page_reranks_a_full_text_search(server):
         for note in NOTES:
             db.execute("INSERT INTO notes (title, body) VALUES (%s, %s)", note)
     section = PAGE.read_text(encoding="utf-8").partition("## PostgreSQL")[2]
-    [code] = re.findall(r"\n\n((?:    .*\n|\n)+)", section)
+    [code] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     names = {}
-    exec(textwrap.dedent(code).replace("dbname=mine", server), names)
+    exec(code.replace("dbname=mine", server), names)
     texts = [f"{title} {body}" for title, body in NOTES[:2]]  # the third matches no word
     expected = CrossEncoder().rank("calories in an egg", texts)
     assert sorted(row["title"] for row in names["rows"]) == ["Eggs", "Hens"]
