@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-published train-speed families losses peers compat st-tests clients serving bulk scale sharded
+	default-published train-speed families exports losses peers compat st-tests clients serving bulk scale sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -69,6 +69,9 @@ train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, ab
 
 families: $(INSTALLED)  ## other model families beside sentence-transformers, at base size, about 15 minutes
 	$(BIN)/python -m benchmarks.families.run
+
+exports: $(INSTALLED)  ## every family that is exported by tracing, in each engine, about 3 minutes
+	PLACKETT_ALL_EXPORTS=1 $(PYTEST) tests/workflows/test_export_traced.py
 
 serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others
 	$(BIN)/python -m benchmarks.serving.run $(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)

@@ -39,7 +39,7 @@ def start(tmp_path, graph):
 
     What still runs at the end is killed.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "HOME"} | {"PYTHONOPTIMIZE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
     with contextlib.ExitStack() as stack:
 
         def start(source, output, *options):
