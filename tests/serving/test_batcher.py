@@ -134,6 +134,19 @@ def test_the_rate_of_batches_that_overlap_is_that_of_all_lanes():
     assert batcher.rate == pytest.approx(10)
 
 
+def test_lanes_take_less_towards_the_end():
+    batcher = Batcher()
+    batcher.lanes, batcher.rate = 2, 40_000
+    job = Request(Scorer(), list(range(500))).job
+    batcher._queue.add(job)
+    job.add(0, rows(range(500)))
+    taken = []
+    while pieces := batcher._queue.take(batcher._budget()):
+        taken.append(4 * sum(len(piece.pairs) for piece in pieces))
+    assert taken == [500, 372, 280, 212, 156, 128, 128, 128, 96]
+    assert sum(taken) == 4 * 500
+
+
 def test_lanes_score_at_once(batcher):
     scorer = Scorer()
     scorer.gate.clear()

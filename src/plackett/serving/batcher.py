@@ -22,6 +22,9 @@ WEIGHT = 0.2  # of the latest batch in the measured rate
 BATCH_SECONDS = 0.2
 """Time of a batch whose size is not set, divided by the lanes. A short request waits until one ends."""
 
+LEAST = 128
+"""Tokens of a batch at least, where several lanes share the end of the work."""
+
 LARGEST_BATCH = 16_384  # tokens: engines gain no speed from more
 
 
@@ -64,6 +67,12 @@ class Batcher:
         """Tokens of the next batch: as given, or what takes its time at the measured rate of one lane."""
         in_time = int(self.rate / self.lanes * BATCH_SECONDS / self.lanes)
         return self._given or min(max(in_time, ENOUGH), LARGEST_BATCH)
+
+    def _budget(self) -> int:
+        """Tokens to take now: less towards the end of the work, so that all lanes end at about the same time."""
+        if self.lanes == 1:
+            return self.batch_tokens
+        return min(self.batch_tokens, max(LEAST, self._queue.ready_tokens // (2 * self.lanes)))
 
     def start(self) -> None:
         """Start a thread that tokenises and one that scores."""
@@ -142,7 +151,7 @@ class Batcher:
         self._observer.tokenised(self._clock() - began)
 
     def _score(self) -> None:
-        while pieces := self._next(lambda: self._queue.take(self.batch_tokens)):
+        while pieces := self._next(lambda: self._queue.take(self._budget())):
             self._score_batch(pieces)
 
     def _score_batch(self, pieces: Sequence[Piece]) -> None:

@@ -79,6 +79,11 @@ class Job:
         return bool(self._ready)
 
     @property
+    def ready_tokens(self) -> int:
+        """Tokens that are to be scored and that no batch has taken."""
+        return sum(int(rows.lengths.sum()) for _, rows in self._ready)
+
+    @property
     def is_encoded(self) -> bool:
         """Whether all pairs are tokenised."""
         return self._encoded >= len(self._estimates)
@@ -138,6 +143,11 @@ class Queue:
     def tokens(self) -> int:
         """Tokens that are still to be scored."""
         return sum(job.left for job in self._jobs.values())
+
+    @property
+    def ready_tokens(self) -> int:
+        """Tokens that the next batches can take."""
+        return sum(job.ready_tokens for job in self._jobs.values())
 
     def add(self, job: Job) -> None:
         """Add a request."""
