@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest
 FAST = not slow and not process and not peer and not browser
 
 .PHONY: demo test-fast test coverage mutants check docs site man figures pictures bench browser postgresql small default-model default-seeds \
-	default-published train-speed families exports losses peers compat st-tests clients serving bulk scale sharded
+	default-layers default-published train-speed families exports losses peers compat st-tests clients serving bulk scale sharded
 
 demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and use a reranker (about 10 minutes)
 	$(BIN)/plackett demo
@@ -100,6 +100,9 @@ default-seeds: default-model  ## it with two other seeds, and all three on the d
 	$(BIN)/python -m default_model.development $(DEFAULT)/plackett-default-[0-2] \
 		--output default_model/results/development.json
 	$(BIN)/python -m default_model.page
+
+default-layers: default-model  ## it with 9, 8 and 6 layers, on the development sets; about an hour and a half
+	$(BIN)/python -m default_model.layers $(DEFAULT)
 
 default-published: $(INSTALLED)  ## the published reranker on the same collections, and the time of each size; needs PLACKETT_DATA
 	$(BIN)/python -m default_model.published_reranker $(DEFAULT)/published

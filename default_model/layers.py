@@ -2,10 +2,10 @@
 
     PLACKETT_DATA=... python -m default_model.layers WORK_FOLDER [--layers 9 8 6] [--steps 800]
 
-WORK_FOLDER is that of `make default-model`: it holds the model in fp32 and the lists that it was trained on. A student
-starts as the teacher with evenly spaced layers kept, and learns the hidden states behind them, the logits, and the
-order of each list. Its state is saved every `SAVED` steps; the same command continues from there. The int8 graphs are
-measured on the development sets into default_model/results/layers.json; `page.py` draws them beside the time of each.
+WORK_FOLDER is the folder of `make default-model`, with the fp32 model and its training lists. A student starts as the
+teacher with evenly spaced layers kept, and learns the hidden states behind them, the logits, and the order of each
+list. Its state is saved every `SAVED` steps; the same command continues from there. The int8 graphs are measured on the
+development sets; the results go to default_model/results/layers.json.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def distil(source: Path, work: Path, layers: int, steps: int) -> Path:
         optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
     )
     begun = _load(state, student, optimizer, schedule)
-    # What was done before is drawn again, so that the steps after it are those of a run that nobody stopped.
+    # Draw the finished steps again, so that the rest are the same as in an uninterrupted run.
     left = itertools.islice(enumerate(steps_of(work)), begun, steps)
     for step, (queries, documents) in tqdm(left, total=steps, initial=begun, desc=f"{layers} layers", unit="step"):
         inputs = tokenizer(
@@ -187,10 +187,9 @@ def main() -> None:
                 accept_loss=True,
             )
         models[str(layers)] = graph
-    rows = measure_all(models, RESULT)
+    rows = measure_all(models, work / RESULT.name)
     measured = {name: rows[name] for name in models}
     write_result(RESULT, {"steps": options.steps, "pairs of a step": QUERIES * DOCUMENTS, "rows": measured})
-    RESULT.with_suffix(".md").unlink(missing_ok=True)
     print(table(measured))
 
 

@@ -7,9 +7,11 @@ take are spent once. A process that needs options of the interpreter has to be s
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +28,7 @@ class Command:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(HEAVY)
         folder = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._outputs = [folder / "stdout", folder / "stderr"]
         words = [str(word) for word in arguments]
         environment = {**os.environ, **(changes or {})}

@@ -670,6 +670,13 @@ def _best_first(
     return best
 
 
+def give_back(document: Mapping[str, Any], item: RankedDocument) -> None:
+    """Add to an item the mapping that it ranks, and the mapping's id if it has one."""
+    item["document"] = document
+    if (own_id := id_in(document)) is not None:
+        item["id"] = own_id
+
+
 def _item(
     scored: _Scored[Place],
     number: int,
@@ -680,9 +687,7 @@ def _item(
     place = scored.keys[number]
     item: RankedDocument = {"corpus_id": place[1] or 0, "score": float(scores[number])}
     if place in sources:
-        item["document"] = sources[place]
-        if (own_id := id_in(sources[place])) is not None:
-            item["id"] = own_id
+        give_back(sources[place], item)
     if with_text:
         item["text"] = scored.pairs[number][1]
     return item

@@ -95,20 +95,21 @@ def list_format(folder: Path, config: Mapping[str, Any]) -> ListFormat | None:
             f"{folder / CONFIG} describes a {name} of another kind than jina-reranker-v3 (such as v3.5, whose layers "
             "have sliding windows and whose limits differ), which Plackett does not support; use jina-reranker-v3"
         )
-    _check_marks(folder, found)
+    marks_of(folder, found)
     return found
 
 
-def _check_marks(folder: Path, found: ListFormat) -> None:
+def marks_of(folder: Path, form: ListFormat) -> tuple[int, int]:
+    """Return the ids of the tokens behind a document and behind the query. CheckpointError where one is missing."""
     tokenizer = read_tokenizer_json(folder)
-    missing = [
-        token for token in (found.document, found.query) if not tokenizer or tokenizer.token_to_id(token) is None
-    ]
-    if missing:
+    document, query = (tokenizer and tokenizer.token_to_id(token) for token in (form.document, form.query))
+    if document is None or query is None:
+        missing = form.document if document is None else form.query
         raise CheckpointError(
-            f"the tokenizer of {folder} has no token {missing[0]!r}, at which this reranker reads its scores; fetch "
+            f"the tokenizer of {folder} has no token {missing!r}, at which this reranker reads its scores; fetch "
             "tokenizer.json again"
         )
+    return document, query
 
 
 def is_listwise(config: Mapping[str, Any]) -> bool:

@@ -8,10 +8,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from plackett._inputs import id_in
 from plackett.cli.console import plain, show
 from plackett.cli.options import COLUMNS, MODEL, model_options, say
-from plackett.cross_encoder import CrossEncoder, RankedDocument
+from plackett.cross_encoder import CrossEncoder, RankedDocument, give_back
 from plackett.data import Columns, read_records
 from plackett.engines.loading import Options
 from plackett.errors import InputError
@@ -75,7 +74,10 @@ def rank(
     )
     for item in ranked:
         if as_json:
-            click.echo(json.dumps(_with_record(item, records[item["corpus_id"]][1]), ensure_ascii=False, default=str))
+            row = records[item["corpus_id"]][1]
+            if row is not None:
+                give_back(row, item)
+            click.echo(json.dumps(item, ensure_ascii=False, default=str))
         else:
             show(_line(item))
     if not ranked and min_score is not None:
@@ -91,16 +93,6 @@ def _records(texts: Sequence[str], source: BinaryIO | None, columns: Columns) ->
     if not records:
         raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
     return records
-
-
-def _with_record(item: RankedDocument, record: Mapping[str, Any] | None) -> RankedDocument:
-    """Add the row that a document comes from, and its id, as `CrossEncoder.rank` does for mappings."""
-    if record is None:
-        return item
-    given: RankedDocument = {**item, "document": record}
-    if (own_id := id_in(record)) is not None:
-        given["id"] = own_id
-    return given
 
 
 # Parts of a text that begin and end with a word.

@@ -75,7 +75,7 @@ def _loaded(
                 output_loading_info=True,
             )
         except Exception as error:  # whatever transformers meets in a configuration that does not fit together
-            raise _cannot_be_loaded(checkpoint, error) from error
+            raise cannot_be_loaded(checkpoint, error) from error
     _settle(model, checkpoint)
     wrong = {name: (tuple(saved), tuple(own)) for name, saved, own in report["mismatched_keys"]}
     return model, set(report["missing_keys"]) - wrong.keys(), wrong
@@ -113,7 +113,8 @@ def _check_loaded(checkpoint: Checkpoint, missing: Iterable[str], wrong: dict[st
         )
 
 
-def _cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+def cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    """Return the error for what transformers raised while it loaded a checkpoint."""
     if "trust_remote_code" in str(error):
         return CheckpointError(
             f"{checkpoint.folder} needs code from its own folder (trust_remote_code), which is never run here: "
@@ -145,4 +146,4 @@ def _config(base: Checkpoint, **settings: Any) -> Any:
             base.folder, local_files_only=True, trust_remote_code=bool(base.code), **settings
         )
     except Exception as error:  # as in `_loaded`
-        raise _cannot_be_loaded(base, error) from error
+        raise cannot_be_loaded(base, error) from error

@@ -10,7 +10,7 @@ from plackett.checkpoints.folder import Checkpoint
 from plackett.dialects import RerankRequest
 from plackett.errors import RequestError
 from plackett.explanations import Reading
-from plackett.serving.texts import CHARACTERS, Token, tokens_of
+from plackett.serving.texts import Token, guessed, tokens_of
 from plackett.tokenization.lists import EncodedLists, ListTokenizer
 from plackett.tokenization.windows import LongDocuments
 
@@ -47,8 +47,7 @@ class ListReader:
 
     def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
         """Guess the tokens of each pair by its characters, (pairs,)."""
-        characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
-        return np.minimum(characters // CHARACTERS + 1, self.max_length)
+        return guessed(pairs, 1, self.max_length)
 
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedLists:
         """Tokenise whole lists of a request; `indices` are those that errors name."""

@@ -64,8 +64,7 @@ class TextReader:
 
     def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
         """Guess the tokens of each pair by its characters, (pairs,)."""
-        characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
-        return np.minimum(characters // CHARACTERS + self._special, self.max_length)
+        return guessed(pairs, self._special, self.max_length)
 
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedPairs:
         """Tokenise some pairs of a request; `indices` are those that errors name.
@@ -169,6 +168,12 @@ def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, st
     [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
     skipped = len(pair[1]) - len(text[1]) if side == "left" else 0
     return Reading(*pair, start + skipped, end + skipped)
+
+
+def guessed(pairs: Sequence[tuple[str, str]], special: int, most: int) -> NDArray[np.int64]:
+    """Guess the tokens of each pair by its characters, (pairs,), with `special` ones and at most `most`."""
+    characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
+    return np.minimum(characters // CHARACTERS + special, most)
 
 
 def tokens_of(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[list[Token]]:

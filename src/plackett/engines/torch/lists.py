@@ -16,9 +16,10 @@ from transformers import AutoModel
 from plackett._compat.transformers import quiet
 from plackett.checkpoints.conversions.folders import headers
 from plackett.checkpoints.folder import Checkpoint
-from plackett.checkpoints.inputs import read_tokenizer_json
+from plackett.checkpoints.lists import marks_of
 from plackett.engines.base import check_process, computing
 from plackett.errors import CheckpointError
+from plackett.models.classifier import cannot_be_loaded
 from plackett.tokenization.lists import EncodedLists
 
 PROJECTOR = ("projector.0.weight", "projector.2.weight")
@@ -31,12 +32,14 @@ class TorchListEngine:
 
     token_budget = 2048
 
-    def __init__(self, model: torch.nn.Module, projector: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, model: torch.nn.Module, projector: torch.nn.Module, checkpoint: Checkpoint, marks: tuple[int, int]
+    ) -> None:
         self._model = model.eval()
         self._projector = projector.eval()
         self._checkpoint = checkpoint
         self._process = os.getpid()
-        self._document, self._query = _marks(checkpoint)
+        self._document, self._query = marks
 
     def score(self, batch: EncodedLists) -> Array:
         """Cosines, float32 (documents of all lists, 1)."""
@@ -76,7 +79,10 @@ def _cosines(query: Array, documents: Array) -> Array:
 
 
 def load_lists(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> TorchListEngine:
-    """Load a listwise reranker: its decoder in `dtype`, its projector in fp32."""
+    """Load the listwise reranker of a checkpoint with `lists`: its decoder in `dtype`, its projector in fp32."""
+    form = checkpoint.lists
+    if form is None:
+        raise CheckpointError(f"{checkpoint.folder} is not a listwise reranker")
     projector = _projector(checkpoint)
     with quiet():
         try:
@@ -88,11 +94,11 @@ def load_lists(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> Torch
                 output_loading_info=True,
             )
         except Exception as error:  # whatever transformers meets in a configuration that does not fit together
-            raise CheckpointError(f"{checkpoint.folder} cannot be loaded: {error}") from error
+            raise cannot_be_loaded(checkpoint, error) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(f"{checkpoint.folder} lacks the weights {', '.join(missing[:3])}; fetch it again")
-    return TorchListEngine(model.to(device), projector, checkpoint)
+    return TorchListEngine(model.to(device), projector, checkpoint, marks_of(checkpoint.folder, form))
 
 
 def _projector(checkpoint: Checkpoint) -> torch.nn.Module:
@@ -111,14 +117,3 @@ def _projector(checkpoint: Checkpoint) -> torch.nn.Module:
         layer.weight.data = weight
         layers.append(layer)
     return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1])
-
-
-def _marks(checkpoint: Checkpoint) -> tuple[int, int]:
-    """The ids of the tokens behind a document and behind the query."""
-    form, tokenizer = checkpoint.lists, read_tokenizer_json(checkpoint.folder)
-    if form is None or tokenizer is None:
-        raise CheckpointError(f"{checkpoint.folder} is not a listwise reranker")
-    document, query = (tokenizer.token_to_id(token) for token in (form.document, form.query))
-    if document is None or query is None:
-        raise CheckpointError(f"the tokenizer of {checkpoint.folder} has no token {form.document!r} or {form.query!r}")
-    return document, query
