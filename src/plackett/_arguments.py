@@ -160,7 +160,7 @@ def _is_path(value: Any) -> bool:
 
 
 def _name_of(annotation: Any) -> str:
-    """What an annotation is called in an error."""
+    """Name an annotation as an error does."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in _PLAIN:
         return _PLAIN[annotation][1]

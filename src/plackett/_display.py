@@ -1,4 +1,4 @@
-"""How notebooks show results: HTML tables beside the plain values."""
+"""HTML tables of results for notebooks, beside the plain values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape

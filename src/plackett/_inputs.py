@@ -29,7 +29,7 @@ Place = tuple[int, int | None]
 
 
 class Refusals(Generic[K]):
-    """What happens to items that cannot be scored: the first raises its error, or `errors` keeps all of them."""
+    """The treatment of items that cannot be scored: the first raises its error, or `errors` keeps all of them."""
 
     def __init__(self, how: str = "raise") -> None:
         if how not in ("raise", "return"):

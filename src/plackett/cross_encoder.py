@@ -75,7 +75,7 @@ class RankedDocument(TypedDict):
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """What `predict(..., errors="return")` returns.
+    """The result of `predict(..., errors="return")`.
 
     scores: as `predict` returns them, NaN for a pair in `errors`.
     errors: index of a pair that could not be scored -> why.
@@ -87,7 +87,7 @@ class ScoredPairs:
 
 @dataclass(frozen=True)
 class RankedLists:
-    """What `rank_many(..., errors="return")` returns.
+    """The result of `rank_many(..., errors="return")`.
 
     lists: one for each query; a document in `errors` is left out, and a query in `errors` has an empty list.
     errors: (query, document), or (query, None) for the query itself -> why it could not be scored.

@@ -1,4 +1,4 @@
-"""What each sentence brought to a document's score, by occlusion: the score with it, less the score without it."""
+"""Each sentence's contribution to a document's score, by occlusion: the score with it, less the score without it."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What differs between families of encoders and decoders, by the `model_type` of their configuration.
+"""The differences between families of encoders and decoders, by the `model_type` of their configuration.
 
 The defaults are those of transformers' configuration classes, for keys that a `config.json` leaves out. They are copied
 here because the bare install has no transformers; a test compares them with its classes.

@@ -35,7 +35,7 @@ class LabeledList:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a collection can be had again, and what made its run.
+    """The source of a collection, and what made its run.
 
     `source` is of the form `hf://datasets/…`, empty for what is on this machine only, `revision` its commit.
     `first_stage` says in words what ranked; `files` holds the names of files that are parts of it: qrels, for one.

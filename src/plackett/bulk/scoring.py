@@ -1,4 +1,4 @@
-"""What an actor does: load the model once, then score parts and write each one atomically."""
+"""The work of an actor: load the model once, then score parts and write each one atomically."""
 
 import os
 from collections.abc import Mapping

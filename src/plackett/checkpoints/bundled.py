@@ -139,5 +139,5 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
 
 
 def cache() -> Path:
-    """Where a user's copies of models are kept."""
+    """Return the folder that keeps a user's copies of models."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plackett"

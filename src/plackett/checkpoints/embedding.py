@@ -1,4 +1,4 @@
-"""How a folder of sentence-transformers makes embeddings: its modules, pooling, prompts and similarity.
+"""The settings of an embedding model of sentence-transformers: its modules, pooling, prompts and similarity.
 
 `modules.json` names a chain; Plackett reads Transformer, Pooling and Normalize. Whatever else others would obey, and
 would change the embeddings, is a CheckpointError that names it.
@@ -46,7 +46,7 @@ _HARMLESS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Embedding:
-    """How token states become embeddings. `transformer` is the folder of the encoder.
+    """The step from token states to embeddings. `transformer` is the folder of the encoder.
 
     poolings: their results are joined. normalised: whether embeddings have length 1. default_prompt, prompts: texts
     before each text, by role. max_length: in tokens; None is the encoder's own.

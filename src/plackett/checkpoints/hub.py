@@ -23,7 +23,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class Access(NamedTuple):
-    """How to reach the Hub: a folder instead of its cache, and a token instead of the saved login."""
+    """Access to the Hub: a folder instead of its cache, and a token instead of the saved login."""
 
     cache_folder: str | None = None
     token: str | bool | None = None
@@ -131,7 +131,7 @@ def download_dataset(repository: str, patterns: Sequence[str]) -> Path:
 
 
 def torch_files(*, allow_pickle: bool) -> list[Patterns]:
-    """What to fetch of a repository to run it in torch: safetensors, else pickles where they are allowed."""
+    """Choose the files of a repository that torch needs: safetensors, else pickles where they are allowed."""
     return [*WEIGHTS, *([PICKLES] if allow_pickle else [])]
 
 

@@ -1,4 +1,4 @@
-"""What the input of a checkpoint's model looks like: token limit, token types, padding, vocabulary.
+"""The input of a checkpoint's model: token limit, token types, padding, vocabulary.
 
 Read from the configurations as transformers and sentence-transformers read them. What a configuration leaves out has
 the default of the family's configuration class.
@@ -41,7 +41,7 @@ _TYPES_4 = _TYPES | {
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model reads.
+    """The input of a model.
 
     max_length: tokens per pair.
     truncation_side: where a text that is too long is cut; None for what `tokenizer.json` says, by default the right.

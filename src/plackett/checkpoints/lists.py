@@ -21,7 +21,7 @@ LISTS = Head("lists of documents", "ForRanking", lambda *_: True, as_they_are)
 
 @dataclass(frozen=True)
 class ListFormat:
-    """How a listwise reranker reads a list.
+    """The format in which a listwise reranker reads a list.
 
     model_type: of its configuration. document, query: the tokens whose states are embedded. before, after: what is
     around the task and the passages. task, passage, question: with places for `count` and `query`, for `number`, `text`
@@ -45,7 +45,7 @@ class ListFormat:
 
     @property
     def summary(self) -> str:
-        """What a prompt holds, for people."""
+        """Describe the contents of a prompt to people."""
         return (
             f"a prompt for up to {self.most} documents: at most {self.document_tokens} tokens of each and "
             f"{self.query_tokens} of the query"

@@ -86,7 +86,7 @@ def foreign_entries(folder: Path) -> list[str]:
 
 
 def _foreign(path: Path) -> list[str]:
-    """What is not a checkpoint's in an entry: the entry itself, or files in it."""
+    """Return what in an entry is not a checkpoint's: the entry itself, or files in it."""
     if not path.is_dir():
         return [] if _matches(path.name, _FILES) else [path.name]
     inside = _inner_files(path.name)

@@ -1,4 +1,4 @@
-"""What other libraries make of a checkpoint's settings: transformers 4 and 5, sentence-transformers 4 to 6.
+"""A checkpoint's settings as other libraries read them: transformers 4 and 5, sentence-transformers 4 to 6.
 
 Settings that Plackett follows and none of them knows stop the loading; see `settings`. Here are those that each of them
 reads, but not alike.

@@ -25,7 +25,7 @@ from plackett._progress import hide_bars
 
 @dataclass(frozen=True)
 class Mode:
-    """How much is shown, and in which form."""
+    """The verbosity of a command, and the form of its messages."""
 
     quiet: bool = False
     verbose: bool = False

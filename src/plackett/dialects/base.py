@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True)
 class SpanOptions:
-    """Which relevant spans to return for each document."""
+    """The choice of relevant spans that each document returns."""
 
     threshold: float = 0.1
     max_spans: int | None = None

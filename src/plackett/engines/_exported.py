@@ -1,4 +1,4 @@
-"""What the engines of exported graphs share: finding the file, and the padded batch."""
+"""Code shared by the engines of exported graphs: finding the file, and the padded batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ WIDTHS = ("hidden_size", "dim", "embedding_size")
 
 @dataclass(frozen=True)
 class GraphShape:
-    """What a runtime tells of a graph.
+    """The facts that a runtime reports about a graph.
 
     inputs: names. outputs: name -> last dimension, None where it is not fixed. tables: (rows, columns) of matrices that
     ids look up, empty where the runtime does not tell.

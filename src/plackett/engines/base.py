@@ -1,4 +1,4 @@
-"""What an engine is: one method that scores a batch, its settings, and a fake one for tests."""
+"""The interface of an engine: one method that scores a batch, its settings, and a fake engine for tests."""
 
 import contextlib
 import itertools
@@ -26,7 +26,7 @@ Threads = Annotated[int, Bounds(1, 4096)]
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How an engine should run. `device` is a torch device name, None for the best available.
+    """Settings of an engine. `device` is a torch device name, None for the best available.
 
     `precision` is one of `PRECISIONS`, None for fp32 or the export's own. `threads` is the number of processor threads,
     None for all that this process may use; torch has one such number for the whole process.

@@ -130,7 +130,7 @@ class CachedEngine:
 
 
 def _contents(batch: EncodedPairs | EncodedLists | TextPairs) -> list[bytes]:
-    """What the model reads of each pair, or of each list, as bytes."""
+    """Return what the model reads of each pair, or of each list, as bytes."""
     if isinstance(batch, TextPairs):
         return [f"{len(query)} {query}{document}".encode() for query, document in batch.texts]
     if isinstance(batch, EncodedLists):

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How to open a model: the arguments of CrossEncoder, which documents them."""
+    """Settings for opening a model: the arguments of CrossEncoder, which documents them."""
 
     engine: str | Engine = "auto"
     device: str | None = None

@@ -23,7 +23,7 @@ class Need:
 
 
 def needs(folder: Path) -> list[Need]:
-    """What each engine needs that can run the files of a folder, in each of its precisions."""
+    """Return the memory that each engine able to run a folder's files needs, in each of its precisions."""
     found: list[Need] = []
     for spec in ENGINES.values():
         found += (_of_graphs if spec.exports else _of_weights)(folder, spec)
@@ -69,7 +69,7 @@ def _of_graphs(folder: Path, spec: EngineSpec) -> Iterator[Need]:
 
 
 def _chosen(needs: list[Need], precision: str | None) -> Need | None:
-    """What is needed in a precision; for None in fp32 or, without a graph of that, in the precision that is there."""
+    """Return the memory needed in a precision; for None in fp32, else in the precision that there is a graph of."""
     return next((need for need in needs if precision in (None, need.precision)), None)
 
 

@@ -1,4 +1,4 @@
-"""What the adapters share: opening a model, and checking the release of a framework."""
+"""Code shared by the adapters: opening a model, and checking the release of a framework."""
 
 import contextlib
 import os

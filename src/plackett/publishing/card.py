@@ -163,13 +163,13 @@ def _interval(item: Evaluation, name: str) -> str:
 
 
 def _ranking(usage: Usage) -> list[tuple[int, float]]:
-    """What `rank` gives: (index, score), best first by the logits, ties in the order of the documents."""
+    """Return the example as `rank` gives it: (index, score), best first by the logits, ties in document order."""
     order = sorted(range(len(usage.logits)), key=lambda index: -usage.logits[index])
     return [(index, usage.scores[index]) for index in order]
 
 
 def _measured_names(training: Training) -> list[str]:
-    """What the development collections were measured by: `eval_COLLECTION_MEASURE` in the log, without its speed."""
+    """Return the measures of the development collections: `eval_COLLECTION_MEASURE` in the log, without its speed."""
     speed = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
     names = dict.fromkeys(key for entry in training.log for key in entry if key.startswith("eval_"))
     return [name for name in names if name not in speed]

@@ -39,7 +39,7 @@ class SentFile:
 
 @dataclass(frozen=True)
 class Published:
-    """What was sent, and the address of the commit or pull request: empty for a dry run."""
+    """The files that were sent, and the address of the commit or pull request: empty for a dry run."""
 
     files: tuple[SentFile, ...]
     url: str = ""

@@ -53,7 +53,7 @@ LANGUAGES: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """How BM25 splits text into terms. Raises SettingError for an unknown name.
+    """The way BM25 splits text into terms. Raises SettingError for an unknown name.
 
     language: whose stop words are left out (`LANGUAGES`; `none` keeps all words). stemmer: an algorithm of PyStemmer,
     such as `english`. ngrams: the number of characters per term in text that no spaces divide; 0 splits all text into

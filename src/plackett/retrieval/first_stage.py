@@ -26,7 +26,7 @@ class FirstStage(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FirstStageSettings:
-    """Which first stage ranks a corpus. Raises SettingError for an unknown name or settings that do not go with it.
+    """The first stage that ranks a corpus. Raises SettingError for an unknown name or settings that do not go with it.
 
     name: an entry of FIRST_STAGES, followed by a colon and its argument if it takes one: `bm25`,
     `bi_encoder:CHECKPOINT`. splitting: how BM25 splits text.

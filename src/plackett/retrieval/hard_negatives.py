@@ -38,7 +38,7 @@ SHOWN = 5  # ids listed in a report
 
 @dataclass(frozen=True, kw_only=True)
 class MiningSettings:
-    """How negatives are chosen. Raises SettingError for a value out of range.
+    """The choice of negatives. Raises SettingError for a value out of range.
 
     depth: documents retrieved per query. min_rank, max_rank: the ranks, from 1, whose documents are candidates;
     positives occupy ranks too, and max_rank None is depth. negatives: the most to keep per query. draw: keep the

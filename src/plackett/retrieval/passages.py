@@ -29,7 +29,7 @@ class Passage:
 
     @property
     def place(self) -> str:
-        """Where to find it, as editors and terminals write it."""
+        """The place of the passage, as editors and terminals write it."""
         return f"{self.file}:{self.line}"
 
 

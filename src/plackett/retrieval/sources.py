@@ -17,7 +17,7 @@ from plackett.retrieval.first_stage import BY_BM25, FirstStageSettings, with_fir
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where collections come from: names for `read_named`, TREC files, or one name with files that override its parts.
+    """The sources of collections: names for `read_named`, TREC files, or one name with files that override its parts.
 
     run: a first stage as a TREC run. qrels: judgements. queries, corpus: texts (JSON lines, `.tsv` or Parquet), needed
     only to score pairs. first_stage: ranks every corpus anew; None keeps the run a collection comes with, and ranks by

@@ -1,4 +1,4 @@
-"""Which requests may wait: a bound on queued tokens, lower for requests of low priority."""
+"""Admission of requests: a bound on queued tokens, lower for requests of low priority."""
 
 import math
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ def _ignore(*_measured: float) -> None:
 
 @dataclass(frozen=True)
 class Observer:
-    """What to call after a chunk was tokenised, with seconds, and after a batch, with tokens, pairs and seconds."""
+    """Callbacks for after a chunk was tokenised, with seconds, and after a batch, with tokens, pairs and seconds."""
 
     tokenised: Callable[[float], None] = _ignore
     scored: Callable[[int, int, float], None] = _ignore

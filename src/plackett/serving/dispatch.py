@@ -1,4 +1,4 @@
-"""Which dialect a request is in: by its path, its prefix, and its body."""
+"""The choice of a request's dialect: by its path, its prefix, and its body."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a request may look like: its key, its headers and its body. All are checked before anything is computed."""
+"""Limits of a request: its key, its headers and its body, all checked before anything is computed."""
 
 import hmac
 from dataclasses import dataclass

@@ -109,7 +109,7 @@ def _operation(method: str, path: str) -> dict[str, object]:
 
 
 def _ranking(path: str) -> tuple[str, list[str], list[str]]:
-    """What the dialects at a path take and return."""
+    """Describe what the dialects at a path take and return."""
     names = [dialect.name for dialect in routes().get(path, (DIALECTS["nim"],))]
     pairs = dict.fromkeys(OF_DIALECTS.get(name, SHARED) for name in names)
     if "tei" in names and path != "/rerank":

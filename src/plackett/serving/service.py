@@ -190,7 +190,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who waits for an answer: `left` is done when the client leaves; `deadline` is in monotonic seconds."""
+    """A client that waits for an answer: `left` is done when the client leaves; `deadline` is in monotonic seconds."""
 
     left: "asyncio.Future[None]"
     seconds: float

@@ -164,7 +164,7 @@ def _refuse_long(
 
 
 def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, str], side: str) -> Reading:
-    """What is read of a pair, whose shortened form is `text`."""
+    """Return what the model reads of a pair, whose shortened form is `text`."""
     [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
     skipped = len(pair[1]) - len(text[1]) if side == "left" else 0
     return Reading(*pair, start + skipped, end + skipped)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 
 class Pairs(Protocol):
-    """What a tokenizer hands to its engine, to be cut into batches: `EncodedPairs` or `TextPairs`."""
+    """Pairs as a tokenizer hands them to its engine, to be cut into batches: `EncodedPairs` or `TextPairs`."""
 
     def __len__(self) -> int: ...
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """What each pair costs, (pairs,), in the unit of the engine's `token_budget`."""
+        """The cost of each pair, (pairs,), in the unit of the engine's `token_budget`."""
         ...
 
     @property
@@ -145,7 +145,7 @@ class WindowedPairs:
         return np.asarray(np.add.reduceat(logits, starts) / np.diff(self.cu_windows)[:, None], np.float32)
 
     def best(self, logits: NDArray[np.float32], pair: int) -> int:
-        """Which of its windows gives a pair its highest logit; logits: (rows,)."""
+        """Return the window that gives each pair its highest logit; logits: (rows,)."""
         return int(np.argmax(logits[self.cu_windows[pair] : self.cu_windows[pair + 1]]))
 
 
@@ -157,7 +157,7 @@ def groups(lengths: NDArray[np.int64], padding: str) -> list[NDArray[np.int64]]:
 
 
 def places(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the scores of the given rows are among those of all rows, of which each gives `counts`."""
+    """Return the positions of the given rows' scores among those of all rows, of which each gives `counts`."""
     return ragged_positions((np.cumsum(counts) - counts)[rows], counts[rows])
 
 

@@ -87,7 +87,7 @@ def add_named(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _sides(token: object) -> dict[str, bool]:
-    """What a token in a text takes of the spaces and words beside it."""
+    """The spaces and words that a token takes beside its text."""
     given = token if isinstance(token, dict) else {}
     return {name: given.get(name) is True for name in ("lstrip", "rstrip", "single_word")}
 

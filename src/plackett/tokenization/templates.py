@@ -35,7 +35,7 @@ from plackett.tokenization.tokenizer import (
 )
 
 _STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "message.content[")
-"""What a template contains that reads contents as lists of parts; as sentence-transformers 6.2 tells."""
+"""Text in a template that reads contents as lists of parts; as sentence-transformers 6.2 tells."""
 
 QUERY, DOCUMENT = "\x00plackett-query\x00", "\x00plackett-document\x00"
 _PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|>", "{% if %} &amp; 'é'"))
@@ -184,7 +184,7 @@ class TemplateTokenizer:
     def _cut(
         self, encoding: Encoding, document: Sequence[int], index: int, cut: Cut
     ) -> tuple[tuple[int, int], tuple[int, int], Kept]:
-        """Where the document of a pair is among its tokens, and what stays of it; the query stays whole."""
+        """Locate the document of a pair among its tokens, and what stays of it; the query stays whole."""
         start, end = document
         places = [place for place, (a, b) in enumerate(encoding.offsets) if a >= start and b <= end and a < b]
         first, last = (places[0], places[-1] + 1) if places else (0, 0)

@@ -33,7 +33,7 @@ MOST_CHARACTERS = 1 << 22
 
 
 class Kept(NamedTuple):
-    """What stays of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
+    """The remains of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
 
     query: of the query, for all windows. windows: int64 (windows, 2), of the document, one row each.
     """
@@ -272,7 +272,7 @@ def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[s
 
 
 def flat_of(encodings: Sequence[Encoding], *, token_types: bool) -> EncodedPairs:
-    """What the tokenizer gave, as arrays."""
+    """Return the tokenizer's output as arrays."""
     token_ids = _array(encoding.ids for encoding in encodings)
     type_ids = _array(encoding.type_ids for encoding in encodings) if token_types else np.zeros_like(token_ids)
     lengths = np.array([len(encoding) for encoding in encodings], np.int64)

@@ -35,7 +35,7 @@ SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the wind
 
 @dataclass(frozen=True)
 class LongDocuments:
-    """How to handle pairs longer than `max_length`. Pairs that fit score the same under every policy.
+    """The policy for pairs longer than `max_length`. Pairs that fit score the same under every policy.
 
     `policy`: `longest_first` cuts the longer text, query or document, as sentence-transformers does; `truncate` cuts
     only the document; `error` refuses the pair; `windows` reads the whole document in windows, each of which repeats

@@ -74,7 +74,7 @@ def next_event(args: TrainingArguments, state: TrainerState) -> str:
 
 
 class Reproducible(TrainerCallback):
-    """What an epoch draws is a function of the seed and the epoch, the dropout of a step of the seed and the step.
+    """Make what an epoch draws a function of the seed and the epoch, the dropout of a step of the seed and the step.
 
     So a training that continues, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
     its epoch only where the batches are neither shared among processes nor skipped; and random numbers saved with a

@@ -34,7 +34,7 @@ class RecipeRecord(TrainerCallback, ExportableState):
         self._recipe = recipe
 
     def state(self) -> dict[str, Any]:
-        """What the Trainer saves."""
+        """Return the state that the Trainer saves."""
         return {"args": {"recipe": dict(self._recipe)}, "attributes": {}}
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which lists, and which documents of them, a training sees."""
+"""The lists, and the documents of each, that a training draws."""
 
 import random
 from collections.abc import Iterable, Iterator, Sequence

@@ -43,7 +43,7 @@ from plackett.training.trainer import ListTrainer, collapsed
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What happened: settings as resolved, `lists` seen by each process, `best_step` whose weights were kept."""
+    """The outcome of a run: settings as resolved, `lists` seen by each process, `best_step` whose weights were kept."""
 
     recipe: Recipe
     arguments: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What is installed, what would make Plackett faster, and what is misconfigured. Nothing heavy is imported."""
+"""A report of what is installed, what would be faster, and what is misconfigured; it imports nothing heavy."""
 
 import difflib
 import os

@@ -294,7 +294,7 @@ def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
 
 
 def _add_facts(folder: Path, made: EngineFacts) -> None:
-    """Where the folder has a card of Plackett's, that says so; a card from elsewhere is left alone."""
+    """Record the export in a card of Plackett's; a card from elsewhere is left alone."""
     if (folder / FACTS).is_file():
         write_card(folder, add_engine(read_facts(folder), made))
 

@@ -1,4 +1,4 @@
-"""What this machine and a checkpoint offer: versions, instructions, threads, engines, precisions.
+"""The capabilities of this machine and of a checkpoint: versions, instructions, threads, engines, precisions.
 
 Nothing heavy is imported for it: engines count as installed where their packages are found.
 """
@@ -45,7 +45,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the folder of a checkpoint holds.
+    """The contents of a checkpoint's folder.
 
     weights: safetensors' names of their types, empty without any. window: the sliding window of all layers, None
     without one. memory: what each engine that can run the folder needs at least.
@@ -132,7 +132,7 @@ def _available(memory: int | None) -> str:
 
 
 def _template(checkpoint: Checkpoint) -> str:
-    """What a pair goes through before it is tokenised."""
+    """Describe what a pair goes through before it is tokenised."""
     if checkpoint.lists is not None:
         return checkpoint.lists.summary
     if checkpoint.template is None:
@@ -142,7 +142,7 @@ def _template(checkpoint: Checkpoint) -> str:
 
 
 def _head(checkpoint: Checkpoint) -> str:
-    """How the raw outputs become scores."""
+    """Describe how the raw outputs become scores."""
     if checkpoint.head.to_logit is None:
         return f"{checkpoint.head.name} ({', '.join(checkpoint.names)}); to rank, name one with positive_label"
     return checkpoint.head.name

@@ -25,7 +25,7 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What an evaluation writes: reports to files, and with `card` the figures to the cards of the checkpoints.
+    """The outputs of an evaluation: reports in files, and with `card` the figures to the cards of the checkpoints.
 
     `per_query` adds every query's values to the JSON report.
     """

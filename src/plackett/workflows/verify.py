@@ -41,7 +41,7 @@ class PairDifference:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of `verify`.
+    """The outcome of `verify`.
 
     measured: nDCG@10 of both sides, where the pairs are judged.
     misread: folder of a side -> what other libraries read otherwise there, a line each; empty where they agree.
@@ -124,7 +124,7 @@ def verify(
 def _misread(
     sides: Mapping[str, CrossEncoder], collection: Collection, keys: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[str, ...]]:
-    """What other libraries read otherwise, by folder; tokens are compared where transformers is installed."""
+    """Return what other libraries read otherwise, by folder; tokens are compared where transformers is installed."""
     checkpoints = [side.checkpoint for name, side in sides.items() if not is_url(name)]
     pairs = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
     by_folder = {str(checkpoint.folder): checkpoint for checkpoint in checkpoints}
@@ -171,12 +171,12 @@ def _measured(
 
 
 def figures(verification: Verification) -> dict[str, Any]:
-    """What goes into JSON; None stands for what could not be computed."""
+    """Return the report as JSON takes it; None stands for what could not be computed."""
     return asdict(verification) | {"within": verification.within}
 
 
 def report(verification: Verification) -> str:
-    """What goes to a screen."""
+    """Return the report as lines for a screen."""
     found = verification.agreement
     lines = [
         f"A  {verification.a}",

@@ -75,7 +75,7 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 
 def _pooling(folder: Path) -> str:
-    """How a Pooling module pools: "cls" or "mean"."""
+    """Return the mode of a Pooling module: "cls" or "mean"."""
     config = read_json(folder / CONFIG)
     mode = config.get("pooling_mode")
     for name in ("cls", "mean"):

@@ -1,4 +1,4 @@
-"""What conversions share: modules of sentence-transformers, links to weights, and small new weights."""
+"""Code shared by conversions: modules of sentence-transformers, links to weights, and small new weights."""
 
 import json
 import os

@@ -28,7 +28,7 @@ SHOWN = 200  # characters of a server's error message
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection waits, in seconds, and how much it reads.
+    """Limits of a connection: how long it waits, in seconds, and how much it reads.
 
     `connect` limits the wait for a connection, `answer` that for a whole reply of at most `largest` bytes. `pauses` are
     taken before each further attempt, or longer ones if the server asks for them, `patience` seconds in all.

@@ -36,7 +36,7 @@ CLOSE = 0.02  # two replies to the same question, with room for a server that co
 
 @dataclass(frozen=True)
 class Server:
-    """How to query one server: in which dialect, at which path, with at most `most_texts` documents per request.
+    """The way to query one server: in which dialect, at which path, with at most `most_texts` documents per request.
 
     `raw` holds the fields that request logits; if empty, the server's scores are probabilities. `says` describes the
     server's model.

@@ -32,7 +32,7 @@ rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes.
 
 @dataclass(frozen=True)
 class Pairs:
-    """Where the pairs of a packed batch are, shortest first; rows that fill up the matrix follow.
+    """The positions of pairs in a packed batch, shortest first; rows that fill up the matrix follow.
 
     `first` is the row of the first token of each, filled up too. `groups` are (pairs, tokens of each) by length.
     `cu_seqlens` is int32 (pairs + 1,): where each pair starts, and the end.

@@ -59,7 +59,7 @@ def _prepare_nothing(_: Module) -> None:
 
 @dataclass(frozen=True)
 class PackedFamily:
-    """How the modules of a family run packed.
+    """The packed forward pass of a family's modules.
 
     classifier: the class of transformers; an object of any other class, a subclass too, runs in padded batches.
     head: the classifier and the pooled states, (pairs, hidden) -> logits.
@@ -278,7 +278,7 @@ def _attend(
 
 
 def _window(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """Which tokens are fewer than `window` away, and not behind where `causal`: bool (tokens, tokens)."""
+    """Mask the tokens fewer than `window` away, and not behind where `causal`: bool (tokens, tokens)."""
     places = torch.arange(length, device=device)
     distances = places[:, None] - places
     return (distances < window) & (distances >= 0 if causal else distances > -window)

@@ -53,7 +53,7 @@ class EncoderWeights:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a family keeps its weights: its class, and names in the state dict.
+    """The weights of a family: its class, and names in the state dict.
 
     `layer` maps the fields of `LayerWeights` to names in each of `layers`.
     """
