@@ -15,7 +15,7 @@ demo: $(INSTALLED)  ## the main job: rank at once; train, measure, publish and u
 test-fast: $(INSTALLED)  ## the fast tests: about 2 minutes on 2 cores
 	$(PYTEST) -m '$(FAST)' -n auto --dist worksteal
 
-test: $(INSTALLED) browser postgresql  ## all tests, about 14 minutes on 2 cores
+test: $(INSTALLED) browser postgresql  ## all tests, about 9 minutes on 2 cores
 	$(PYTEST) -n auto --dist worksteal
 
 coverage: $(INSTALLED) browser postgresql  ## all tests, and which lines and branches they reach; fails below the floor

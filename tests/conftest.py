@@ -13,6 +13,8 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any hub client is imported: no test asks the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile what they import
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are shared out already: more threads would wait
 
 import pytest
 
@@ -23,6 +25,11 @@ from tiny import build
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many workers `-n auto` starts: three for two cores, since some tests wait for what they started."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:

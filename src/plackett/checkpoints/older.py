@@ -54,7 +54,7 @@ def _of_layers(family: str, rotary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scaling(rotary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the scaling of positions, where there is one."""
+    """Return the scaling of positions, if any."""
     if rotary.get("rope_type", "default") == "default":
         return {}
     return {"rope_scaling": {key: value for key, value in rotary.items() if key not in _ROTARY}}
