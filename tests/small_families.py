@@ -72,7 +72,7 @@ OWN_SETTINGS = {
 }
 
 _IMAGES = "reads images beside texts"
-_BOXES = "reads the places of words on a page"
+_BOXES = "reads the positions of words on a page"
 _LARGE = "has parts that no setting makes small"
 _LAYERS = "has kinds of layers that do not fit into two small ones"
 LEFT_OUT = {

@@ -167,7 +167,7 @@ def test_threads_share_one_encoder(bert):
         ([("a", None)], "the document of pair 0 is NoneType, not text"),
         ([(3, "b")], "the query of pair 0 is int, not text"),
         ([("a", b"b")], "the document of pair 0 is bytes, not text"),
-        ([("a", "b"), ("a", "half \ud83d of it")], r"the document of pair 1 holds '\\ud83d' at character 5"),
+        ([("a", "b"), ("a", "half \ud83d of it")], r"the document of pair 1 .*'\\ud83d' at character 5"),
         ("query", "pairs must be a list, not str"),
         ({("a", "b")}, "pairs must be a list, not set"),
         ({"a": "b"}, "pairs must be a list, not dict"),
@@ -185,7 +185,7 @@ def test_predict_refuses_what_is_no_pair_of_texts(bert, pairs, message):
     [
         ("", ["b"], "the query is empty"),
         (None, ["b"], "the query is NoneType, not text"),
-        ("\udc00", ["b"], "the query holds"),
+        ("\udc00", ["b"], r"the query .*\\udc00"),
         ("a", "bcd", "documents must be a list, not str"),
         ("a", None, "documents must be a list, not NoneType"),
         ("a", (text for text in "bc"), "documents must be a list, not generator"),

@@ -1,7 +1,7 @@
 """Check arguments of public functions, and fields of settings, against their annotations.
 
 `checked` decorates a function, `check_fields` is called by the `__post_init__` of a record. Both raise SettingError for
-the first value that does not fit. Annotations that are not listed below are checked by `isinstance`, if they can be.
+the first value that does not fit. Annotations that are not listed below are checked by `isinstance`, if possible.
 """
 
 import functools
@@ -24,12 +24,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LARGEST = 2**31 - 1
-"""Largest whole number of a setting: what 32 bits hold."""
+"""Largest whole number of a setting: the largest signed 32-bit integer."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Finite numbers from `low` to `high`; `above` excludes `low` itself. Goes into `Annotated[int, Bounds(1)]`."""
+    """Finite numbers from `low` to `high`; `above` excludes `low` itself. Used as `Annotated[int, Bounds(1)]`."""
 
     low: float
     high: float = math.inf
@@ -50,9 +50,9 @@ NOT_NEGATIVE = Bounds(0, LARGEST)
 
 
 def checked(*, but: Collection[str] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Check the arguments of a function by their annotations, except those in `but`, which it checks itself.
+    """Check a function's arguments against their annotations, except those in `but`, which the function checks itself.
 
-    Numbers of numpy become Python's, and texts paths where a `Path` is expected.
+    NumPy numbers become Python's, and texts become paths where a `Path` is expected.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -72,13 +72,13 @@ def checked(*, but: Collection[str] = ()) -> Callable[[Callable[P, R]], Callable
 
 
 def check_fields(record: Any) -> None:
-    """Check the fields of a dataclass by their annotations, and make them plain as `checked` does."""
+    """Check the fields of a dataclass against their annotations, and convert them as `checked` does."""
     owner: Any = type(record)
     for name, members in _annotations(owner).items():
         value = getattr(record, name)
         plain = _checked(name, value, members)
         if plain is not value:
-            object.__setattr__(record, name, plain)  # it may be frozen, and is being made
+            object.__setattr__(record, name, plain)  # works on frozen records too
 
 
 @functools.cache
@@ -89,7 +89,7 @@ def _annotations(owner: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def _checked(name: str, value: Any, members: Sequence[Any]) -> Any:
-    """The value as the function is to get it."""
+    """Return the value in the form that the function gets."""
     plain = value.item() if isinstance(value, np.generic) else value
     if not any(_fits(plain, member) for member in members):
         shown = repr(value)
@@ -117,13 +117,13 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _is_within(value: Any, inner: Sequence[Any]) -> bool:
-    """Whether a value fits an annotated type, `inner[0]`, and the bounds behind it."""
+    """Whether a value fits an annotated type, `inner[0]`, and the bounds after it."""
     bounds = [item for item in inner[1:] if isinstance(item, Bounds)]
     return any(_fits(value, member) for member in _members(inner[0])) and all(it.allow(value) for it in bounds)
 
 
 def _is_list(value: Any, inner: Sequence[Any]) -> bool:
-    """Whether a value can be iterated, and its items fit, if they are plain and it has a length."""
+    """Whether a value can be iterated; the items of a sized one must fit, if their type is plain."""
     item = inner[0]
     if isinstance(value, str | bytes | Mapping | type) or not hasattr(value, "__iter__"):
         return False
@@ -132,7 +132,7 @@ def _is_list(value: Any, inner: Sequence[Any]) -> bool:
 
 
 def _is_mapping(value: Any, kinds: Sequence[Any]) -> bool:
-    """Whether a value is a mapping whose keys and values are texts, where they should be."""
+    """Whether a value is a mapping, with texts as keys and values where the annotation requires them."""
     if not isinstance(value, Mapping):
         return False
     pairs = ((value.keys(), kinds[0]), (value.values(), kinds[1]))
@@ -148,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Text that a system call takes: no null character, and no unpaired surrogate."""
+    """Whether a system call accepts a value as text: it has no null character and no unpaired surrogate."""
     try:
         return isinstance(value, str) and "\0" not in value and bool(os.fsencode(value) or True)
     except UnicodeEncodeError:
@@ -160,7 +160,7 @@ def _is_path(value: Any) -> bool:
 
 
 def _name_of(annotation: Any) -> str:
-    """Name an annotation as an error does."""
+    """Name an annotation for an error message."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in _PLAIN:
         return _PLAIN[annotation][1]

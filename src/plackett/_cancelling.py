@@ -1,4 +1,4 @@
-"""Blocking work in a thread of asyncio that stops, when its task is cancelled, at its next check."""
+"""Run blocking work in a thread of asyncio; if its task is cancelled, the work stops at its next check."""
 
 import threading
 from collections.abc import Callable
@@ -11,12 +11,12 @@ _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 class Cancelled(BaseException):
-    """The task that waited for this work was cancelled; nobody sees this exception."""
+    """Raised in the thread if the waiting task was cancelled; it never reaches a caller."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread of the event loop's pool, and return its result."""
-    import asyncio  # here, since most programs do without it: importing it takes 15 ms
+    import asyncio  # imported here, because it takes 15 ms and most programs do not need it
 
     stop = threading.Event()
     context = copy_context()

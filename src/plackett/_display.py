@@ -14,7 +14,7 @@ class Ranking(list[T]):
     """A list of ranked documents, which a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
-        """Return a row for each document: rank, score, id, and the text if it was asked for."""
+        """Return a row for each document: rank, score, id, and the text if it was requested."""
         with_text = any("text" in item or "document" in item for item in self)
         head = ("rank", "score", "id", *(["text"] if with_text else []))
         rows = [
@@ -33,7 +33,7 @@ def _text(item: Mapping[str, Any]) -> str:
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts; everything in them is shown as text."""
+    """Return a table of texts, with any markup in them escaped."""
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
     for row in rows:
         lines.append("<tr>" + "".join(f'<td style="text-align: left">{escape(cell)}</td>' for cell in row) + "</tr>")

@@ -1,4 +1,4 @@
-"""The one door to optional dependencies."""
+"""Imports of optional dependencies, all of which go through this module."""
 
 import contextlib
 import importlib
@@ -20,7 +20,8 @@ def extra(name: str) -> Iterator[None]:
         from plackett.training.train import train
     ```
 
-    The names that the block imports keep their types. A missing module of Plackett itself is a bug, and passes through.
+    Imported names keep their types. A missing module of Plackett itself is a bug, and its error passes through
+    unchanged.
     """
     try:
         yield
@@ -32,7 +33,7 @@ def extra(name: str) -> Iterator[None]:
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import a module whose name is known at run time only, through the same door."""
+    """Import a module whose name is only known at run time, with the same error if it is not installed."""
     with _door(extra):
         return importlib.import_module(module)
 
@@ -44,15 +45,15 @@ def is_installed(module: str) -> bool:
     """Whether a top-level module can be imported, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of an import hook that hides modules
+    except ModuleNotFoundError:  # raised by import hooks that hide modules
         return False
 
 
 def lazily(package: str, names: Mapping[str, str], *, extra: str = "train") -> Callable[[str], Any]:
     """Make the `__getattr__` of a package whose public `names` (name -> module) are imported on first use.
 
-    The face of a package costs nothing until one of its names is used, and the names that need an optional
-    dependency raise MissingExtraError where it is not installed.
+    Importing the package costs nothing until one of these names is used. Names that need an optional dependency raise
+    MissingExtraError if it is not installed.
     """
 
     def attribute(name: str) -> Any:

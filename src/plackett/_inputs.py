@@ -29,7 +29,7 @@ Place = tuple[int, int | None]
 
 
 class Refusals(Generic[K]):
-    """The treatment of items that cannot be scored: the first raises its error, or `errors` keeps all of them."""
+    """Handles items that cannot be scored: raises the error of the first, or collects all of them in `errors`."""
 
     def __init__(self, how: str = "raise") -> None:
         if how not in ("raise", "return"):
@@ -38,14 +38,14 @@ class Refusals(Generic[K]):
         self.errors: dict[K, PlackettError] = {}
 
     def refuse(self, key: K, error: PlackettError) -> None:
-        """Raise or keep the error of one item; the first one of an item is kept."""
+        """Raise or collect the error of one item; only the first error of an item is kept."""
         if not self.are_kept:
             raise error
         self.errors.setdefault(key, error)
 
 
 def checked_pairs(pairs: Sequence[tuple[str, str]], refusals: Refusals[int]) -> dict[int, tuple[str, str]]:
-    """Return the (query, document) pairs that can be scored, by their index."""
+    """Return the (query, document) pairs that can be scored, by index."""
     checked = {}
     for index, pair in enumerate(_checked_list(pairs, "pairs")):
         try:
@@ -60,7 +60,7 @@ def checked_pairs(pairs: Sequence[tuple[str, str]], refusals: Refusals[int]) -> 
 class CheckedLists:
     """Pairs of queries and documents that can be scored, by the indices of both.
 
-    sources: the documents that are mappings, as they were given.
+    sources: documents that were given as mappings.
     """
 
     pairs: dict[Place, tuple[str, str]] = field(default_factory=dict)
@@ -105,11 +105,11 @@ def checked_lists(
 
 
 def text_fields(text: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names in `text`, a list or one text with commas, such as "title, body"; none for None."""
+    """Return the names in `text`, a list or a comma-separated text such as "title, body"; none for None."""
     names = text.split(",") if isinstance(text, str) else text or ()
     fields = tuple(name.strip() if isinstance(name, str) else "" for name in names)
     if text is not None and not all(fields or [""]):
-        raise SettingError(f"text={text!r} does not name fields; write them as in 'title, body'")
+        raise SettingError(f"text={text!r} names no fields; write them like 'title, body'")
     return fields
 
 
@@ -132,32 +132,34 @@ def id_in(document: Mapping[str, Any]) -> object:
 
 
 def _checked_document(item: object, what: str, fields: tuple[str, ...]) -> str:
-    """Return the text of a document; without `fields` that of a mapping is its title, if it has one, and its text."""
+    """Return the text of a document. Without `fields`, a mapping's text is its optional title and its text."""
     if not isinstance(item, Mapping):
         return _checked_text(item, what)
     if not fields:
         name = next((name for name in TEXT_NAMES if name in item), None)
         if name is None:
-            raise InputError(f"{what} has no field text; {keys_of(item)}; name its fields, as in text='title, body'")
+            raise InputError(
+                f"{what} has no field text; {keys_of(item)}; name the fields to read, for example text='title, body'"
+            )
         fields = ("title", name) if item.get("title") else (name,)
     return joined_fields(item, what, fields)
 
 
 def _checked_list_of(number: int, query: str, texts: Sequence[T], several: bool) -> tuple[str, list[T]]:
-    """One query, and its documents, which are not checked yet."""
+    """Return a checked query, and its documents, which are not checked yet."""
     text = _checked_text(query, f"query {number}" if several else "the query", may_be_blank=False)
     items = _checked_list(texts, f"documents of query {number}" if several else "documents")
     return text, items
 
 
 def name_of(place: Place, several: bool) -> str:
-    """Return what an error calls a document."""
+    """Return the name of a document in error messages."""
     query, document = place
     return f"document {document} of query {query}" if several else f"document {document}"
 
 
 def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
-    """Warn once of documents that are empty or white space; they are scored as such."""
+    """Warn once about documents that are empty or only white space; they are scored as empty text."""
     blank = sum(is_blank(document) for _, document in pairs)
     if blank:
         are = "is" if blank == 1 else "are"
@@ -165,7 +167,7 @@ def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text has nothing to read: it is empty, or all white space, control and formatting characters."""
+    """Whether a text is empty, or contains only white space, control and formatting characters."""
     return not VISIBLE.search(text)
 
 
@@ -198,10 +200,10 @@ def _checked_text(text: object, what: str, *, may_be_blank: bool = True) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{what} holds {text[error.start]!r} at character {error.start}, an unpaired surrogate; decode the text "
-            "again from its bytes, or replace the character"
+            f"{what} contains {text[error.start]!r} at character {error.start}, an unpaired surrogate; decode the "
+            "text from its bytes again, or replace the character"
         ) from error
-    return str(text)  # numpy's strings are a kind of their own
+    return str(text)  # NumPy's strings are a subclass
 
 
 def check_top_k(top_k: int | None) -> None:
@@ -221,7 +223,7 @@ def threshold(min_score: float | None) -> Callable[[NDArray[np.float32]], NDArra
 
 
 def _as_float(value: object) -> float | None:
-    """Return a real number as a float; None for anything else, NaN, and what is too large."""
+    """Return a real number as a float; None for NaN, numbers that are too large, and anything else."""
     try:
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Documented imports from before the packages: they still work, and a DeprecationWarning names the new place."""
+"""Import paths documented in earlier releases: they still work, with a DeprecationWarning that names the new path."""
 
 import importlib.abc
 import importlib.util
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# The documented modules that went away -> where their documented names are now.
+# Removed modules that were documented -> where their documented names are now.
 MOVED = {
     "plackett.mining": "plackett.retrieval",
     "plackett.readers": "plackett.data",
@@ -17,7 +17,7 @@ MOVED = {
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Makes, for an old name, a module whose attributes are those of the new one."""
+    """Creates, for an old name, a module with the attributes of the new one."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -32,9 +32,9 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run: the attributes are looked up when they are used."""
+        """Run nothing: attributes are looked up when they are used."""
 
 
 def install() -> None:
-    """Let Python find the old names, after everything else."""
+    """Let Python find the old names, after all other finders."""
     sys.meta_path.append(_OldNames())

@@ -1,4 +1,4 @@
-"""Progress bars, which a program such as the command line can turn off for all calls."""
+"""Progress bars, which a program such as the command line can turn off globally."""
 
 from typing import Any
 
@@ -13,6 +13,6 @@ def progress_bar(*, show: bool, **options: Any) -> "tqdm[Any]":
 
 
 def hide_bars(hidden: bool = True) -> None:
-    """Hide all bars that start from now on, or show them again."""
+    """Hide all bars started from now on, or show them again."""
     global _hidden
     _hidden = hidden

@@ -1,4 +1,4 @@
-"""Long outputs that survive a kill: `OUTPUT.partial` grows by chunks, and a journal records where each ends."""
+"""Output files that survive a crash: `OUTPUT.partial` grows in chunks, and a journal records where each chunk ends."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ class PartialFile:
     """The output so far, as opened by `partial_file`.
 
     The journal is JSON lines: the facts, then one entry per chunk with the size of the file after it, and the counts.
-    A chunk reaches the disk before its entry, so after a kill every entry that fits the file ends a complete chunk.
+    A chunk reaches the disk before its entry, so every entry within the file's size marks the end of a complete chunk.
     """
 
     output: Path
@@ -54,7 +54,7 @@ class PartialFile:
             ) from error
 
     def kept(self) -> str:
-        """Tell what an interrupted call leaves behind, and how to continue."""
+        """Describe what an interrupted call leaves behind, and how to continue."""
         name, count = next(iter(self.counts.items()))
         return f"{count} {name} are done and kept in {self.path.name}; run the same command again to continue"
 
@@ -68,7 +68,7 @@ class PartialFile:
             self.path.touch()
             return
         if not entries:
-            raise SettingError(f"{self.path} lacks the journal of its settings; delete it to start again")
+            raise SettingError(f"{self.path} has no record of its settings; delete it to start again")
         _check_same(self.path, entries[0][1], facts)
         on_disk = self.path.stat().st_size
         end, last = [entry for entry in entries if entry[1].get("size", 0) <= on_disk][-1]
@@ -93,11 +93,11 @@ def file_fact(path: Path) -> str:
 
 @contextlib.contextmanager
 def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile]:
-    """Open the partial file of `output` for this process alone, with what an earlier call wrote.
+    """Open the partial file of `output` for this process alone, keeping what an earlier call wrote.
 
-    `facts` are everything that determines the bytes of the output. Raises SettingError if the partial file was started
-    with other facts. An error or interruption after the first chunk gets a note on what is kept and how to continue;
-    if nothing was written, no file is left behind.
+    `facts` holds everything that determines the bytes of the output. Raises SettingError if the partial file was
+    started with other facts. An error or interruption after the first chunk gets a note on what is kept and how to
+    continue; if nothing was written, no file is left behind.
     """
     output = growing_file(output)
     path, journal_path = (output.with_name(f"{output.name}.{end}") for end in ("partial", "partial.journal"))
@@ -111,7 +111,7 @@ def partial_file(output: Path, facts: Mapping[str, str]) -> Iterator[PartialFile
             partial._begin(facts)
         try:
             yield partial
-        except BaseException as error:  # an interruption, too
+        except BaseException as error:  # includes KeyboardInterrupt
             if partial.size:
                 error.add_note(partial.kept())
             raise

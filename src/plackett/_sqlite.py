@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-VARIABLES = 900  # of one statement
+VARIABLES = 900  # per statement
 
 
 def rows_in(database: sqlite3.Connection, table: str, columns: tuple[str, str], keys: Sequence[Any]) -> dict[Any, Any]:
-    """Return the second column by the first, for those of the keys that the table has.
+    """Map each key found in the table to its value.
 
     Raises sqlite3.Error. The names are not quoted: they must not come from a user.
     """

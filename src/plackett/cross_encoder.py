@@ -1,4 +1,4 @@
-"""CrossEncoder: a checkpoint with its tokenizer and an engine, the class that users import."""
+"""CrossEncoder, the class that users import: a checkpoint with its tokenizer and an engine."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ EXPLAINED = 5
 K = TypeVar("K", bound=Hashable)
 
 Document = str | Mapping[str, Any]
-"""A text, or a mapping with a text in one or several fields, and whatever else belongs to the document."""
+"""A text, or a mapping with text in one or more fields and any further data."""
 
 
 class Window(TypedDict):
@@ -78,7 +78,7 @@ class ScoredPairs:
     """The result of `predict(..., errors="return")`.
 
     scores: as `predict` returns them, NaN for a pair in `errors`.
-    errors: index of a pair that could not be scored -> why.
+    errors: index of a pair that could not be scored -> the reason.
     """
 
     scores: NDArray[np.float32]
@@ -90,7 +90,7 @@ class RankedLists:
     """The result of `rank_many(..., errors="return")`.
 
     lists: one for each query; a document in `errors` is left out, and a query in `errors` has an empty list.
-    errors: (query, document), or (query, None) for the query itself -> why it could not be scored.
+    errors: (query, document), or (query, None) for the query itself -> the reason.
     """
 
     lists: list[list[RankedDocument]]
@@ -99,7 +99,7 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Share:
-    """The part of the work that process `index` of `processes` does; `total` adds an array over all of them."""
+    """The share of the work that process `index` of `processes` does; `total` sums an array over all processes."""
 
     index: int
     processes: int
@@ -131,7 +131,7 @@ class CrossEncoder:
             sentence-transformers does. `truncate` cuts only the document. `error` refuses the pair. `windows` reads the
             whole document in parts. A `LongDocuments` sets more options.
         revision: Branch, tag or commit of a Hub repository.
-        local_files_only: Read the Hub's cache only.
+        local_files_only: Read only the Hub's cache, without a network.
         activation: `identity`, `sigmoid`, `softmax`, `tanh`, or `calibrated` after `plackett calibrate`. Overrides the
             checkpoint's setting.
         instruction: What to look for, in words. Replaces the instruction of a model with a chat template.
@@ -189,7 +189,7 @@ class CrossEncoder:
 
     @classmethod
     def from_options(cls, model: str | os.PathLike[str] | None, options: Options) -> "CrossEncoder":
-        """Open a model with its options in one record."""
+        """Open a model with options given as one record."""
         return cls(model, **{option.name: getattr(options, option.name) for option in fields(options)})
 
     @classmethod
@@ -207,7 +207,7 @@ class CrossEncoder:
         """Pickle how the model was opened, not its weights: the other process opens it again."""
         if self._opened is None:
             raise SettingError(
-                f"{self!r} wraps an engine of this process and cannot be pickled; pickle its folder's name"
+                f"{self!r} wraps an engine of this process and cannot be pickled; pickle the name of its folder instead"
             )
         model, options = self._opened
         if self._checkpoint is not None and model is not None:
@@ -220,7 +220,7 @@ class CrossEncoder:
     def _assemble(self, parts: Parts, opened: tuple[str | os.PathLike[str] | None, Options] | None = None) -> None:
         self._opened = opened
         named = opened[0] if opened and parts.checkpoint else None
-        self._folder = os.path.abspath(named) if named and os.path.isdir(named) else ""  # wherever it is unpickled
+        self._folder = os.path.abspath(named) if named and os.path.isdir(named) else ""  # for unpickling elsewhere
         self.model = parts.model
         self._checkpoint = parts.checkpoint
         self._tokenizer = parts.tokenizer
@@ -252,7 +252,7 @@ class CrossEncoder:
     def checkpoint(self) -> Checkpoint:
         """Checkpoint of the model. Raises CheckpointError for a server, which has no local folder."""
         if self._checkpoint is None:
-            raise CheckpointError(f"{self.model.name} is a server: it has no folder on this machine")
+            raise CheckpointError(f"{self.model.name} is a server, so it has no checkpoint folder on this machine")
         return self._checkpoint
 
     @overload
@@ -533,7 +533,7 @@ class CrossEncoder:
         return f"{self.model.name} {digest.hexdigest()[:12]}"
 
     def _label(self) -> str:
-        """The label that ranks, if the user chose one."""
+        """Return the label that ranks, if the user chose one."""
         chosen = None if self._opened is None else self._opened[1].positive_label
         return "" if chosen is None else f"label {chosen}"
 
@@ -545,7 +545,7 @@ class CrossEncoder:
         show_progress: bool,
         lists: Sequence[Hashable] | None = None,
     ) -> "_Scored[K]":
-        """Score pairs; those that are too long, or whose logits are not finite, are refused."""
+        """Score pairs, refusing those that are too long or whose logits are not finite."""
         keys, texts = list(pairs), list(pairs.values())
 
         def refuse(number: int, reason: str) -> None:
@@ -579,7 +579,7 @@ class CrossEncoder:
             item["explanation"] = explanation
 
     def _reading(self, scored: "_Scored[Place]", number: int) -> Reading:
-        """The part of a document that its score comes from."""
+        """Return the part of a document that its score comes from."""
         windows = self._tokenizer.spans(self._prompted(scored.pairs[number]))
         return Reading(*scored.pairs[number], *windows[scored.encoded.best(scored.rows[:, 0], number)])
 
@@ -589,7 +589,7 @@ class CrossEncoder:
     def _row_logits(
         self, encoded: WindowedPairs, *, share: Share = ALONE, show_progress: bool = False
     ) -> NDArray[np.float32]:
-        """Raw logits of the windows, (rows, labels)."""
+        """Return the raw logits of the windows, (rows, labels)."""
         to_logit = self.model.to_logit or as_they_are
         counts = encoded.rows.counts
         logits = np.zeros((int(counts.sum()), self.model.labels), np.float32)
@@ -607,29 +607,32 @@ class CrossEncoder:
         if broken:
             raise ScoreError(
                 f"{self.model.name} returned NaN or infinity for {len(broken)} of {len(encoded)} pairs, "
-                f"first pair {broken[0]}; the checkpoint is damaged, or its training diverged"
+                f"first pair {broken[0]}; its checkpoint is damaged, or its training diverged"
             )
 
     def _occluded(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         return self.score_encoded(self._tokenizer.encode(list(map(self._prompted, pairs)), refuse_pair))[:, 0]
 
     def _check_explains(self) -> None:
-        """Raise SettingError for a listwise model: without one sentence, the scores of a whole list change."""
+        """Raise SettingError for a listwise model, where leaving out a sentence changes all scores of a list."""
         if self._checkpoint is not None and self._checkpoint.lists is not None:
-            raise SettingError(f"{self.model.name} reads lists of documents, and Plackett explains pairs; drop explain")
+            raise SettingError(
+                f"{self.model.name} reads lists of documents, and only models of pairs can be explained; leave "
+                "explain out"
+            )
 
     def _check_ranks(self, what: str) -> None:
         if not self.model.ranks:
             raise InputError(
-                f"{what} needs one label, and {self.model.name} has {self.model.labels} "
+                f"{what} needs a model with one label, and {self.model.name} has {self.model.labels} "
                 f"({', '.join(self.model.names)}): choose the one that means relevant with positive_label "
-                "(in the shell --positive-label), or use predict"
+                "(--positive-label in the shell), or use predict"
             )
 
 
 @dataclass(frozen=True)
 class _Scored(Generic[K]):
-    """Pairs by their keys, and what was computed of them.
+    """Pairs with their keys, and the results computed for them.
 
     rows: raw logits of the windows, (rows, labels); logits: of the pairs, (pairs, labels).
     """
@@ -646,7 +649,7 @@ def _reopened(model: str | None, options: Options) -> CrossEncoder:
 
 
 def _broken(encoded: WindowedPairs, rows: NDArray[np.float32]) -> list[int]:
-    """The pairs that have a row that is not finite, in order."""
+    """Return the pairs that have a row that is not finite, in order."""
     return sorted({encoded.pair_of(int(row)) for row in np.flatnonzero(~np.isfinite(rows).all(axis=1))})
 
 
@@ -657,7 +660,7 @@ def _best_first(
     top_k: int | None,
     refused: Container[Place],
 ) -> list[list[int]]:
-    """The numbers of each query's pairs, best first by raw logit: those that score `enough`, at most `top_k`."""
+    """Return the indices of each query's `top_k` best pairs, best first by raw logit, without those below `enough`."""
     numbers: list[list[int]] = [[] for _ in range(queries)]
     for number, place in enumerate(scored.keys):
         if place not in refused:
@@ -671,7 +674,7 @@ def _best_first(
 
 
 def give_back(document: Mapping[str, Any], item: RankedDocument) -> None:
-    """Add to an item the mapping that it ranks, and the mapping's id if it has one."""
+    """Add the ranked mapping to an item, and the mapping's id if it has one."""
     item["document"] = document
     if (own_id := id_in(document)) is not None:
         item["id"] = own_id

@@ -5,12 +5,12 @@ PlackettError
  │    └── RequestError  a request in JSON that a server cannot read                   (also a ValueError)
  ├── SettingError       an option or a recipe key that does not exist or does not fit (also a ValueError)
  ├── DataError          a file that cannot be read: names the file and the line       (also a ValueError)
- ├── CheckpointError    a checkpoint that is missing, half-written or unsupported     (also an OSError)
- │    ├── HubError      a checkpoint that the Hub did not deliver
- │    └── TooLargeError a checkpoint that needs more memory than there is
- ├── RemoteError        a server that is not there, refuses or answers nonsense       (also an OSError)
- ├── ScoreError         a model that answered NaN or infinity                         (also an ArithmeticError)
- ├── TrainingError      a training that collapsed                                     (also an ArithmeticError)
+ ├── CheckpointError    a checkpoint that is missing, incomplete or unsupported       (also an OSError)
+ │    ├── HubError      a checkpoint that cannot be downloaded from the Hub
+ │    └── TooLargeError a checkpoint that needs more memory than is available
+ ├── RemoteError        a server that is unreachable, refuses, or returns nonsense    (also an OSError)
+ ├── ScoreError         a model that returned NaN or infinity                         (also an ArithmeticError)
+ ├── TrainingError      a training run that collapsed                                 (also an ArithmeticError)
  └── MissingExtraError  an optional dependency that is not installed                  (also an ImportError)
 """
 
@@ -52,7 +52,7 @@ class DataError(PlackettError, ValueError):
 
 
 class CheckpointError(PlackettError, OSError):
-    """A checkpoint that is missing, half-written or unsupported."""
+    """A checkpoint that is missing, incomplete or unsupported."""
 
 
 class HubError(CheckpointError):
@@ -60,7 +60,7 @@ class HubError(CheckpointError):
 
 
 class TooLargeError(CheckpointError):
-    """A checkpoint that needs more memory than there is: `needed` and `available` are bytes."""
+    """A checkpoint that needs more memory than is available: `needed` and `available` are bytes."""
 
     def __init__(self, message: str, *, needed: int = 0, available: int = 0) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Each sentence's contribution to a document's score, by occlusion: the score with it, less the score without it."""
+"""Each sentence's contribution to a document's score, by occlusion: the score with it minus the score without it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-# Where a sentence ends: behind a full stop and space, behind a full stop of a script that needs no space, at an empty
-# line, and before an item of a list. Possessive quantifiers, and stops from their first on: linear in any text.
+# Where a sentence ends: after a full stop and space, after a full stop of a script that needs no space, at an empty
+# line, and before a list item. Possessive quantifiers keep the matching linear in any text.
 STOPS = "[.!?\u2026\u061f\u06d4\u0964\u0965\u0589\u1362]"  # also Arabic, Urdu, Devanagari, Armenian, Ethiopic
 WIDE_STOPS = "[\u3002\uff01\uff1f\uff0e\uff61]"  # Chinese and Japanese
 CLOSERS = "[\"')\\]\u2019\u201d\u00bb\uff09\u300d\u300f]"  # quotation marks and brackets
@@ -40,10 +40,10 @@ class Reading:
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """First character, and the one behind the last, of each sentence: together they are the text.
+    """Return the start and end of each sentence; together the sentences cover the text.
 
-    A full stop before a small letter ends no sentence, as in "e.g. this", and neither does one that follows no
-    letter, as in "1. This". White space belongs to the sentence before.
+    A full stop does not end a sentence if a lower-case letter follows, as in "e.g. this", or if no letter precedes it,
+    as in "1. This". White space belongs to the sentence before.
     """
     ends, seen, letters = [0], 0, False
     for match in BOUNDARY.finditer(text):
@@ -58,17 +58,17 @@ def sentences(text: str) -> list[tuple[int, int]]:
 def explain_readings(
     readings: Sequence[Reading], score: Callable[[list[tuple[str, str]]], NDArray[np.float32]]
 ) -> list[list[Contribution]]:
-    """The contributions of the sentences of each reading. `score` gives pairs their raw logits, and is called once."""
+    """Return the contributions of each reading's sentences; `score`, called once, returns the raw logits of pairs."""
     return contributions(readings, score(occluded(readings)))
 
 
 def occluded(readings: Sequence[Reading]) -> list[tuple[str, str]]:
-    """The pairs to score: each reading itself, then the reading without each of its sentences in turn."""
+    """Return the pairs to score: each reading itself, then the reading without each of its sentences in turn."""
     return [pair for item in readings for pair in _variants(item)]
 
 
 def contributions(readings: Sequence[Reading], logits: NDArray[np.float32]) -> list[list[Contribution]]:
-    """The contributions of the sentences of each reading; `logits` are those of the pairs of `occluded`, (pairs,)."""
+    """Return the contributions of each reading's sentences; `logits`, (pairs,), belong to the pairs of `occluded`."""
     explained, start = [], 0
     for item in readings:
         found = _sentences(item)

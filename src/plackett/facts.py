@@ -1,4 +1,4 @@
-"""Facts: frozen records of what a model is, how it was trained and what was measured of it.
+"""Facts: frozen records of what a model is, how it was trained and how it was measured.
 
 Each capability builds its own facts. A checkpoint keeps them in `plackett.json`, and its model card shows them. Every
 number in them comes from a run.
@@ -66,7 +66,7 @@ class Sample:
 class Lists:
     """A file of lists, by its name, with statistics of its first `sampled` lists.
 
-    `source` is its address (`hf://…`), empty for a local file. `size` is None for a stream. `share` is the part of it
+    `source` is its address (`hf://…`), empty for a local file. `size` is None for a stream. `share` is the fraction
     that one epoch sees.
     """
 
@@ -87,7 +87,7 @@ class Lists:
 class MeasureFacts:
     """One measure of a first stage and of its reranking.
 
-    `ci95` and `p_value` belong to the difference; they are None where no significance was computed.
+    `ci95` and `p_value` belong to the difference; they are None if no significance was computed.
     """
 
     first_stage: float
@@ -99,7 +99,7 @@ class MeasureFacts:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measures of one collection. `primary` names the measure that counts, `parameters` repeat the measurement.
+    """The measures of one collection. `primary` names the main one, `parameters` repeat the measurement.
 
     `task` is the Hub's name for this kind of measurement.
     """
@@ -127,10 +127,10 @@ class Development:
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training. `settings` are all those of the recipe, `arguments` all those of the Trainer.
+    """A finished training run: `settings` are those of the recipe, `arguments` those of the Trainer.
 
-    `changed` names the ones that are not defaults. `best_step` is the step whose weights were kept. `lists_seen` counts
-    a list each time it was seen. `seconds` is the duration of the whole run.
+    `changed` names the arguments that differ from their defaults. `best_step` is the step whose weights were kept.
+    `lists_seen` counts a list each time it is seen. `seconds` is the duration of the whole run.
     """
 
     data: tuple[Lists, ...]
@@ -153,8 +153,8 @@ class Training:
 class EngineFacts:
     """An exported engine: its file, and its measurements on `hardware`.
 
-    `precision` is the one it computes in, which the file may leave open. `bytes` is the size of its files.
-    `pairs_per_second` is its speed over the pairs of `workload`, `milliseconds` the median time to rank one such query.
+    `precision` is the one it computes in, which the file may not determine. `bytes` is the size of its files.
+    `pairs_per_second` is its speed on the pairs of `workload`, `milliseconds` the median time to rank one such query.
     `max_difference` is the largest difference of a raw logit from torch's. `measures` holds (torch, this engine) for
     each measure of its ranking of `lists`.
     """

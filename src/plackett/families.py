@@ -1,4 +1,4 @@
-"""The differences between families of encoders and decoders, by the `model_type` of their configuration.
+"""Differences between families of encoders and decoders, by the `model_type` of their configuration.
 
 The defaults are those of transformers' configuration classes, for keys that a `config.json` leaves out. They are copied
 here because the bare install has no transformers; a test compares them with its classes.
@@ -14,18 +14,18 @@ class Family:
 
     takes_types: whether its models read token types.
     takes_mask: whether its models take an attention mask in every release of transformers.
-    types: default of `type_vocab_size`; None where its configuration has no such key.
+    types: default of `type_vocab_size`; None if its configuration has no such key.
     gives_types: whether the family's own tokenizer class returns token types.
     positions: default of the position limit; None for families without one.
     positions_key: the limit's name in `config.json`.
-    behind_padding: whether positions count from behind the padding id, which reduces the limit.
-    fixed_padding: the padding id that positions count from, where the model's code fixes it.
+    behind_padding: whether positions start after the padding id, which reduces the limit.
+    fixed_padding: the padding id that positions start after, if the model's code fixes it.
     vocabulary: default of `vocab_size`.
     pad_id: default of `pad_token_id`.
-    padding: the side that batches are padded on; "none" where padding changes scores, whichever side it is on.
+    padding: the side that batches are padded on; "none" if padding on either side changes scores.
     first_token_head: whether its layers are BERT's own, and its head reads the first token only.
-    activation: the function between the two linear layers of its head, where Plackett computes the head itself.
-    aliases: other names of keys in `config.json` -> their usual names.
+    activation: the function between the two linear layers of its head, if Plackett computes the head itself.
+    aliases: the family's names of keys in `config.json` -> their usual names.
     """
 
     takes_types: bool = False
@@ -252,20 +252,20 @@ FAMILIES = {
 
 
 UNREADABLE: Mapping[str, str] = {
-    "canine": "reads characters, which no tokenizer.json gives",
-    "layoutlmv2": "reads pages: images and the places of words",
-    "layoutlmv3": "reads pages: images and the places of words",
-    "lilt": "reads the places of words on a page",
-    "markuplm": "reads the places of words in a page's markup",
-    "perceiver": "reads bytes, which no tokenizer.json gives",
-    "qwen3_5": "reads images beside text; its language model alone is qwen3_5_text",
-    "t5gemma": "cannot be loaded by transformers 5, even from what that saved",
+    "canine": "reads characters instead of tokens",
+    "layoutlmv2": "reads page images and the positions of words",
+    "layoutlmv3": "reads page images and the positions of words",
+    "lilt": "reads the positions of words on a page",
+    "markuplm": "reads the positions of words in a page's markup",
+    "perceiver": "reads bytes instead of tokens",
+    "qwen3_5": "reads images as well as text; its text-only model is qwen3_5_text",
+    "t5gemma": "cannot be loaded by transformers 5, not even from a folder that it saved itself",
 }
-"""Families of sequence classifiers that are no rerankers of texts, and why."""
+"""Families of sequence classifiers that cannot rerank texts, and why."""
 
 
 UNKNOWN = Family(takes_types=True)
-"""A family that is not in the table: its configuration says everything, and has no defaults."""
+"""A family that is not in the table: everything comes from its configuration, without defaults."""
 
 
 def family_of(model_type: str) -> Family:

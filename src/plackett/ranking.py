@@ -20,7 +20,8 @@ SHOWN = 5  # ids listed in an error
 def stable_order(scores: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.intp]:
     """Return the indices of `scores`, best first; equal scores keep their input order and NaN comes last.
 
-    Same order as `sorted(..., reverse=True)`. trec_eval differs: it breaks ties by document id (see `best_first`).
+    The order is that of `sorted(..., reverse=True)`. trec_eval differs: it breaks ties by document id (see
+    `best_first`).
     """
     return np.argsort(-np.asarray(scores), kind="stable")
 

@@ -1,4 +1,4 @@
-"""Frozen records that stages hand to each other."""
+"""Frozen records that the stages exchange."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ FILE_ORDER = "the order in the file"  # the first stage of a file of lists
 
 
 class ScoredDoc(NamedTuple):
-    """One line of a run. The fields of ir-measures' record of the same name, which may take its place."""
+    """One line of a run. It has the fields of ir-measures' record of the same name, which may be used instead."""
 
     query_id: str
     doc_id: str
@@ -17,7 +17,7 @@ class ScoredDoc(NamedTuple):
 
 
 class Qrel(NamedTuple):
-    """One judgement. The first fields of ir-measures' record of the same name, which may take its place."""
+    """One judgement. It has the first fields of ir-measures' record of the same name, which may be used instead."""
 
     query_id: str
     doc_id: str
@@ -37,8 +37,8 @@ class LabeledList:
 class Origin:
     """The source of a collection, and what made its run.
 
-    `source` is of the form `hf://datasets/…`, empty for what is on this machine only, `revision` its commit.
-    `first_stage` says in words what ranked; `files` holds the names of files that are parts of it: qrels, for one.
+    `source` is an address like `hf://datasets/…`, empty for local data, and `revision` is its commit.
+    `first_stage` describes the ranking in words; `files` maps parts such as the qrels to the names of their files.
     """
 
     source: str = ""
@@ -47,11 +47,11 @@ class Origin:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def parts(self) -> dict[str, str]:
-        """Return the first stage, if known, and the files by name: what repeats a measurement."""
+        """Return the first stage, if known, and the file names: what is needed to repeat a measurement."""
         return {**({"first_stage": self.first_stage} if self.first_stage else {}), **self.files}
 
 
-NOWHERE = Origin()  # of what is made in a program
+NOWHERE = Origin()  # of collections made in a program
 
 
 @dataclass(frozen=True)

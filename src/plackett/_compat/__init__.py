@@ -1,1 +1,1 @@
-"""Private surfaces of other libraries: one module per library, each naming the releases it was tried with."""
+"""Private interfaces of other libraries: one module per library, each naming the releases it was tested with."""

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 TRIED = ("2.13.0",)
-"""Releases that these functions were tried with."""
+"""Releases that these functions were tested with."""
 
 OPERATOR_ERRORS = (AttributeError, NotImplementedError, RuntimeError, TypeError)
-"""Errors of oneDNN's operators where torch lacks them, or where they take other arguments."""
+"""Errors raised if torch lacks oneDNN's operators, or if their arguments have changed."""
 
 
 def softmax_backward(gradient: Tensor, probabilities: Tensor) -> Tensor:
@@ -43,5 +43,5 @@ def linear_add(rows: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def has_fast_bf16() -> bool:
-    """Whether this processor computes in bf16 itself (AVX-512 BF16)."""
+    """Whether this processor has native bf16 arithmetic (AVX-512 BF16)."""
     return torch.cpu._is_avx512_bf16_supported()

@@ -1,4 +1,4 @@
-"""Internals of transformers' trainer that Plackett reads. Apart from the others: importing the trainer takes seconds.
+"""Internals of transformers' Trainer that Plackett reads, in a separate module because importing it takes seconds.
 
 They are not part of its documented API. `tests/_compat/test_transformers.py` fails when they change.
 """
@@ -11,7 +11,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 LOGGERS = tuple(INTEGRATION_TO_CALLBACK)
-"""Names that `report_to` accepts beside "none" and "all"."""
+"""Names that `report_to` accepts besides "none" and "all"."""
 
 
 def callback_state(trainer_state: Mapping[str, Any], callback: str) -> Mapping[str, Any]:
@@ -26,5 +26,5 @@ def load_weights(trainer: Trainer, checkpoint: str) -> None:
 
 
 def forget_deepspeed() -> None:
-    """Load models whole from here on, after a training with ZeRO-3 cut them into shards."""
+    """Load complete models again, after training with ZeRO-3 has sharded them."""
     unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]

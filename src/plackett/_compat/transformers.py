@@ -15,7 +15,7 @@ from transformers.models.bert.modeling_bert import eager_attention_forward
 from transformers.utils import logging
 
 TRIED = ("5.23.0",)
-"""Releases that these functions were tried with."""
+"""Releases that these functions were tested with."""
 
 _LOADING = threading.RLock()
 
@@ -36,15 +36,15 @@ def attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tens
 
 
 def register_attention(name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
-    """Make an attention known under a name, as a value of `attn_implementation`. Its masks are None."""
+    """Register an attention function under a name, for use as `attn_implementation`. Its masks are None."""
     ALL_ATTENTION_FUNCTIONS.register(name, function)
 
 
 def log_buckets(distances: Tensor, buckets: int, most: int) -> Tensor:
-    """The buckets of distances between tokens in DeBERTa v2 and v3: each near one, far ones by their logarithm."""
+    """Buckets of token distances in DeBERTa v2 and v3: one for each short distance, logarithmic ones beyond."""
     if buckets <= 0 or most <= 0:
         return distances
-    # Imported here because other families have no need of it.
+    # Imported here because other families do not need it.
     from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
     found: Tensor = make_log_bucket_position(distances, buckets, most).long()
@@ -65,7 +65,7 @@ def heads_in_fp32(names: Iterable[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence reports, bars and warnings of transformers; what matters in them is raised as an error."""
+    """Silence the reports, progress bars and warnings of transformers; the important ones are raised as errors."""
     logs: Any = logging
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity_error()
