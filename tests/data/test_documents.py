@@ -120,7 +120,7 @@ def test_columns_with_other_names():
         ("id,text\n1,one\n2\n", "d.csv", r"d\.csv:3: 1 cells, but 2 columns"),
         ('id,text\n1,"one\ntwo"\n2,"three\n', "d.csv", r"d\.csv:4: not a row of CSV"),
         ("text,text\na,b\n", "d.csv", r"d\.csv:1: two columns have the name text"),
-        ("one\n", "d.tsv", r"d\.tsv:1: not a line of id, tab and text"),
+        ("one\n", "d.tsv", r"d\.tsv:1: expected an id, a tab and a text"),
         ("é".encode("latin-1"), "d.txt", r"d\.txt:1: not UTF-8"),
         ('["é"]'.encode("latin-1"), "d.json", r"d\.json:?1?: not"),
         (b"PAR1 and more", "-", "- cannot be read"),

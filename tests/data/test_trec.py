@@ -107,7 +107,7 @@ def test_texts_are_read_from_tabs_and_only_those_that_are_wanted(file):
     assert read_texts(path, {"2"}) == {"2": "two"}
     path = file('{"_id": 1, "text": "one"}', '{"_id": "2", "title": "a", "text": "two"}', name="queries.jsonl")
     assert read_texts(path, {"2"}) == {"2": "a two"}
-    with pytest.raises(DataError, match=r"x.tsv:1: not a line of id, tab and text"):
+    with pytest.raises(DataError, match=r"x.tsv:1: expected an id, a tab and a text"):
         read_texts(file("one", name="x.tsv"))
     with pytest.raises(DataError, match=r"x.tsv:2: the id '1' is listed twice"):
         read_texts(file("1\tone", "1\ttwo", name="x.tsv"))

@@ -15,7 +15,7 @@ from plackett.records import Collection, Origin
 
 
 def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Collection:
-    """Read a BEIR folder: the queries that the split's judgements name, and no run."""
+    """Read a BEIR folder: only the queries that the split's judgements name, and no run."""
     corpus = read_corpus(_either(folder / "corpus.jsonl"), columns=columns)
     queries = read_queries(_either(folder / "queries.jsonl"), columns=columns)
     judged_in = _either(folder / "qrels" / f"{split}.tsv")
@@ -25,7 +25,7 @@ def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Col
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
     if unknown:
         raise DataError(
-            f"{folder}: the qrels judge {len(unknown)} queries that queries.jsonl lacks, first {min(unknown)!r}"
+            f"{folder}: {len(unknown)} of the judged queries are not in queries.jsonl, first {min(unknown)!r}"
         )
     judged = {qrel.query_id for qrel in qrels}
     kept = {query_id: text for query_id, text in queries.items() if query_id in judged}
@@ -58,7 +58,7 @@ def _write(stream: TextIO, row: dict[str, object]) -> None:
 
 
 def _either(path: Path) -> Path:
-    """Return `path`, or the same with .gz."""
+    """Return `path`, or the path with `.gz` appended."""
     for candidate in (path, path.with_name(f"{path.name}.gz")):
         if candidate.is_file():
             return candidate

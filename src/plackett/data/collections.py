@@ -1,4 +1,4 @@
-"""Collections: what a file or a folder holds to measure on, and judged ids that the texts lack."""
+"""Collections: the data in a file or folder that systems are measured on, and reports of judged ids without texts."""
 
 import logging
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ def unmatched(collection: Collection) -> str:
 
 
 def check_matched(collection: Collection) -> Collection:
-    """Return the collection, warning of judged documents missing from the corpus. DataError if all are missing."""
+    """Return the collection; warn if judged documents are missing from the corpus, DataError if all are missing."""
     if report := unmatched(collection):
         if collection.corpus and not any(qrel.doc_id in collection.corpus for qrel in collection.qrels):
             raise DataError(report)
@@ -87,7 +87,7 @@ def _of_entries(name: str, entries: list[ListEntry]) -> Collection:
 def _global_ids(entries: list[ListEntry]) -> list[tuple[str, list[str]]]:
     """Return the ids of each list's query and documents.
 
-    Ids in a file are local to their list: if one of them names two texts, each gets the number of its list, too.
+    Ids in a file are local to their list: if one id names two texts, the number of the list is added to each.
     """
     found = [_local_ids(number, entry) for number, entry in enumerate(entries, start=1)]
     texts: dict[str, str] = {}

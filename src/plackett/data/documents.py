@@ -24,7 +24,7 @@ from plackett.data.rows import (
 )
 from plackett.errors import DataError
 
-# What a file of queries and a corpus take of the columns that both were given: a name, and what `read_texts` calls it.
+# The columns that apply to a file of queries and to a corpus -> their names in `read_texts`.
 OF_QUERIES: Mapping[str, str] = {"query": "text"} | dict.fromkeys(QUERY_ID_NAMES, "_id")
 OF_CORPUS: Mapping[str, str] = (
     {"title": "title"}
@@ -32,7 +32,7 @@ OF_CORPUS: Mapping[str, str] = (
     | {name: "_id" for name in ID_NAMES if name not in OF_QUERIES}
 )
 
-HEADER_LIMIT = 10_000  # bytes of a first line that may be one of column names
+HEADER_LIMIT = 10_000  # bytes of a first line that may be a header
 
 
 @checked()
@@ -52,12 +52,12 @@ def read_texts(path: Path, keep: Container[str] | None = None, *, columns: Colum
 
 
 def read_queries(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
-    """Read the texts of queries; of `columns`, `query` and `qid` are theirs."""
+    """Read the texts of queries; `columns` may rename `query` and `qid`."""
     return read_texts(path, keep, columns=_of_texts(columns, OF_QUERIES))
 
 
 def read_corpus(path: Path, keep: Container[str] | None = None, *, columns: Columns = NO_COLUMNS) -> dict[str, str]:
-    """Read the texts of documents; of `columns`, `text`, `title` and `docid` are theirs."""
+    """Read the texts of documents; `columns` may rename `text`, `title` and `docid`."""
     return read_texts(path, keep, columns=_of_texts(columns, OF_CORPUS))
 
 
@@ -69,9 +69,9 @@ def _of_texts(columns: Columns, names: Mapping[str, str]) -> Columns:
 def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> list[str]:
     """Read the documents of a file or of standard input.
 
-    They are the texts of a file in one of `rows.FORMATS`: values that are texts, or rows with `text` and an optional
-    `title`. Content without one of the suffixes is taken for what it looks like: Parquet, a JSON array or object, CSV
-    below a line of names, else one document per line, each JSON or plain text.
+    The file is in one of `rows.FORMATS`, and its values are texts, or rows with `text` and an optional `title`. Without
+    a known suffix, the content decides: Parquet, a JSON array or object, CSV below a header line, else one document per
+    line, each JSON or plain text.
     """
     return [text for text, _ in read_records(file, columns=columns)]
 
@@ -80,7 +80,7 @@ def read_documents(file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS) -> 
 def read_records(
     file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS
 ) -> list[tuple[str, Mapping[str, Any] | None]]:
-    """Read documents as `read_documents` does, each with the row that it comes from; None if it is only a text."""
+    """Read documents as `read_documents` does, each with its row, or None if it is only a text."""
     return [
         (text_of(where, value), value)
         if isinstance(value, dict)
@@ -112,7 +112,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _has_names(source: Source, text: bytes) -> bool:
-    """Return whether the first line is one of column names, a text's among them."""
+    """Return whether the first line is a header that names a text column."""
     line = text.partition(b"\n")[0][:HEADER_LIMIT].decode("utf-8", "replace").strip()
     cells = [cell.strip().strip('"') for cell in re.split("[,;\t]", line)]
     named = any(cell in TEXT_NAMES or cell in source.names for cell in cells)

@@ -1,6 +1,6 @@
-"""Values of foreign records -> texts, ids, labels and grades. Every check raises DataError, which names the place.
+"""Values of foreign records -> texts, ids, labels and grades. Every check raises a DataError that names the place.
 
-Ids are stripped of ASCII white space, the only kind that trec_eval splits at, so that the ids of all files meet.
+Ids are stripped of ASCII white space, the only kind that trec_eval splits at, so ids match across files.
 """
 
 import math
@@ -12,17 +12,22 @@ from typing import Any
 from plackett.errors import DataError
 from plackett.records import Qrel, ScoredDoc
 
-WHITE_SPACE = " \t\n\r\v\f"  # what C's isspace() takes for white space
-GRADES = range(-(2**31), 2**31)  # trec_eval's programs crash on greater ones
+WHITE_SPACE = " \t\n\r\v\f"  # as defined by C's isspace()
+GRADES = range(-(2**31), 2**31)  # trec_eval crashes outside this range
 SHOWN_KEYS = 10
 
 TEXT_NAMES = ("text", "document", "contents")
 ID_NAMES = ("_id", "id", "docid", "doc_id", "docno", "pid", "qid", "query_id")
-DOCUMENT_NAMES = ("document", "doc", "text", "passage")  # of files of lists, as the next
+DOCUMENT_NAMES = ("document", "doc", "text", "passage")  # in files of lists, as are the next two
 LABEL_NAMES = ("label", "clicked", "relevance", "score")
 QUERY_NAMES = ("query", "anchor")
 QUERY_ID_NAMES = ("qid", "query_id")
-SYNONYMS = ((*TEXT_NAMES, *DOCUMENT_NAMES), ID_NAMES, LABEL_NAMES, QUERY_NAMES)  # one of each is read
+SYNONYMS = (
+    (*TEXT_NAMES, *DOCUMENT_NAMES),
+    ID_NAMES,
+    LABEL_NAMES,
+    QUERY_NAMES,
+)  # one name each is read
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -33,8 +38,8 @@ def checked_text(value: object, what: str) -> str:
         raise DataError(f"{what} is {type(value).__name__}, not text")
     try:
         value.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no tokenizer takes
-        raise DataError(f"{what} holds {value[error.start]!r}, an unpaired surrogate, which is not text") from error
+    except UnicodeEncodeError as error:  # JSON can encode half of a surrogate pair, which tokenizers reject
+        raise DataError(f"{what} contains {value[error.start]!r}, an unpaired surrogate; replace it") from error
     return value
 
 
@@ -55,7 +60,7 @@ def checked_id(value: object, what: str) -> str:
     text = checked_text(str(value), what).strip(WHITE_SPACE)
     if not text:
         raise DataError(f"{what} is empty")
-    if "\0" in text:  # where C's strings end
+    if "\0" in text:  # ends a C string
         raise DataError(f"{what} is {text!r}, which contains a NUL character")
     return text
 
@@ -71,7 +76,7 @@ def checked_grade(value: object, what: str) -> int:
 
 
 def checked_number(value: object, what: str) -> float:
-    """Return a finite number, numpy's included."""
+    """Return a finite number, which may be a NumPy scalar."""
     try:
         number = float("nan") if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     except OverflowError:
@@ -84,7 +89,7 @@ def checked_number(value: object, what: str) -> float:
 def parsed(value: object) -> object:
     """Return the number that a text spells, or the value unchanged."""
     text = value.strip(WHITE_SPACE) if isinstance(value, str) else ""
-    return float(text) if _NUMBER.fullmatch(text) else value  # float() alone takes 1_000 and digits of all scripts
+    return float(text) if _NUMBER.fullmatch(text) else value  # float() also accepts 1_000 and non-ASCII digits
 
 
 def is_number(text: str) -> bool:
@@ -93,7 +98,7 @@ def is_number(text: str) -> bool:
 
 
 def text_of(where: str, row: Mapping[str, Any], names: Iterable[str] = TEXT_NAMES) -> str:
-    """Return the text of a row, behind its title if it has one."""
+    """Return the text of a row, after its title if it has one."""
     name = name_in(where, row, names)
     text = checked_text(row[name], f"{where}: {name}")
     title = checked_text(row.get("title") or "", f"{where}: title")
@@ -107,7 +112,7 @@ def id_of(where: str, row: Mapping[str, Any], names: Iterable[str] = ID_NAMES) -
 
 
 def name_in(where: str, row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of `names` that the row has; DataError, which lists the row's keys, for none."""
+    """Return the first of `names` that the row has; otherwise raise DataError, which lists the row's keys."""
     names = tuple(names)
     found = next((name for name in names if name in row), None)
     if found is None:
@@ -116,7 +121,7 @@ def name_in(where: str, row: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def keys_of(row: Mapping[str, Any]) -> str:
-    """Say which keys a row has, for an error."""
+    """Describe the keys of a row for an error message."""
     names = [str(name) for name in row]
     shown = ", ".join(name[:50] for name in names[:SHOWN_KEYS]) + (", ..." if len(names) > SHOWN_KEYS else "")
     return f"keys are {shown}" if shown else "there are no keys"
@@ -125,8 +130,8 @@ def keys_of(row: Mapping[str, Any]) -> str:
 def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
     """Return judgements made in a program, with ids and grades checked for use in C code.
 
-    Any records with the fields of Qrel are accepted, such as ir-measures', and NumPy numbers too. Raises DataError,
-    naming the position, for invalid ids or grades and for a pair that is judged twice.
+    Any records with the fields of Qrel are accepted, such as those of ir-measures, and NumPy numbers too. Raises
+    DataError, naming the position, for invalid ids or grades and for a pair that is judged twice.
     """
     checked: list[Qrel] = []
     seen: dict[tuple[str, str], int] = {}
@@ -171,7 +176,7 @@ def _field(item: Any, name: str, where: str) -> Any:
 
 
 def _fast_id(value: object, where: str, what: str) -> str:
-    """Return a checked id. Plain words, as most ids are, need no further checks."""
+    """Return a checked id; plain words, as most ids are, take a shortcut."""
     if type(value) is str and value.isascii() and value.isprintable() and value[:1] > " " and value[-1:] > " ":
         return value
     return checked_id(value, f"{where}: {what}")

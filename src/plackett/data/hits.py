@@ -7,14 +7,14 @@ from plackett.data.fields import DOCUMENT_NAMES, TEXT_NAMES
 
 LISTS = (("hits", "hits"), ("response", "docs"), ("hits",))  # where a response keeps its list
 SOURCES = ("_source", "document")  # where a hit keeps its record
-OWN = {"docs", *TEXT_NAMES, *DOCUMENT_NAMES}  # keys of records that are none of these
+OWN = {"docs", *TEXT_NAMES, *DOCUMENT_NAMES}  # keys of plain records, which are not hits
 KEYS = {*SOURCES, *(path[0] for path in LISTS)}
 
 
 def unwrapped(entries: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Return the records of each response and of each hit; other values stay."""
+    """Return the records of each response and each hit; leave other values unchanged."""
     for where, value in entries:
-        if not isinstance(value, dict) or KEYS.isdisjoint(value):  # most rows, of which a corpus has millions
+        if not isinstance(value, dict) or KEYS.isdisjoint(value):  # a fast path for most rows of a corpus
             yield where, value
         elif (hits := _hits(value)) is None:
             yield where, _record(value)

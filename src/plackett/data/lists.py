@@ -1,6 +1,6 @@
 """Files of labelled lists, in several shapes, and their writer.
 
-`SHAPES` holds the shapes that rows may have; the first row of a file decides.
+`SHAPES` lists the shapes that rows may have; the first row of a file decides which one applies.
 """
 
 import json
@@ -31,13 +31,13 @@ from plackett.data.rows import NO_COLUMNS, Columns, Row, read_rows
 from plackett.errors import DataError
 from plackett.records import LabeledList
 
-CLICKS = "clicked"  # whose values may differ from row to row: each row is a time that the document was shown
+CLICKS = "clicked"  # may differ between rows of one document, because each row is one impression
 
 logger = logging.getLogger(__name__)
 
 
 class ListEntry(NamedTuple):
-    """A list of a file: where it is, and the ids that the file gives, which are local to the list."""
+    """A list in a file: its place, and the ids that the file gives, which are local to the list."""
 
     where: str
     item: LabeledList
@@ -46,7 +46,7 @@ class ListEntry(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A form of lists: what the keys of its first row are like, and how its rows become lists."""
+    """A shape of rows: the keys that its rows have, and the function that makes lists of them."""
 
     wanted: str
     fits: Callable[[Mapping[str, Any]], bool]
@@ -76,7 +76,7 @@ def read_lists(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[Labeled
 
 
 def read_list_entries(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[ListEntry]:
-    """Read the lists of a file with where they are and their ids."""
+    """Read the lists of a file with their places and ids."""
     rows = read_rows(path, columns=columns)
     first = next(rows, None)
     if first is not None:
@@ -84,11 +84,11 @@ def read_list_entries(path: Path, *, columns: Columns = NO_COLUMNS) -> Iterator[
 
 
 def shape_of(where: str, row: Mapping[str, Any]) -> Shape:
-    """Return the first of `SHAPES` that fits a row; DataError, which lists what fits, for none."""
+    """Return the first of `SHAPES` that fits a row; otherwise raise DataError, which lists all shapes."""
     shape = next((shape for shape in SHAPES if shape.fits(row)), None)
     if shape is None:
         wanted = "; or ".join(shape.wanted for shape in SHAPES)
-        raise DataError(f"{where}: {keys_of(row)}; a list needs {wanted}; give other names with --columns")
+        raise DataError(f"{where}: {keys_of(row)}; a list needs {wanted}; map other column names with --columns")
     return shape
 
 
@@ -139,7 +139,7 @@ def _ids(where: str, row: Mapping[str, Any]) -> tuple[str | None, Sequence[str] 
 
 
 def _passage_rows(rows: Iterator[Row]) -> Iterator[ListEntry]:
-    """MS MARCO: passages with the selected first, else in their order; rows that have none selected are left out."""
+    """Read MS MARCO: selected passages first, otherwise in file order; rows without a selected passage are skipped."""
     for where, row in rows:
         texts, selected = _passages(where, row)
         if not any(selected):
@@ -166,7 +166,7 @@ def _passages(where: str, row: Mapping[str, Any]) -> tuple[list[Any], list[int]]
 
 
 class _Labelled(NamedTuple):
-    """One row of a flat file: a query with one of its documents. `is_click` tells clicks from other labels."""
+    """One row of a flat file: a query with one of its documents. `is_click` distinguishes clicks from other labels."""
 
     where: str
     query: str
@@ -218,15 +218,15 @@ def _query(where: str, row: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _grouped(items: Iterable[_Labelled]) -> Iterator[ListEntry]:
-    """Yield one list for each query, by its id if it has one; rows of one document become one, as `_merged` does."""
+    """Yield one list for each query, identified by its id if it has one; repeated documents are merged."""
     groups: dict[tuple[bool, str], dict[str, _Labelled]] = {}
-    repeated: list[str] = []  # where clicks were merged
+    repeated: list[str] = []  # places of rows whose clicks were merged
     for item in items:
         key = (False, item.query) if item.query_id is None else (True, item.query_id)
         group = groups.setdefault(key, {})
         first = next(iter(group.values()), item)
         if first.query != item.query:
-            raise DataError(f"{item.where}: the query id {item.query_id!r} has another query at {first.where}")
+            raise DataError(f"{item.where}: the query id {item.query_id!r} has a different text at {first.where}")
         if known := group.get(item.document):
             group[item.document] = _merged(known, item)
             repeated += [item.where] if item.is_click else []
@@ -242,13 +242,13 @@ def _grouped(items: Iterable[_Labelled]) -> Iterator[ListEntry]:
 
 
 def _merged(known: _Labelled, item: _Labelled) -> _Labelled:
-    """Return one row for two of the same document: with the most clicks, or with the label that they agree on."""
+    """Merge two rows of one document: keep the most clicks, or the label on which they agree."""
     if item.is_click:
         return known._replace(label=max(known.label, item.label))
     if known.label != item.label:
         raise DataError(
-            f"{item.where}: the document is labelled {item.label:g}, at {known.where} {known.label:g}; keep one. "
-            "If these are clicks, call the column clicked (--columns clicked=NAME) to keep the larger"
+            f"{item.where}: the document is labelled {item.label:g} here and {known.label:g} at {known.where}; keep "
+            "one. If these are clicks, call the column clicked (--columns clicked=NAME) to keep the largest"
         )
     return known
 
@@ -257,7 +257,7 @@ def _merged(known: _Labelled, item: _Labelled) -> _Labelled:
 def _report_merged(count: int, where: str) -> None:
     rows = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
     logger.warning(
-        "%s: %s a query and its document, the first of them here; the largest number of clicks counts", where, rows
+        "%s: %s an earlier query and document, the first time here; the largest number of clicks is used", where, rows
     )
 
 

@@ -1,7 +1,7 @@
-"""NanoBEIR: thirteen small collections of 50 queries with BM25's first hundred, in both layouts of the hub.
+"""NanoBEIR: thirteen small collections of 50 queries with BM25's top 100, in both layouts found on the Hub.
 
-One repository for all, with `corpus`, `queries`, `qrels` and `bm25`, each in a part for every collection; or the older
-repository for each collection, with `corpus`, `queries` and `relevance`. Each is also read from a local copy.
+The newer layout is one repository with `corpus`, `queries`, `qrels` and `bm25`, each split by collection. The older one
+is a repository per collection, with `corpus`, `queries` and `relevance`. Local copies of both work too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +29,10 @@ def is_nanobeir(folder: Path) -> bool:
 
 
 def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) -> list[Collection]:
-    """The collections of these names, all by default, from a local copy or a repository of the hub.
+    """Read the collections of these names, by default all, from a local copy or a Hub repository.
 
-    A copy in the older layout holds one. SettingError for an unknown name; HubError where the Hub did not deliver.
+    A copy in the older layout contains one collection. Raises SettingError for an unknown name, and HubError if the
+    download fails.
     """
     full = [_name(name) for name in names]
     folder, origin = Path(source), Origin(first_stage="BM25, as NanoBEIR has it")
@@ -48,7 +49,7 @@ def read_nanobeir(source: str | Path = REPOSITORY, names: Sequence[str] = ()) ->
 
 
 def _name(name: str) -> str:
-    """`msmarco`, `MSMARCO` and `NanoMSMARCO` are one."""
+    """Return the canonical name: `msmarco`, `MSMARCO` and `NanoMSMARCO` mean the same."""
     by_key = {known.lower(): known for known in NAMES}
     key = name.lower().removeprefix("nano")
     if key not in by_key:
@@ -59,7 +60,7 @@ def _name(name: str) -> str:
 def _from_hub(repository: str, names: Sequence[str]) -> Path:
     folder = download_dataset(repository, [f"*/Nano{name}*" for name in names or NAMES] + ["*/train*"])
     if not is_nanobeir(folder):
-        raise HubError(f"{repository} has neither layout of NanoBEIR, or the Hub's cache contains only a part of it")
+        raise HubError(f"{repository} has neither of NanoBEIR's layouts, or the Hub's cache contains only part of it")
     return folder
 
 
@@ -109,7 +110,7 @@ def _rows(folder: Path, subset: str, part: str) -> Iterator[tuple[str, Mapping[s
 def _found(folder: Path, subset: str, part: str) -> list[Path]:
     files = _files(folder, subset, part)
     if not files:
-        raise DataError(f"{folder / subset} holds no {part}*.parquet (nor .jsonl)")
+        raise DataError(f"{folder / subset} contains no {part}*.parquet (nor .jsonl)")
     return files
 
 

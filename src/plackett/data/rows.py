@@ -1,8 +1,8 @@
-"""Foreign bytes -> rows: the one place where lines, arrays and tables become records.
+"""Bytes of a file -> rows: all parsing of lines, arrays and tables happens here.
 
 `FORMATS` maps a file's suffix to its parser. Every reader takes every format, plain or compressed (`.gz`, or gzip's
-first bytes), with or without a byte order mark, with line ends of Unix or Windows; blank lines are skipped. Errors name
-the file and the line. Memory: one line, or the whole of a `.json` file, within a limit.
+first bytes), with or without a byte order mark, with Unix or Windows line endings; blank lines are skipped. Errors name
+the file and the line. Memory use: one line, or a whole `.json` file up to a limit.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from plackett.data.fields import SYNONYMS, keys_of
 from plackett.data.hits import unwrapped
 from plackett.errors import DataError, SettingError
 
-LINE_LIMIT = 1 << 28  # bytes of a line: a file without line ends (a device, a binary) must not fill the memory
-FILE_LIMIT = 1 << 32  # bytes of a file that is read whole
+LINE_LIMIT = 1 << 28  # bytes per line: a file without line endings (a device, a binary) must not fill the memory
+FILE_LIMIT = 1 << 32  # bytes of a file that is read at once
 CHUNK = 1 << 20
 READ_ERRORS = (OSError, EOFError, zlib.error)
 
@@ -32,14 +32,14 @@ Entry = tuple[str, Any]  # the same for any value: an object, a text
 Columns = Mapping[str, str]  # a name that Plackett reads -> the name in the file; dots lead into objects
 NO_COLUMNS: Columns = {}
 
-# First cells of a table that are names, not data.
+# Cells of a first line that are column names, not data.
 NAMES = frozenset({"title", "positive", "negative"}.union(*SYNONYMS))
 
 SETTABLE = NAMES | {"docs", "labels", "docids", "passages"}
 
 
 class Source(NamedTuple):
-    """An open file, decompressed, and its name for errors. `names` are column names that the caller expects."""
+    """An open, decompressed file, and its name for errors. `names` are column names that the caller expects."""
 
     name: str
     stream: IO[bytes]
@@ -51,12 +51,12 @@ Parser = Callable[[Source], Iterator[Entry]]
 
 @checked()
 def parse_columns(text: str) -> Columns:
-    """Parse `query=q,document=d`: Plackett's names and the file's. Raises SettingError for other forms."""
+    """Parse `query=q,document=d`: Plackett's names and the file's. Raises SettingError for any other form."""
     columns = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, given = (item.strip() for item in part.partition("="))
         if not name or not given:
-            raise SettingError(f"--columns has {part!r}; write it like query=q,document=d,label=clicked")
+            raise SettingError(f"--columns contains {part!r}; write it like query=q,document=d,label=clicked")
         columns[name] = given
     return check_columns(columns)
 
@@ -70,7 +70,7 @@ def check_columns(columns: Columns) -> Columns:
 
 
 def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Generator[Row]:
-    """Read the objects of a file of any of `FORMATS` (JSON lines where the suffix is none), with where they are."""
+    """Read the objects of a file in any of `FORMATS` (JSON lines for other suffixes), with their places."""
     for where, value in read_entries(path, columns=columns):
         if not isinstance(value, dict):
             raise DataError(f"{where}: not a JSON object but {type(value).__name__}")
@@ -80,7 +80,7 @@ def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Generator[Row]:
 def read_entries(
     file: Path | IO[bytes], *, columns: Columns = NO_COLUMNS, default: Parser | None = None
 ) -> Iterator[Entry]:
-    """Read the values of a file: objects, and whatever else JSON holds. A search engine's answer is read as its hits.
+    """Read the values of a file: objects or other JSON values. A search engine's response gives its hits.
 
     `default` parses a file without a known suffix.
     """
@@ -92,17 +92,17 @@ def read_entries(
 
 
 def columns_in(path: Path, columns: Columns) -> Columns:
-    """Return the columns if the first row of a file has them all, and none if it does not."""
+    """Return the columns if the first row of a file has them all, otherwise none."""
     try:
         with contextlib.closing(read_rows(path, columns=columns)) as rows:
             next(rows, None)
-    except DataError:  # a folder too; what cannot be read at all is told when it is read
+    except DataError:  # also for folders; files that cannot be read fail later with a better message
         return NO_COLUMNS
     return columns
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Read the lines of a text file. DataError, naming the line, for what is not UTF-8 or cannot be read."""
+    """Read the lines of a text file. Raises DataError, naming the line, for invalid UTF-8 or a read error."""
     with opened(path) as source:
         for _, line in lines_of(source):
             yield line
@@ -110,7 +110,7 @@ def read_lines(path: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def opened(file: Path | IO[bytes], *, names: Collection[str] = ()) -> Iterator[Source]:
-    """Open a file, or take an open one (standard input), decompressed."""
+    """Open and decompress a file, which may be an open stream (standard input)."""
     if not isinstance(file, Path):
         name = str(getattr(file, "name", "<stream>"))
         yield Source(name, _decompressed(name, file), names)
@@ -126,7 +126,7 @@ def opened(file: Path | IO[bytes], *, names: Collection[str] = ()) -> Iterator[S
 
 
 def format_of(name: str) -> Parser | None:
-    """Return the parser of a file's suffix, `.gz` aside."""
+    """Return the parser for a file's suffix, ignoring `.gz`."""
     return FORMATS.get(PurePath(name.lower().removesuffix(".gz")).suffix)
 
 
@@ -140,7 +140,7 @@ def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:
     if given in row:
         return row[given]
     value: Any = row
-    for name in given.removeprefix("_source.").split("."):  # which `unwrapped` has opened
+    for name in given.removeprefix("_source.").split("."):  # which `unwrapped` has removed
         if not isinstance(value, dict) or name not in value:
             raise DataError(f"{where}: no column {given}; {keys_of(row)}")
         value = value[name]
@@ -158,7 +158,7 @@ def _decompressed(name: str, file: IO[bytes]) -> IO[bytes]:
 
 
 class _Raw(io.RawIOBase):
-    """Any binary stream as a raw one, for a buffer that can look ahead."""
+    """Wraps any binary stream as a raw one, for a buffer that can look ahead."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -204,7 +204,7 @@ def whole(source: Source) -> bytes:
     """Read the rest of a source."""
     content = io.BytesIO()
     try:
-        while part := source.stream.read(CHUNK):  # read(FILE_LIMIT) would take that much memory at once
+        while part := source.stream.read(CHUNK):  # read(FILE_LIMIT) would allocate that much memory at once
             if content.tell() + len(part) > FILE_LIMIT:
                 raise DataError(
                     f"{source.name} is larger than {FILE_LIMIT >> 30} GiB; write one JSON object per line (.jsonl)"
@@ -245,7 +245,7 @@ def json_values(source: Source) -> Iterator[Entry]:
 
 
 def csv_rows(source: Source) -> Iterator[Entry]:
-    """Parse comma-separated values below a line of names; semicolons and tabs separate too, if the names use them."""
+    """Parse comma-separated values below a header line; semicolons and tabs also work, if the header uses them."""
     lines = lines_of(source)
     number, first = next(((number, line) for number, line in lines if line.strip()), (0, ""))
     if not number:
@@ -254,7 +254,7 @@ def csv_rows(source: Source) -> Iterator[Entry]:
     rest = (line for _, line in lines)
     table = csv.reader(chain([first], rest), delimiter=max(",;\t", key=first.count), strict=True)
 
-    line = number  # where the row begins: a quoted cell may hold line ends
+    line = number  # of the start of the row: quoted cells may contain line endings
     try:
         names = _checked_names(f"{source.name}:{line}", next(table))
         while True:
@@ -269,7 +269,7 @@ def csv_rows(source: Source) -> Iterator[Entry]:
 
 
 def tsv_rows(source: Source) -> Iterator[Entry]:
-    """Parse tab-separated values below a line of names; without names, lines of an id, a tab and a text."""
+    """Parse tab-separated values below a header line; without one, lines of an id, a tab and a text."""
     names: list[str] | None = None
     first = True
     for number, line in lines_of(source):
@@ -282,7 +282,9 @@ def tsv_rows(source: Source) -> Iterator[Entry]:
         elif names is not None:
             yield _table_row(where, names, [_unquoted(cell) for cell in cells])
         elif len(cells) < 2:
-            raise DataError(f"{where}: not a line of id, tab and text, and no line of column names came before it")
+            raise DataError(
+                f"{where}: expected an id, a tab and a text, because the file has no header line of column names"
+            )
         else:
             yield where, {"_id": cells[0], "text": " ".join(cells[1:])}
         first = False
@@ -308,14 +310,14 @@ def _table_row(where: str, names: list[str], cells: list[str]) -> Row:
 
 
 def _unquoted(cell: str) -> str:
-    """Return the cell without the quotes that pandas and spreadsheets put around one that holds a quote."""
+    """Return the cell without the quotes that pandas and spreadsheets put around cells that contain quotes."""
     inner = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if quoted else cell
 
 
 def parquet_rows(source: Source) -> Iterator[Entry]:
-    """Parse Parquet; rows count as lines."""
+    """Parse Parquet; the line number is that of the row."""
     parquet = require("pyarrow.parquet", extra="train")
     pyarrow = require("pyarrow", extra="train")
     seekable = isinstance(source.stream, io.BufferedReader) and source.stream.seekable()

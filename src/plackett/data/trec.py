@@ -1,4 +1,4 @@
-"""TREC's files, read as trec_eval 10 reads them: runs, and judgements of TREC and BEIR.
+"""TREC files, read as trec_eval 10 reads them: runs, and judgements of TREC and BEIR.
 
 Fields are split at any ASCII white space; blank lines and comment lines (`#`) are skipped.
 """
@@ -15,7 +15,7 @@ from plackett.errors import DataError
 from plackett.ranking import best_first
 from plackett.records import Qrel, ScoredDoc
 
-_GRADE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII).fullmatch  # the numbers that trec_eval reads as they are
+_GRADE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII).fullmatch  # the numbers that trec_eval reads correctly
 _NUMERIC = re.compile(r"[+-]?\.?\d", re.ASCII).match
 _DIGITS = re.compile(r"[+-]?\d+", re.ASCII).match
 _SEPARATORS = re.compile("[\x1c-\x1f]").search  # white space for Python, but not for C
@@ -34,7 +34,7 @@ _HINTS = {  # by the number of columns
 
 @checked()
 def read_run(path: Path) -> list[ScoredDoc]:
-    """Read a run in the order of its lines. DataError for anything else, naming the line.
+    """Read a run in the order of its lines. Raises DataError, naming the line, for anything else.
 
     A document listed twice for a query is an error that names both lines.
     """
@@ -57,7 +57,8 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
                 done.add(query_id)
             if scored.query_id in done:
                 raise DataError(
-                    f"{path}:{number}: the query {scored.query_id!r} is in two places; sort the run by query"
+                    f"{path}:{number}: the query {scored.query_id!r} occurs in two separate places; sort the run by "
+                    "query"
                 )
             query_id, candidates, lines = scored.query_id, [], {}
         _check_new(path, number, scored, lines)
@@ -70,7 +71,7 @@ def stream_run(path: Path) -> Iterator[tuple[str, list[ScoredDoc]]]:
 def run_lines(candidates: Sequence[ScoredDoc], tag: str) -> list[str]:
     """Write one query's candidates as lines of a run, best first, ranks from 1.
 
-    Scores have nine digits, which tell any two float32 apart. DataError for an id with white space in it.
+    Scores have nine digits, enough to distinguish any two float32 values. Raises DataError for an id with white space.
     """
     for scored in candidates:
         for text in (scored.query_id, scored.doc_id):
@@ -108,9 +109,9 @@ def read_qrels(path: Path) -> Iterator[Qrel]:
 
 
 def _is_beir(line: str, fields: list[str]) -> bool:
-    """Return whether the first line has three columns in tabs, where ids may hold spaces.
+    """Return whether the first line has three tab-separated columns, in which ids may contain spaces.
 
-    `q1 0<tab>d1<tab>1` has, too, but is a line of TREC, which splits at any white space.
+    `q1 0<tab>d1<tab>1` does too, but it is a TREC line, which is split at any white space.
     """
     return len(_cells(line)) == 3 and not (len(fields) == 4 and fields[1].isdecimal())
 
@@ -141,13 +142,13 @@ def _is_word(grade: str) -> bool:
 
 
 def _as_trec_eval(grade: str) -> str:
-    """Return what C's atol() reads: the whole number that a text begins with, or 0."""
+    """Return what C's atol() reads: the whole number at the start of a text, or 0."""
     digits = _DIGITS(grade)
     return digits[0][:50] if digits else "0"
 
 
 def _check_new(path: Path, number: int, scored: ScoredDoc, lines: dict[str, int]) -> None:
-    """Note the line of a document; DataError if an earlier line of its query has it."""
+    """Record the line of a document; DataError if an earlier line of its query has the same document."""
     first = lines.setdefault(scored.doc_id, number)
     if first != number:
         raise DataError(
@@ -180,7 +181,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _fields(line: str) -> list[str]:
-    """Split at white space as C does: str.split() splits at Unicode's, too, which ids may hold."""
+    """Split at white space as C does: str.split() also splits at Unicode white space, which ids may contain."""
     if line.isascii() and not _SEPARATORS(line):
         return line.split()
     return [field.decode() for field in line.encode().split()]
