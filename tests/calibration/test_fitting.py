@@ -246,7 +246,7 @@ def test_a_precision_that_nothing_reaches():
 @pytest.mark.parametrize(
     ("logits", "relevant", "message"),
     [
-        ([1.0, 2.0], [False, False], "0 of 2 pairs are relevant: a calibration needs relevant pairs and others"),
+        ([1.0, 2.0], [False, False], "0 of 2 pairs are relevant"),
         ([1.0, 2.0], [True, True], "2 of 2 pairs are relevant"),
         ([1.0, math.nan], [True, False], "NaN or infinite"),
         ([1.0, -math.inf], [True, False], "NaN or infinite"),

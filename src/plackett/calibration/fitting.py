@@ -25,9 +25,9 @@ from plackett.checkpoints.calibrations import (
 from plackett.errors import DataError, SettingError
 from plackett.facts import CalibrationFacts
 
-BINS = 15  # of the expected calibration error
-FLATTEST = 1e-6  # the least slope of a fit to logits of spread 1: probabilities must not fall
-SMALLEST = 1e-9  # the least spread of logits: below, they count as equal
+BINS = 15  # for the expected calibration error
+FLATTEST = 1e-6  # smallest slope, for logits scaled to a spread of 1: probabilities must not decrease
+SMALLEST = 1e-9  # smallest spread of logits; below it, they count as equal
 STEPS = 100
 
 Floats = NDArray[np.float64]
@@ -53,14 +53,15 @@ class JudgedPairs:
         positives = int(np.count_nonzero(self.relevant))
         if positives in (0, len(self.relevant)):
             raise DataError(
-                f"{positives} of {len(self.relevant)} pairs are relevant: a calibration needs relevant pairs and others"
+                f"{positives} of {len(self.relevant)} pairs are relevant: a calibration needs both relevant and "
+                "irrelevant pairs"
             )
 
     def __len__(self) -> int:
         return len(self.logits)
 
     def where(self, mask: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the logits, as float64, and the labels of some of the pairs."""
+        """Return the logits, as float64, and the labels of the chosen pairs."""
         return self.logits[mask].astype(np.float64), self.relevant[mask]
 
 
@@ -68,7 +69,7 @@ class JudgedPairs:
 class Assessment:
     """The held-out probabilities of one method, (pairs,), their log-loss and expected calibration error.
 
-    `fits` are the calibrations that gave them, one for each fold.
+    `fits` are the calibrations that produced them, one for each fold.
     """
 
     method: str
@@ -80,7 +81,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A probability chosen on all data for `target`, or None if no threshold reaches it.
+    """A probability chosen on all data to reach `target`, or None if no threshold does.
 
     The counts are of held-out pairs: `kept` are at or above the threshold that the other folds chose, `found` are the
     relevant ones among them, `relevant` are all relevant ones.
@@ -94,7 +95,7 @@ class Threshold:
 
     @property
     def precision(self) -> float:
-        """Share of relevant pairs among those kept; NaN if none is kept."""
+        """Share of relevant pairs among the kept ones; NaN if none is kept."""
         return self.found / self.kept if self.kept else float("nan")
 
     @property
@@ -160,7 +161,7 @@ def calibrate(pairs: JudgedPairs, *, folds: int = 5, seed: int = 0, targets: Seq
     fold_of = folds_by_query(pairs.queries, folds, seed)
     held_out = [fold_of == fold for fold in range(folds)]
     methods = tuple(_assess_fits(name, pairs, held_out) for name in FITS)
-    best = min(methods, key=lambda item: item.log_loss)  # the first of equals, which is the simplest
+    best = min(methods, key=lambda item: item.log_loss)  # among equals the first, which is the simplest
 
     rates = np.zeros(len(pairs))
     for mask in held_out:
@@ -184,7 +185,7 @@ def folds_by_query(queries: NDArray[np.integer[Any]], folds: int, seed: int) -> 
     names, numbers = np.unique(queries, return_inverse=True)
     if isinstance(folds, bool) or folds < 2 or folds > len(names):
         count = f"{len(names)} {'query' if len(names) == 1 else 'queries'}"
-        raise SettingError(f"{folds} folds of {count}; give at least 2 folds, and at most one for each query")
+        raise SettingError(f"{folds} folds of {count}; choose at least 2 folds, and at most one per query")
     dealt = np.empty(len(names), np.intp)
     dealt[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % folds
     return dealt[numbers]
@@ -209,14 +210,14 @@ def expected_calibration_error(probabilities: Floats, relevant: NDArray[np.bool_
 
 
 def fit_temperature(logits: Floats, relevant: NDArray[np.bool_]) -> Temperature:
-    """Fit the temperature of least log-loss."""
+    """Fit the temperature with the lowest log-loss."""
     spread = max(np.abs(logits).max(), SMALLEST)
     [slope] = _logistic((logits / spread)[:, None], _smoothed(relevant))
     return Temperature(float(spread / slope))
 
 
 def fit_platt(logits: Floats, relevant: NDArray[np.bool_]) -> Platt:
-    """Fit the slope and intercept of least log-loss.
+    """Fit the slope and intercept with the lowest log-loss.
 
     Lin, Lin and Weng 2007, A Note on Platt's Probabilistic Outputs for Support Vector Machines.
     """
@@ -227,7 +228,7 @@ def fit_platt(logits: Floats, relevant: NDArray[np.bool_]) -> Platt:
 
 
 def fit_isotonic(logits: Floats, relevant: NDArray[np.bool_]) -> Isotonic:
-    """Fit the increasing step function of least squares, by pooling adjacent violators; lines join its steps.
+    """Fit the least-squares increasing step function by pooling adjacent violators, and join its steps by lines.
 
     Ayer et al. 1955, An Empirical Distribution Function for Sampling with Incomplete Information.
     """
@@ -268,9 +269,9 @@ def _smoothed(relevant: NDArray[np.bool_]) -> Floats:
 
 
 def _logistic(columns: Floats, targets: Floats) -> Floats:
-    """Return the column weights of least log-loss; the first is at least FLATTEST.
+    """Return the column weights with the lowest log-loss; the first is at least FLATTEST.
 
-    The loss is convex: if the free minimum is out of bounds, the first weight is at its bound.
+    The loss is convex: if the unconstrained minimum is out of bounds, the first weight is at its bound.
     """
     weights = _newton(columns, targets, np.zeros(len(targets)))
     if weights[0] >= FLATTEST:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from plackett.calibration.fitting import BINS, Assessment, Calibrated, Threshold
 from plackett.checkpoints.calibrations import method_of, parameters_of
 
-SHOWN_BINS = 10  # of equal width, in the picture
+SHOWN_BINS = 10  # bins of equal width in the picture
 Z95 = 1.96
-FLAT = 0.01  # the least range of probabilities that tells pairs apart
+FLAT = 0.01  # probabilities in a smaller range do not separate pairs
 
 
 def table(calibrated: Calibrated) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from plackett._arguments import check_fields
 from plackett.errors import SettingError
 
-DIGITS = 4  # significant digits of a threshold: the printed value is the one that was counted with
+DIGITS = 4  # significant digits of a threshold, which is rounded before pairs are counted
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -51,6 +51,6 @@ def choose(probabilities: Probabilities, relevant: NDArray[np.bool_], target: Ta
 
 
 def _rounded(value: float) -> float:
-    """Round to the nearest, or down if the pair itself would be dropped otherwise."""
+    """Round to the nearest, or down if rounding up would drop the pair itself."""
     nearest = float(f"{value:.{DIGITS}g}")
     return nearest if nearest <= value else float(Context(DIGITS, ROUND_FLOOR).create_decimal_from_float(value))
