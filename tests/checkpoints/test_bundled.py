@@ -184,7 +184,7 @@ def test_a_list_of_files_that_ends_early_is_no_licence(folder, kept):
 
 def test_a_file_that_does_not_belong_there_is_refused(folder):
     (folder / "model.safetensors").write_bytes(b"another model")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors does not belong to the default model"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not one of the default model.s files"):
         embedded.checked_folder(folder)
 
 

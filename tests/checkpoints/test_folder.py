@@ -284,7 +284,7 @@ def test_names_that_lead_nowhere(folder, tmp_path):
     ]:
         with pytest.raises((CheckpointError, SettingError), match=message):
             CrossEncoder(name)
-    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
         CrossEncoder(tmp_path)
 
 

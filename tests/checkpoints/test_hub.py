@@ -43,11 +43,11 @@ def test_a_hub_that_cannot_be_reached(tmp_path, environment):
     assert done.stdout.startswith("HubError: there is no folder nobody/nothing, it is not in the Hub's cache"), (
         done.stderr
     )
-    assert "name a folder, or try again with a network connection" in done.stdout
+    assert "or try again with a network connection" in done.stdout
 
 
 def test_local_files_only_asks_nobody():
-    with pytest.raises(HubError, match="is turned off"):
+    with pytest.raises(HubError, match="unreachable or disabled"):
         find_folder("nobody/nothing", revision=None, local_files_only=True)
 
 
@@ -158,7 +158,7 @@ def test_a_file_of_the_hub_is_read_from_its_cache(hub_cache, revision):
     "name", [f"org/name@{COMMIT}/v1.1/test.jsonl", "org/name@refs/pr/3/x.jsonl", "org/other/x.jsonl"]
 )
 def test_a_file_that_is_not_in_the_cache_of_the_hub(hub_cache, name):
-    with pytest.raises(HubError, match=f"{name} is not in the Hub's cache, and the Hub cannot be reached"):
+    with pytest.raises(HubError, match=f"{name} is not in the Hub's cache, and the Hub is unreachable"):
         find_file(f"hf://datasets/{name}")
 
 

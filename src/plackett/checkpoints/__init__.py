@@ -1,4 +1,4 @@
-"""Checkpoints: folders in Hugging Face's layout, how they are found, and how they are read."""
+"""Checkpoints: folders in Hugging Face's layout, and how they are found and read."""
 
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.model import Model

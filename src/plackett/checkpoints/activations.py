@@ -1,4 +1,4 @@
-"""Activations turn raw logits into scores. A checkpoint's configuration names one.
+"""Activations, which turn raw logits into scores. A checkpoint's configuration names one.
 
 sentence-transformers keeps the name in one of three places: `config_sentence_transformers.json` since 5.4,
 `config.json` in 4.0 to 5.3, and another key of `config.json` before 4. Plackett reads all three, in this order, and
@@ -38,12 +38,12 @@ ACTIVATIONS: dict[str, tuple[str, Activation]] = {
     "tanh": ("torch.nn.modules.activation.Tanh", np.tanh),
 }
 
-# The activation that a calibration adds. Configurations never name it, because other libraries do not know it.
+# The activation that applies a calibration. Configurations never name it, because other libraries do not know it.
 CALIBRATED = "calibrated"
 
 
 def saved_activation(config: dict[str, Any], saved: dict[str, Any], *, ranks: bool) -> str:
-    """Return the activation that a checkpoint names, else its library's default.
+    """Return the activation that a checkpoint names, or sentence-transformers' default.
 
     `config` is the content of `config.json`, `saved` that of `config_sentence_transformers.json`; `ranks` says whether
     the model has one logit per pair.

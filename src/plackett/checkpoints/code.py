@@ -1,6 +1,6 @@
-"""Python code in a checkpoint's folder, which transformers runs to build a model that it does not know.
+"""Python code in a checkpoint's folder, which transformers runs to build models that it does not know.
 
-Plackett runs none unless a user says so for a folder on this machine, whose files are then named with their hashes.
+Plackett runs none unless the user allows it for a local folder; its files are then logged with their hashes.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from plackett.errors import CheckpointError
 
 CLASSIFIER = "AutoModelForSequenceClassification"
 
-# Families that were published with code before transformers had them -> its own class for the same weights.
+# Families published with code before transformers supported them -> transformers' class for the same weights.
 NATIVE = {
     "eurobert": "EuroBertForSequenceClassification",
     "gte": "GteForSequenceClassification",
@@ -37,12 +37,12 @@ class CodeFile:
 
 
 def is_native(config: Mapping[str, Any]) -> bool:
-    """Whether transformers has the class that a configuration names code for."""
+    """Whether transformers has its own class for what a configuration names code for."""
     return NATIVE.get(str(config.get("model_type"))) in architectures_of(config)
 
 
 def code_of(folder: Path) -> tuple[CodeFile, ...]:
-    """The files of code in a folder."""
+    """Return the Python files of a folder."""
     paths = sorted(path for path in folder.rglob("*.py") if path.is_file())
     return tuple(
         CodeFile(str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths
@@ -50,7 +50,7 @@ def code_of(folder: Path) -> tuple[CodeFile, ...]:
 
 
 def trusted_code(folder: Path, auto_map: object) -> tuple[CodeFile, ...]:
-    """Return the files that transformers may run. CheckpointError for code that is not all in the user's folder."""
+    """Return the files that transformers may run. CheckpointError if any of the code is outside the user's folder."""
     if not isinstance(auto_map, dict) or not auto_map.get(CLASSIFIER):
         raise CheckpointError(
             f"{folder / CONFIG}: auto_map names no {CLASSIFIER}, so its code does not define a reranker"
@@ -69,22 +69,22 @@ def _check_in_folder(folder: Path, name: str) -> None:
     """Raise CheckpointError for a class, `module.Class`, whose file is not in a folder."""
     if "--" in name:
         raise CheckpointError(
-            f"{folder / CONFIG}: auto_map names code of another repository ({name}); copy its files into the folder, "
-            "read them, and name them without the repository"
+            f"{folder / CONFIG}: auto_map names code in another repository ({name}); copy its files into the folder, "
+            "review them, and remove the repository from the names in auto_map"
         )
     if not (folder / f"{name.partition('.')[0]}.py").is_file():
         raise CheckpointError(f"{folder / CONFIG}: auto_map names {name}, but the folder has no such file")
 
 
 def refused_code(folder: Path, name: str) -> CheckpointError:
-    """Return the error for a folder with code that nobody has trusted, or that is a tokenizer's."""
+    """Return the error for code that the user has not trusted, or that belongs to a tokenizer."""
     if name != CONFIG:
         return CheckpointError(
-            f"{folder / name} names code in the folder for its tokenizer (auto_map), which is never run: "
-            "Plackett reads tokenizer.json; remove auto_map if that file gives the same tokens"
+            f"{folder / name} names code for the tokenizer (auto_map), which is never run: Plackett reads "
+            "tokenizer.json. Remove auto_map if that file gives the same tokens"
         )
     files = ", ".join(map(str, code_of(folder))) or "none of it in the folder"
     return CheckpointError(
-        f"{folder / name} names code in the folder (auto_map), which is not run by default: {files}. If you have "
-        "read it, pass trust_remote_code=True (--trust-remote-code); the torch engine runs it"
+        f"{folder / name} names code in the folder (auto_map), which is not run by default: {files}. If you trust "
+        "it, pass trust_remote_code=True (--trust-remote-code) and use the torch engine"
     )

@@ -1,7 +1,7 @@
 """The settings of an embedding model of sentence-transformers: its modules, pooling, prompts and similarity.
 
-`modules.json` names a chain; Plackett reads Transformer, Pooling and Normalize. Whatever else others would obey, and
-would change the embeddings, is a CheckpointError that names it.
+`modules.json` names a chain; Plackett reads Transformer, Pooling and Normalize. Any other setting that would change the
+embeddings in other libraries raises a CheckpointError that names it.
 """
 
 import logging
@@ -16,14 +16,14 @@ from plackett.checkpoints.own_files import MODULES, SENTENCE_TRANSFORMERS
 from plackett.errors import CheckpointError
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-SIMILARITIES = {None: True, "cosine": True, "dot": False}  # a name -> whether it is one of normalised embeddings
+SIMILARITIES = {None: True, "cosine": True, "dot": False}  # name -> whether embeddings are normalised
 
 ROLES = ("query", "document")  # the prompts that `encode_query` and `encode_document` of sentence-transformers use
-UNUSED = ("passage", "corpus")  # prompts that `encode_document` looks for, but never finds, behind `document`
+UNUSED = ("passage", "corpus")  # prompts that `encode_document` tries after `document`, which always exists
 
 logger = logging.getLogger(__name__)
 
-# Before release 6: a switch for each pooling. Those that are on are joined in this order.
+# Before release 6, each pooling had a switch. The results of those that are on are concatenated in this order.
 _SWITCHES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -33,7 +33,7 @@ _SWITCHES = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 
-# Keys of sentence_bert_config.json that are read, and the values of others that change nothing.
+# Keys of sentence_bert_config.json that are read, and values of other keys that change nothing.
 _READ = {"max_seq_length", "do_lower_case"}
 _HARMLESS: Mapping[str, Any] = {
     "transformer_task": "feature-extraction",
@@ -46,10 +46,10 @@ _HARMLESS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Embedding:
-    """The step from token states to embeddings. `transformer` is the folder of the encoder.
+    """How token states become embeddings. `transformer` is the folder of the encoder.
 
-    poolings: their results are joined. normalised: whether embeddings have length 1. default_prompt, prompts: texts
-    before each text, by role. max_length: in tokens; None is the encoder's own.
+    poolings: names, whose results are concatenated. normalised: whether embeddings have length 1. default_prompt,
+    prompts: prefixes of texts, by role. max_length: token limit; None uses the encoder's.
     """
 
     transformer: Path
@@ -61,18 +61,18 @@ class Embedding:
     lower_case: bool = False
 
     def prompt(self, role: str | None) -> str:
-        """Return the text that comes before a `query`, a `document`, or a text of no role."""
+        """Return the prefix of a `query`, a `document`, or a text without a role."""
         return self.default_prompt if role is None else (self.prompts or {}).get(role, "")
 
 
 def read_embedding(folder: Path) -> Embedding:
-    """Read how a folder embeds; a plain encoder is pooled by the mean, as in sentence-transformers."""
+    """Read the embedding settings of a folder; a plain encoder uses mean pooling, as in sentence-transformers."""
     saved = read_optional(folder / SENTENCE_TRANSFORMERS)
     kind = saved.get("model_type", "SentenceTransformer")
     if not (folder / MODULES).is_file() or kind == "CrossEncoder":
         return Embedding(folder)
     if kind != "SentenceTransformer":
-        raise CheckpointError(f"{folder} is a {kind}; a bi-encoder is a SentenceTransformer")
+        raise CheckpointError(f"{folder} is a {kind}; a bi-encoder must be a SentenceTransformer")
 
     transformer, pooling, normalised = _modules(folder)
     bert = _transformer_settings(transformer)
@@ -106,7 +106,7 @@ def _modules(folder: Path) -> tuple[Path, dict[str, Any], bool]:
 
 
 def _module_name(module: Mapping[str, Any]) -> str:
-    """Return the class of a module; the full name for a class from other code."""
+    """Return the class of a module, with its full name unless it is part of sentence-transformers."""
     name = str(module.get("type", "?"))
     return class_of(module) if name.startswith("sentence_transformers.") else name
 
@@ -118,7 +118,7 @@ def _poolings(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     modes = tuple(mode) if isinstance(mode, list) else (mode,)
     unknown = [name for name in modes if name not in POOLINGS]
     if unknown or not modes:
-        raise CheckpointError(f"{folder}: the pooling {mode!r} is not supported; known are {', '.join(POOLINGS)}")
+        raise CheckpointError(f"{folder}: the pooling {mode!r} is not supported; supported are {', '.join(POOLINGS)}")
     return modes
 
 
@@ -140,19 +140,19 @@ def _max_length(folder: Path, config: Mapping[str, Any]) -> int | None:
 def _is_unit(folder: Path, saved: Mapping[str, Any]) -> bool:
     name = saved.get("similarity_fn_name")
     if name not in SIMILARITIES:
-        raise CheckpointError(f"{folder}: the similarity {name!r} is not supported; known are cosine and dot")
+        raise CheckpointError(f"{folder}: the similarity {name!r} is not supported; supported are cosine and dot")
     if saved.get("truncate_dim") is not None:
         raise CheckpointError(f"{folder}: truncate_dim is not supported ({saved['truncate_dim']!r})")
     return SIMILARITIES[name]
 
 
 def _prompts(folder: Path, saved: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the prompt of texts of no role, and those of queries and documents."""
+    """Return the prompt of texts without a role, and those of queries and documents."""
     prompts, default = saved.get("prompts") or {}, saved.get("default_prompt_name")
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise CheckpointError(f"{folder}: prompts do not map names to texts")
     if default is not None and default not in {*prompts, *ROLES}:
-        raise CheckpointError(f"{folder}: default_prompt_name is {default!r}, which is none of {', '.join(prompts)}")
+        raise CheckpointError(f"{folder}: default_prompt_name is {default!r}, but the prompts are {', '.join(prompts)}")
     _warn_of_unused(folder, prompts)
     return prompts.get(default) or "", {role: prompts.get(role) or "" for role in ROLES}
 
@@ -161,6 +161,6 @@ def _warn_of_unused(folder: Path, prompts: Mapping[str, str | None]) -> None:
     unused = next((name for name in UNUSED if prompts.get(name)), None)
     if unused and not prompts.get("document"):
         logger.warning(
-            "%s: its prompt %r is not used, as in sentence-transformers; name it document in %s to use it",
+            "%s: the prompt %r is ignored, as in sentence-transformers; rename it to document in %s to use it",
             *(folder, unused, "config_sentence_transformers.json"),
         )

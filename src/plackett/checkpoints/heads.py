@@ -1,4 +1,4 @@
-"""Heads: how the raw outputs of a model become one logit per pair."""
+"""Heads, which turn the raw outputs of a model into one logit per pair."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ ToLogit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class Head:
     """One kind of head.
 
-    architecture: how the names of its classes end.
-    fits: whether a configuration of that architecture, with its number of raw outputs, has this head.
+    architecture: suffix of the names of its classes.
+    fits: whether a configuration of that architecture, given its number of raw outputs, has this head.
     to_logit: raw outputs (pairs, outputs) -> logits (pairs, 1). None if the outputs are scores of several labels,
         which cannot rank.
     """
@@ -42,7 +42,7 @@ def as_they_are(raw: NDArray[np.float32]) -> NDArray[np.float32]:
     return raw
 
 
-# The first that fits is taken. To add a kind, give it a line before the more general ones.
+# The first that fits is used. To add a kind, insert it before the more general ones.
 HEADS = [
     Head("one label", "ForSequenceClassification", _has_one_output, as_they_are),
     Head("several labels", "ForSequenceClassification", _has_any, None),
@@ -50,7 +50,7 @@ HEADS = [
 
 
 def head_of(config: Mapping[str, Any]) -> tuple[Head, int] | None:
-    """Return the head that a configuration describes and its number of raw outputs, or None for no known head."""
+    """Return the head that a configuration describes and its number of raw outputs, or None if it is unknown."""
     outputs = outputs_of(config)
     architectures = architectures_of(config)
     for head in HEADS:
@@ -88,7 +88,7 @@ def labels_of(config: Mapping[str, Any], outputs: int) -> list[str]:
 
 
 def outputs_of(config: Mapping[str, Any]) -> int:
-    """Return the number of raw outputs, which transformers counts by their names where it knows those."""
+    """Return the number of raw outputs, which transformers takes from their names if it has any."""
     names = config.get("id2label")
     outputs = len(names) if isinstance(names, dict) else whole(config, "num_labels", 2)
     if outputs is None or outputs < 1:

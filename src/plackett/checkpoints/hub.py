@@ -1,6 +1,6 @@
-"""The Hugging Face Hub: downloads of checkpoints and data sets, `hf://` names, and what its refusals mean.
+"""The Hugging Face Hub: downloads of checkpoints and data sets, `hf://` names, and explanations of its errors.
 
-Knows files only, no models.
+This module handles files only, and is independent of models.
 """
 
 import os
@@ -23,7 +23,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class Access(NamedTuple):
-    """Access to the Hub: a folder instead of its cache, and a token instead of the saved login."""
+    """Access to the Hub: a folder to use instead of its cache, and a token to use instead of the saved login."""
 
     cache_folder: str | None = None
     token: str | bool | None = None
@@ -40,13 +40,13 @@ def download(
     files: Sequence[Patterns] = WEIGHTS,
     access: Access = AS_LOGGED_IN,
 ) -> Path:
-    """The folder of a repository at a revision (branch, tag or commit), from the Hub's cache or the Hub.
+    """Return the folder of a repository at a revision (branch, tag or commit), from the Hub's cache or the Hub.
 
-    It holds the settings and the first of `files` that the repository has: those where each pattern fits one. A cached
-    commit is read without a network. Raises HubError where the Hub does not deliver, and CheckpointError for a
-    repository that would write outside of its folder.
+    It contains the settings and the first group of `files` of which every pattern matches a file. A cached commit is
+    read without a network. Raises HubError if the download fails, and CheckpointError for a repository that would write
+    outside its folder.
     """
-    # Imported here because it is half of the time of `import plackett`, and only a Hub id needs it.
+    # Imported here because it takes half the time of `import plackett`, and only Hub ids need it.
     from huggingface_hub import errors
 
     try:
@@ -67,17 +67,17 @@ def download(
             raise hub_error(f"{name} could not be fetched from the Hub", error) from error
         at = f" at revision {revision!r}" if revision else ""
         raise HubError(
-            f"there is no folder {name}, it is not in the Hub's cache{at}, and the Hub cannot be reached or is turned "
-            "off; name a folder, or try again with a network connection"
+            f"there is no folder {name}, it is not in the Hub's cache{at}, and the Hub is unreachable or disabled; "
+            "name a local folder, or try again with a network connection"
         ) from error
-    except Exception as error:  # connections, disks, and whatever the client makes of answers that are not the Hub's
+    except Exception as error:  # connections, disks, and responses that are not the Hub's
         raise hub_error(f"{name} could not be fetched from the Hub", error) from error
     check_inside(folder)
     return folder
 
 
 class HubFile(NamedTuple):
-    """A file of a data set on the Hub; without a revision, that of its main branch."""
+    """A file of a data set on the Hub; without a revision, it comes from the main branch."""
 
     repository: str
     revision: str | None
@@ -95,7 +95,7 @@ def parse_hub_file(name: str) -> HubFile | None:
 
 
 def find_file(name: str) -> Path:
-    """Return the local path of a file: a path unchanged, `hf://datasets/...` from the Hub's cache or the Hub."""
+    """Return the local path of a file: paths unchanged, `hf://datasets/...` from the Hub's cache or the Hub."""
     file = parse_hub_file(name)
     if file is None:
         return Path(name)
@@ -109,11 +109,11 @@ def find_file(name: str) -> Path:
             if answered(error):
                 raise hub_error(f"{name} could not be fetched from the Hub", error) from error
             raise HubError(
-                f"{name} is not in the Hub's cache, and the Hub cannot be reached or is turned off; "
-                "name a file, or try again with a network"
+                f"{name} is not in the Hub's cache, and the Hub is unreachable or disabled; name a local file, or "
+                "try again with a network connection"
             ) from error
         raise HubError(f"the Hub has no {name} that you may read") from error
-    except Exception as error:  # as in `download`: whatever the client makes of answers that are not the Hub's
+    except Exception as error:  # as in `download`: responses that are not the Hub's
         raise hub_error(f"{name} could not be fetched from the Hub", error) from error
 
 
@@ -125,13 +125,13 @@ def download_dataset(repository: str, patterns: Sequence[str]) -> Path:
         return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns)))
     except Exception as error:  # as in `download`
         raise HubError(
-            f"{repository} is not a local folder and could not be fetched from the Hub: {without_tokens(str(error))}; "
-            "name a local copy, or try again with a network"
+            f"{repository} is not a local folder and could not be fetched from the Hub: "
+            f"{without_tokens(str(error))}; name a local copy, or try again with a network connection"
         ) from error
 
 
 def torch_files(*, allow_pickle: bool) -> list[Patterns]:
-    """Choose the files of a repository that torch needs: safetensors, else pickles where they are allowed."""
+    """Choose the files of a repository that torch needs: safetensors, else pickles if they are allowed."""
     return [*WEIGHTS, *([PICKLES] if allow_pickle else [])]
 
 
@@ -153,14 +153,14 @@ def _first_of(
         )
         if all(any(folder.glob(pattern)) for pattern in patterns):
             break
-        revision = folder.name  # its commit: the next are of the same
+        revision = folder.name  # the commit, for the remaining downloads
     return folder
 
 
 def check_inside(folder: Path) -> None:
-    """Nothing in a folder leads out of it: no link, no part of a path. The Hub's cache may link to its own blobs.
+    """Raise CheckpointError for links that lead out of a folder. The Hub's cache may link to its own blobs.
 
-    Those are beside the snapshots, and since huggingface-hub 2.4 what came by Xet is shared by all repositories.
+    Blobs are stored beside the snapshots; since huggingface-hub 2.4, all repositories share files downloaded by Xet.
     """
     folder = folder.resolve()
     repository = folder.parent.parent
@@ -168,12 +168,12 @@ def check_inside(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if not any(path.resolve().is_relative_to(root) for root in roots):
             raise CheckpointError(
-                f"{path} is a link that leads out of the checkpoint, to {path.readlink()}; put the file in its place"
+                f"{path} is a link to {path.readlink()}, outside the checkpoint; replace it with a copy of the file"
             )
 
 
 def commit_of(path: Path) -> str:
-    """The commit that a path in the Hub's cache belongs to; empty for any other path."""
+    """Return the commit of a path in the Hub's cache; empty for any other path."""
     for folder in (path.absolute(), *path.absolute().parents):
         if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
             return folder.name
@@ -181,13 +181,13 @@ def commit_of(path: Path) -> str:
 
 
 def repository_of(path: Path) -> str:
-    """The Hub id of the model that a folder in the Hub's cache holds; empty for any other folder."""
+    """Return the Hub id of a folder in the Hub's cache; empty for any other folder."""
     prefix, _, name = path.parent.parent.name.partition("--")
     return name.replace("--", "/") if commit_of(path) == path.name and prefix == "models" else ""
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a file that a configuration names; CheckpointError for one that leads out of the folder."""
+    """Return the path of a file named by a configuration; CheckpointError if it is outside the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name or not path.parts:
         raise CheckpointError(f"a configuration in {folder} names the file {name!r}, which is outside the folder")
@@ -195,15 +195,15 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def hub_error(what: str, error: Exception) -> PlackettError:
-    """The HubError for what the client raised. Says what to do next, and never a token."""
+    """Return the HubError for an error of the client, with advice and without tokens."""
     answer = answered(error)
-    # Uploads by Xet are made of Rust, which leaves a status in words only.
+    # Xet's uploader is written in Rust and reports the status only in its message.
     words = re.search(r"HTTP status \w+ error \((\d{3}) ", str(error))
     status = answer.response.status_code if answer else int(words[1]) if words else 0
     reason = {
         401: "the token is missing or not valid: set HF_TOKEN, or log in with `hf auth login`",
-        403: "the token may not do this: give it write access to the repository or its organisation",
-        404: "the Hub has no such repository or branch, or none that this token may see",
+        403: "the token lacks permission: give it write access to the repository or its organisation",
+        404: "the repository or branch does not exist, or this token cannot access it",
         409: "someone else changed the repository at the same time: try again",
         412: "someone else changed the repository at the same time: try again",
         413: "the Hub does not accept a file of this size",
@@ -213,7 +213,7 @@ def hub_error(what: str, error: Exception) -> PlackettError:
 
 
 def answered(error: BaseException) -> Any:
-    """The error that holds the Hub's answer, among those that the client wrapped it in; None where there was none."""
+    """Return the error with the Hub's response from the chain of the client's errors; None without a response."""
     cause: BaseException | None = error
     while cause is not None and getattr(cause, "response", None) is None:
         cause = cause.__cause__
@@ -221,7 +221,7 @@ def answered(error: BaseException) -> Any:
 
 
 def without_tokens(text: str) -> str:
-    """The text, with every token of this process blotted out."""
+    """Return the text with every token of this process masked."""
     from huggingface_hub import get_token
 
     for token in {get_token(), os.environ.get("HF_TOKEN"), os.environ.get("HUGGING_FACE_HUB_TOKEN")}:

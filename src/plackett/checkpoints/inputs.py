@@ -1,7 +1,7 @@
-"""The input of a checkpoint's model: token limit, token types, padding, vocabulary.
+"""The input settings of a checkpoint's model: token limit, token types, padding, vocabulary.
 
-Read from the configurations as transformers and sentence-transformers read them. What a configuration leaves out has
-the default of the family's configuration class.
+They are read as transformers and sentence-transformers read them. Missing keys have the defaults of the family's
+configuration class.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ UNLIMITED = 10**9
 """The limit of models without position embeddings."""
 
 SLIDING = "sliding_attention"
-"""The kind of a layer whose tokens look back on a window of tokens only."""
+"""The type of a layer whose tokens attend only to a window of tokens before them."""
 
 NEVER = -1
-"""A padding id that is not a token: for models that look for padding in their input, and whose input has none."""
+"""A padding id that is not a token, for models that search their input for padding although it has none."""
 
-# Classes whose tokenizers return token types when `model_input_names` is missing. Both majors write neither those names
-# nor, for the generic classes, anything else that tells: the version in config.json does.
+# Classes whose tokenizers return token types when `model_input_names` is missing. Neither major version writes those
+# names; for the generic classes, only the version in config.json tells.
 _TYPES = frozenset(
     {
         *("Bert", "Canine", "ConvBert", "Deberta", "DebertaV2", "Electra", "FNet", "LayoutLM", "LayoutLMv2"),
@@ -44,12 +44,12 @@ class Inputs:
     """The input of a model.
 
     max_length: tokens per pair.
-    truncation_side: where a text that is too long is cut; None for what `tokenizer.json` says, by default the right.
+    truncation_side: where long texts are cut; None uses the setting in `tokenizer.json`, by default the right.
     token_types: whether the model reads the tokenizer's token types; it is given zeros or nothing otherwise.
-    pad_id: what batches are filled with; `NEVER` where no token serves.
-    padding: the side of a batch that is filled, or "none" where a batch must hold pairs of equal length.
-    vocabulary: number of embeddings; None where the configuration does not say.
-    window: tokens that each token looks back on, where every layer is limited to a sliding window; None otherwise.
+    pad_id: the id that pads batches; `NEVER` if no token can.
+    padding: the side that is padded, or "none" if a batch must contain pairs of equal length.
+    vocabulary: number of embeddings; None if the configuration does not tell.
+    window: number of tokens that each token attends to, if every layer has a sliding window; otherwise None.
     """
 
     max_length: int
@@ -66,8 +66,8 @@ def read_inputs(
 ) -> Inputs:
     """Read the settings of a folder.
 
-    `wanted` is a token limit that overrides its own, `limit` one that overrides the tokenizer's. `trains` says
-    that the model is to be trained, in padded batches, whatever its configuration knows of padding.
+    `wanted` is a token limit that overrides the folder's, `limit` one that overrides the tokenizer's. `trains` means
+    that the model will be trained, in padded batches, whether or not its configuration defines padding.
     """
     family = family_of(str(config.get("model_type", "")))
     config = of_text(config)
@@ -87,9 +87,9 @@ def read_inputs(
 
 
 def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], major: int | None = None) -> bool:
-    """Whether the model gets the tokenizer's token types.
+    """Whether the model receives the tokenizer's token types.
 
-    `major` is the version of transformers that reads; None for the one that wrote, which is how the model was trained.
+    `major` is the version of transformers that reads the folder; None means the one that wrote it, as in training.
     """
     family = family_of(str(config.get("model_type", "")))
     types = whole(config, "type_vocab_size", family.types)
@@ -101,7 +101,7 @@ def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], 
             raise CheckpointError(f"model_input_names in tokenizer_config.json is {names!r:.100}, not a list of names")
         return "token_type_ids" in names
     unknown_family = family.types is None and family.vocabulary is None
-    if unknown_family and "type_vocab_size" not in config:  # nothing speaks of types
+    if unknown_family and "type_vocab_size" not in config:  # nothing indicates types
         return False
 
     return _tokenizer_gives_types(config, tokenizer_config, family, major)
@@ -110,7 +110,7 @@ def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], 
 def _tokenizer_gives_types(
     config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, major: int | None
 ) -> bool:
-    """Whether the tokenizer's class gives types, as the release of transformers that reads it would say."""
+    """Whether the tokenizer's class returns types in the release of transformers that reads it."""
     name = tokenizer_config.get("tokenizer_class") or config.get("tokenizer_class")
     if not isinstance(name, str):
         return family.gives_types
@@ -124,7 +124,7 @@ def _written_before_5(config: Mapping[str, Any]) -> bool:
 
 
 def of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the configuration of the part that reads text, in families of several parts, under the usual names."""
+    """Return the configuration of the part that reads text, in families with several parts, with the usual keys."""
     family = family_of(str(config.get("model_type", "")))
     nested = config.get("text_config")
     text = {**config, **nested, "model_type": config.get("model_type", "")} if isinstance(nested, dict) else config
@@ -134,10 +134,10 @@ def of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _max_length(
     folder: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, wanted: int | None
 ) -> int:
-    """The requested limit, else the tokenizer's, within what the position embeddings allow."""
+    """Return the requested limit, else the tokenizer's, within the number of position embeddings."""
     positions = _positions(config, family)
     if positions < 1:
-        raise CheckpointError(f"the configuration of {folder} leaves no position for a token")
+        raise CheckpointError(f"the configuration of {folder} leaves no positions for tokens")
     if wanted is not None:
         if isinstance(wanted, bool) or not isinstance(wanted, Integral) or not 0 < wanted <= positions:
             raise SettingError(
@@ -149,7 +149,7 @@ def _max_length(
         return positions
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1:
         raise CheckpointError(
-            f"a configuration in {folder} has the token limit {str(limit)[:40]!r}, which is not a number of tokens"
+            f"a configuration in {folder} has the token limit {str(limit)[:40]!r}, which must be a number of 1 or more"
         )
     return int(min(limit, positions))
 
@@ -158,7 +158,7 @@ def _positions(config: Mapping[str, Any], family: Family) -> int:
     names = {family.positions_key, "max_position_embeddings"}
     key = next((name for name in sorted(names, reverse=True) if name in config), family.positions_key)
     positions = whole(config, key, family.positions) or 0
-    if positions < 1:  # 0 and -1 stand for relative positions, which have no limit
+    if positions < 1:  # 0 and -1 mean relative positions, which have no limit
         return UNLIMITED
     if not family.behind_padding:
         return positions
@@ -167,7 +167,7 @@ def _positions(config: Mapping[str, Any], family: Family) -> int:
 
 
 def _window(config: Mapping[str, Any]) -> int | None:
-    """The sliding window that limits all layers; None where some see every token."""
+    """Return the sliding window that limits all layers; None if some layers see every token."""
     kinds = config.get("layer_types")
     if isinstance(kinds, list) and any(kind != SLIDING for kind in kinds):
         return None
@@ -186,10 +186,10 @@ def _truncation_side(folder: Path, tokenizer_config: Mapping[str, Any]) -> str |
 def _pad_id(
     folder: Path, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], family: Family, trains: bool
 ) -> int:
-    """The padding id: the configuration's, else the tokenizer's, else the end of text.
+    """Return the padding id: the configuration's, else the tokenizer's, else the end-of-text token.
 
-    Models without their own read the last token. The end of text serves only if the tokenizer never appends it:
-    it would be taken for padding.
+    Models without a padding id read the last token. The end-of-text token works only if the tokenizer never appends it,
+    as it would then be mistaken for padding.
     """
     pad_id = whole(config, "pad_token_id", family.pad_id)
     if pad_id is not None:
@@ -216,7 +216,7 @@ def token_name(folder: Path, tokenizer_config: Mapping[str, Any], key: str) -> s
 
 
 def read_tokenizer_json(folder: Path) -> Tokenizer | None:
-    """Return the tokenizer of `tokenizer.json`; None where there is no such file."""
+    """Return the tokenizer of `tokenizer.json`; None if there is no such file."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None

@@ -1,7 +1,7 @@
 """Listwise rerankers, which read a query and many documents in one prompt: their prompts and their authors' limits.
 
 Their folders name Python code (`auto_map`), which Plackett does not run: it builds the same model from transformers'
-parts. To add one, give it an entry of `LISTWISE` and, if it computes otherwise, its own forward pass in
+parts. To add a model, add an entry to `LISTWISE` and, if it computes differently, a forward pass to
 `engines/torch/lists.py`.
 """
 
@@ -16,17 +16,17 @@ from plackett.checkpoints.own_files import CONFIG
 from plackett.errors import CheckpointError
 
 LISTS = Head("lists of documents", "ForRanking", lambda *_: True, as_they_are)
-"""The head of a listwise reranker: its raw output is the cosine of the document's and the query's embedding."""
+"""The head of a listwise reranker: its raw output is the cosine similarity of the document's and query's embeddings."""
 
 
 @dataclass(frozen=True)
 class ListFormat:
-    """The format in which a listwise reranker reads a list.
+    """The prompt format of a listwise reranker.
 
-    model_type: of its configuration. document, query: the tokens whose states are embedded. before, after: what is
-    around the task and the passages. task, passage, question: with places for `count` and `query`, for `number`, `text`
-    and `token`, and for `query` and `token`. instructed: with a place for `instruction`. most: documents in a prompt.
-    document_tokens, query_tokens: what is read of a text.
+    model_type: from its configuration. document, query: the tokens whose states are embedded. before, after: text
+    around the task and the passages. task, passage, question: templates with the fields `count` and `query`; `number`,
+    `text` and `token`; `query` and `token`. instructed: a template with the field `instruction`. most: documents per
+    prompt. document_tokens, query_tokens: token limits of texts.
     """
 
     model_type: str
@@ -45,7 +45,7 @@ class ListFormat:
 
     @property
     def summary(self) -> str:
-        """Describe the contents of a prompt to people."""
+        """Describe the limits of a prompt for users."""
         return (
             f"a prompt for up to {self.most} documents: at most {self.document_tokens} tokens of each and "
             f"{self.query_tokens} of the query"
@@ -82,7 +82,7 @@ LISTWISE: Mapping[str, ListFormat] = {
 
 
 def list_format(folder: Path, config: Mapping[str, Any]) -> ListFormat | None:
-    """Return how the model of a folder reads lists; None for one that reads pairs.
+    """Return the prompt format of a folder's model; None for a model that reads pairs.
 
     Raises CheckpointError for a listwise reranker of a kind that Plackett does not support.
     """
@@ -92,26 +92,26 @@ def list_format(folder: Path, config: Mapping[str, Any]) -> ListFormat | None:
     found = LISTWISE[name]
     if config.get("model_type") != found.model_type or "sliding_attention" in (config.get("layer_types") or ()):
         raise CheckpointError(
-            f"{folder / CONFIG} describes a {name} of another kind than jina-reranker-v3 (such as v3.5, whose layers "
-            "have sliding windows and whose limits differ), which Plackett does not support; use jina-reranker-v3"
+            f"{folder / CONFIG} describes a {name} other than jina-reranker-v3 (such as v3.5, which has sliding "
+            "windows and other limits), which Plackett does not support; use jina-reranker-v3"
         )
     marks_of(folder, found)
     return found
 
 
 def marks_of(folder: Path, form: ListFormat) -> tuple[int, int]:
-    """Return the ids of the tokens behind a document and behind the query. CheckpointError where one is missing."""
+    """Return the ids of the tokens after a document and after the query. CheckpointError if one is missing."""
     tokenizer = read_tokenizer_json(folder)
     document, query = (tokenizer and tokenizer.token_to_id(token) for token in (form.document, form.query))
     if document is None or query is None:
         missing = form.document if document is None else form.query
         raise CheckpointError(
-            f"the tokenizer of {folder} has no token {missing!r}, at which this reranker reads its scores; fetch "
+            f"the tokenizer of {folder} has no token {missing!r}, at which this reranker reads its scores; download "
             "tokenizer.json again"
         )
     return document, query
 
 
 def is_listwise(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is that of a listwise reranker whose code Plackett replaces."""
+    """Whether a configuration belongs to a listwise reranker whose code Plackett replaces."""
     return any(name in LISTWISE for name in architectures_of(config))

@@ -1,4 +1,4 @@
-"""A scoring model, independent of the folder or server that it comes from."""
+"""The description of a model, independent of the folder or server that it comes from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from plackett.checkpoints.heads import ToLogit, as_they_are
 
 @dataclass(frozen=True)
 class Model:
-    """A reranker as seen by its users.
+    """A reranker, as its users see it.
 
     name: used in messages, reports and run files.
     labels: columns of its logits.
@@ -34,10 +34,10 @@ class Model:
 
     @property
     def ranks(self) -> bool:
-        """Whether each pair has one score, as ranking, calibrating and measuring need."""
+        """Whether each pair has one score, as ranking, calibration and evaluation require."""
         return self.to_logit is not None
 
     @property
     def activate(self) -> Activation:
-        """The function from raw logits to scores."""
+        """Return the function from raw logits to scores."""
         return self.calibration or ACTIVATIONS[self.activation][1]

@@ -15,7 +15,7 @@ def read_modules(folder: Path) -> list[dict[str, Any]]:
     path = folder / MODULES
     modules = parsed(path) if path.is_file() else []
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        raise CheckpointError(f"{path} does not hold a JSON list of objects")
+        raise CheckpointError(f"{path} does not contain a JSON list of objects")
     return modules
 
 

@@ -1,7 +1,7 @@
-"""Keys of `config.json` for releases before transformers 5, which do not read what 5 writes.
+"""Keys of `config.json` for releases before transformers 5, which do not read the new ones.
 
-5 keeps the settings of rotary positions in `rope_parameters`, one set or one for each kind of layer, and the kinds in
-`layer_types`. 4 has keys for each, and would fall back to the defaults of its classes.
+Version 5 stores the settings of rotary positions in `rope_parameters` (one set, or one per layer type) and the layer
+types in `layer_types`. Version 4 has separate keys, and would otherwise use the defaults of its classes.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from plackett.checkpoints.inputs import SLIDING, of_text
 FULL = "full_attention"
 _ROTARY = ("rope_theta", "partial_rotary_factor")
 
-# Family -> key of today -> key before, where the two differ.
+# Family -> current key -> earlier key, if they differ.
 _RENAMED = {
     "flaubert": {"pad_token_id": "pad_index"},
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
@@ -20,7 +20,7 @@ _RENAMED = {
     "xlm": {"pad_token_id": "pad_index"},
 }
 
-# Family -> keys before, of the base of each kind of layer.
+# Family -> earlier keys for the base of each layer type.
 _BASES = {
     "gemma3": {FULL: "rope_theta", SLIDING: "rope_local_base_freq"},
     "gemma3_text": {FULL: "rope_theta", SLIDING: "rope_local_base_freq"},
@@ -30,7 +30,7 @@ _BASES = {
 
 
 def older_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what transformers 4 reads of rotary positions and kinds of layers, with the values that 5 reads."""
+    """Return the keys that transformers 4 reads for rotary positions and layer types, with the values for 5."""
     family, text = str(config.get("model_type", "")), of_text(config)
     rotary, step = text.get("rope_parameters"), _step(text.get("layer_types"))
     keys = {before: text[today] for today, before in _RENAMED.get(family, {}).items() if today in text}
@@ -54,14 +54,14 @@ def _of_layers(family: str, rotary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scaling(rotary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the scaling of positions, if any."""
+    """Return the scaling of the positions, if any."""
     if rotary.get("rope_type", "default") == "default":
         return {}
     return {"rope_scaling": {key: value for key, value in rotary.items() if key not in _ROTARY}}
 
 
 def _step(kinds: Any) -> int | None:
-    """N, where each Nth layer from the first looks at all tokens; None for any other order."""
+    """Return N if every Nth layer from the first attends to all tokens; None for any other order."""
     if not isinstance(kinds, list) or not kinds or kinds[0] != FULL:
         return None
     step = kinds.index(FULL, 1) if FULL in kinds[1:] else len(kinds)

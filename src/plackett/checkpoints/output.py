@@ -25,7 +25,7 @@ from plackett.checkpoints.own_files import (
 )
 from plackett.errors import CheckpointError
 
-# The files of a checkpoint, as Plackett, sentence-transformers and transformers write them and hubs deliver them.
+# The files of a checkpoint, as written by Plackett, sentence-transformers and transformers, or downloaded from a hub.
 _WEIGHTS = ("model*.safetensors", WEIGHTS_INDEX, "pytorch_model*.bin", "pytorch_model.bin.index.json")
 _SETTINGS = (
     *(CONFIG, SENTENCE_TRANSFORMERS, "sentence_bert_config.json", MODULES),
@@ -42,7 +42,7 @@ _SHOWN = (
 _FILES = (*_WEIGHTS, *_SETTINGS, *_TOKENIZER, *_SHOWN)
 _LOADED = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.jinja", "*.py")  # copied, as other libraries may read them
 
-# Its folders, each with the files in it: exports, and the modules of sentence-transformers.
+# Its subfolders, each with its files: exports, and the modules of sentence-transformers.
 _FOLDERS = {
     "onnx": ("*.onnx", "*.onnx_data", "*.onnx.data"),
     "openvino": ("openvino_*.xml", "openvino_*.bin"),
@@ -52,19 +52,19 @@ _FOLDERS = {
 
 
 def checkpoint_folder(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFolder:
-    """Check that a checkpoint may be written to `name`: CheckpointError where it may not."""
+    """Check that a checkpoint may be written to `name`; CheckpointError if not."""
     return output_folder(name, foreign_entries, inputs=inputs)
 
 
 @contextlib.contextmanager
 def whole_folder(target: Name) -> Iterator[Path]:
-    """Yield an empty folder, which takes `target`'s place when the block ends without an error."""
+    """Yield an empty folder, which replaces `target` when the block ends without an error."""
     with checkpoint_folder(target).work() as folder:
         yield folder
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy what makes a checkpoint, links as files, without what else its folder holds: notes, data, `.git`."""
+    """Copy the files of a checkpoint, resolving links, but not other files in its folder: notes, data, `.git`."""
     for path in sorted(source.iterdir()):
         if path.is_dir() and _inner_files(path.name):
             (target / path.name).mkdir()
@@ -79,14 +79,14 @@ def _copy_files(source: Path, target: Path, patterns: Sequence[str]) -> None:
 
 
 def foreign_entries(folder: Path) -> list[str]:
-    """Names of the entries that no checkpoint has; all of them where the folder does not prove to be a checkpoint."""
+    """Return the entries that do not belong to a checkpoint; all of them if the folder is not recognised as one."""
     paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".plackett")]
     foreign = [name for path in paths for name in _foreign(path)]
     return foreign or ([] if _is_checkpoint(folder) else [path.name for path in paths])
 
 
 def _foreign(path: Path) -> list[str]:
-    """Return what in an entry is not a checkpoint's: the entry itself, or files in it."""
+    """Return what in an entry does not belong to a checkpoint: the entry itself, or files in it."""
     if not path.is_dir():
         return [] if _matches(path.name, _FILES) else [path.name]
     inside = _inner_files(path.name)
@@ -96,7 +96,7 @@ def _foreign(path: Path) -> list[str]:
 
 
 def _inner_files(folder: str) -> Sequence[str]:
-    """The files of a checkpoint's folder of that name."""
+    """Return the files that a checkpoint's subfolder of that name may contain."""
     return next((files for name, files in _FOLDERS.items() if fnmatch.fnmatchcase(folder, name)), ())
 
 
@@ -105,7 +105,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    """Whether there are Plackett's facts, or weights and a configuration that names a sequence classifier."""
+    """Whether a folder has Plackett's facts, or weights and a configuration that names a sequence classifier."""
     if (folder / FACTS).is_file():
         return True
     try:

@@ -1,4 +1,4 @@
-"""Names of the files in a checkpoint's folder, which Hugging Face's libraries and Plackett agree on."""
+"""Names of the files in a checkpoint's folder."""
 
 CONFIG = "config.json"
 SENTENCE_TRANSFORMERS = "config_sentence_transformers.json"

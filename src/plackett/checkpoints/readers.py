@@ -1,7 +1,7 @@
-"""A checkpoint's settings as other libraries read them: transformers 4 and 5, sentence-transformers 4 to 6.
+"""Differences in how other libraries read a checkpoint: transformers 4 and 5, sentence-transformers 4 to 6.
 
-Settings that Plackett follows and none of them knows stop the loading; see `settings`. Here are those that each of them
-reads, but not alike.
+Settings that others follow and Plackett does not are refused when it loads; see `settings`. This module covers settings
+that every library reads, but differently.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from plackett.families import family_of
 
 
 def misread(checkpoint: Checkpoint) -> list[str]:
-    """Return what other libraries would read differently from Plackett, one line each; empty where all agree."""
+    """Return what other libraries would read differently from Plackett, one line each; empty if all agree."""
     config = read_json(checkpoint.folder / CONFIG)
     tokenizer_config = read_optional(checkpoint.folder / TOKENIZER_CONFIG)
     return [
@@ -41,7 +41,7 @@ def _types(checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer_config: 
 
 
 def _limits(checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> Iterator[str]:
-    """Token limits: sentence-transformers knows the number of positions, not where they begin."""
+    """Token limits: sentence-transformers considers the number of positions, but not where they begin."""
     family, text = family_of(checkpoint.model_type), of_text(config)
     positions = text.get("max_position_embeddings", text.get(family.positions_key, family.positions))
     most = positions if positions and positions > 0 else UNLIMITED
@@ -60,7 +60,7 @@ def _side(checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer_config: M
     default = "left" if str(tokenizer_config.get("tokenizer_class")).startswith("XLNet") else "right"
     stated = tokenizer_config.get("padding_side", default)
     if side not in ("none", stated) and not relative:
-        yield f"other libraries pad on the {stated}, which moves the scores of this family; Plackett on the {side}"
+        yield f"other libraries pad on the {stated}, which changes this family's scores; Plackett pads on the {side}"
 
 
 def _activations(checkpoint: Checkpoint, config: dict[str, Any]) -> Iterator[str]:
@@ -72,11 +72,10 @@ def _activations(checkpoint: Checkpoint, config: dict[str, Any]) -> Iterator[str
 
 
 _BY_EAGER = {
-    "doge": "attends otherwise",
-    "gemma2": "leaves out the soft cap of its attention (attn_logit_softcapping)",
+    "doge": "computes a different attention",
+    "gemma2": "ignores attn_logit_softcapping",
 }
-"""Families whose default attention (sdpa) differs between transformers 4 and 5, and what 4 does. No key of a folder
-changes it there."""
+"""Families whose default attention (sdpa) differs in transformers 4, whatever the folder's settings, and how."""
 
 
 def _older(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> Iterator[str]:

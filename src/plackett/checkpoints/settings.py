@@ -1,7 +1,7 @@
-"""Settings of a folder that change scores: which Plackett follows, which change nothing, and which it refuses.
+"""Settings of a folder: those that Plackett follows, those that change no score, and those that it refuses.
 
-The table lists every key that sentence-transformers 6.2 and transformers 5 read for a text classifier, beside those of
-each family's own configuration class, which transformers applies when it builds the model. A test derives the list from
+The table lists every key that sentence-transformers 6.2 and transformers 5 read for a text classifier, except those of
+each family's configuration class, which transformers applies when it builds the model. A test derives the list from
 their sources.
 """
 
@@ -23,7 +23,7 @@ FIRST_MODULE = (
     *("sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json"),
     "sentence_xlnet_config.json",
 )
-"""Names of the first module's settings; the first file that holds something counts."""
+"""Names of the first module's settings; the first file that is not empty counts."""
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -34,8 +34,8 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "prompts": FOLLOWED,
         "default_prompt_name": FOLLOWED,
         "model_type": FOLLOWED,
-        "requirements": HARMLESS,  # versions of libraries that the author asks for
-        "keep_in_fp32_modules": HARMLESS,  # all are
+        "requirements": HARMLESS,  # library versions that the author recommends
+        "keep_in_fp32_modules": HARMLESS,  # all modules are fp32
         "__version__": HARMLESS,
     },
     FIRST_MODULE[0]: {
@@ -43,11 +43,11 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "transformer_task": FOLLOWED,
         "modality_config": FOLLOWED,
         "module_output_name": FOLLOWED,
-        "unpad_inputs": HARMLESS,  # never for classifiers
+        "unpad_inputs": HARMLESS,  # not applied to classifiers
         "query_length": HARMLESS,  # for inputs that are marked as queries or documents, which pairs are not
         "document_length": HARMLESS,
         "do_lower_case": REFUSED,
-        "processing_kwargs": FOLLOWED,  # of a chat template; others are refused
+        "processing_kwargs": FOLLOWED,  # those of a chat template; others are refused
         "query_expansion": REFUSED,
         "tokenizer_name_or_path": REFUSED,
         "backend": REFUSED,
@@ -58,7 +58,7 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "model_max_length": FOLLOWED,
         "max_len": FOLLOWED,
         "truncation_side": FOLLOWED,
-        "padding_side": FOLLOWED,  # where a score depends on it; see `families`
+        "padding_side": FOLLOWED,  # if scores depend on it; see `families`
         "model_input_names": FOLLOWED,
         "tokenizer_class": FOLLOWED,
         **dict.fromkeys(_NAMED_TOKENS, FOLLOWED),
@@ -82,11 +82,11 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "tokenizer_object": REFUSED,
         "fast_tokenizer_files": REFUSED,  # another file for each release of transformers
         "fix_mistral_regex": REFUSED,
-        "keep_accents": FOLLOWED,  # these, too, in the classes that read them
+        "keep_accents": FOLLOWED,  # this and the next too, in classes that read them
         "split_by_punct": FOLLOWED,
-        "add_bos_token": HARMLESS,  # not read beside a tokenizer.json
+        "add_bos_token": HARMLESS,  # ignored if there is a tokenizer.json
         "add_eos_token": HARMLESS,
-        "vocab": HARMLESS,  # nor are the next
+        "vocab": HARMLESS,  # ignored too, as are the next
         "merges": HARMLESS,
         "merges_file": HARMLESS,
         "unk_id": HARMLESS,
@@ -95,10 +95,10 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "_spm_precompiled_charsmap": HARMLESS,
         "pad_token_type_id": HARMLESS,  # padding is masked
         "pad_to_multiple_of": HARMLESS,
-        "max_length": HARMLESS,  # the next are arguments of each call, which callers give
+        "max_length": HARMLESS,  # this and the next are arguments of each call
         "stride": HARMLESS,
         "truncation_strategy": HARMLESS,
-        "clean_up_tokenization_spaces": HARMLESS,  # the next are about decoding, chats and files
+        "clean_up_tokenization_spaces": HARMLESS,  # this and the next concern decoding, chats and files
         "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": HARMLESS,
         "response_template": HARMLESS,
         "response_schema": HARMLESS,
@@ -120,7 +120,7 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "num_labels": FOLLOWED,
         "id2label": FOLLOWED,
         "tokenizer_class": FOLLOWED,
-        "transformers_version": FOLLOWED,  # token types, where nothing else tells
+        "transformers_version": FOLLOWED,  # decides on token types if nothing else does
         "sentence_transformers": FOLLOWED,
         "sbert_ce_default_activation_function": FOLLOWED,
         "pad_token_id": FOLLOWED,
@@ -131,18 +131,18 @@ TREATMENT: Mapping[str, Mapping[str, str]] = {
         "configuration_files": REFUSED,  # another file for each release of transformers
         "quantization_config": REFUSED,
         "use_cache": HARMLESS,  # turned off
-        "dtype": HARMLESS,  # the next are about how to compute: Plackett chooses its precision
+        "dtype": HARMLESS,  # this and the next choose how to compute, which is up to Plackett
         "torch_dtype": HARMLESS,
         "_attn_implementation": HARMLESS,
         "attn_implementation": HARMLESS,
         "experts_implementation": HARMLESS,
         "chunk_size_feed_forward": HARMLESS,
-        "output_hidden_states": HARMLESS,  # the next change what is returned beside the logits
+        "output_hidden_states": HARMLESS,  # this and the next add outputs beside the logits
         "output_attentions": HARMLESS,
         "return_dict": HARMLESS,
         "label2id": HARMLESS,
         "problem_type": HARMLESS,  # for the loss
-        "is_encoder_decoder": FOLLOWED,  # these by transformers, as whatever a family adds
+        "is_encoder_decoder": FOLLOWED,  # this and the next by transformers, like all keys of a family
         "layer_types": FOLLOWED,
         "per_layer_config": FOLLOWED,
         "rope_scaling": FOLLOWED,
@@ -164,7 +164,7 @@ _CODE_OF = ("AutoModelForSequenceClassification", "AutoModel", "AutoConfig", "Au
 def check_settings(folder: Path, config: Mapping[str, Any], *, trust_code: bool = False) -> tuple[CodeFile, ...]:
     """Raise CheckpointError for a setting or file that others follow and Plackett does not.
 
-    Returns the code that transformers needs for the model: none unless it is trusted.
+    Returns the code that transformers needs for the model, which is none unless trusted.
     """
     check_whole(folder)
     chain = _chain(folder)
@@ -187,7 +187,7 @@ def check_settings(folder: Path, config: Mapping[str, Any], *, trust_code: bool 
 
 
 def check_whole(folder: Path) -> None:
-    """Raise CheckpointError for an adapter, which is a part of a model."""
+    """Raise CheckpointError for an adapter, which is only part of a model."""
     if not (folder / "adapter_config.json").is_file():
         return
     base = str(read_optional(folder / "adapter_config.json").get("base_model_name_or_path") or "its base model")
@@ -199,7 +199,7 @@ def check_whole(folder: Path) -> None:
 
 
 def is_chain(folder: Path) -> bool:
-    """Whether sentence-transformers loads the modules of a folder: those of another kind of model do not count."""
+    """Whether sentence-transformers loads the modules of a folder; it ignores those of other kinds of models."""
     kind = read_optional(folder / "config_sentence_transformers.json").get("model_type")
     return (folder / MODULES).is_file() and kind == "CrossEncoder"
 
@@ -212,13 +212,13 @@ def first_module(folder: Path) -> dict[str, Any]:
 
 
 def prompt_of(settings: Mapping[str, Any]) -> str:
-    """Return the prompt that `config_sentence_transformers.json` makes the default; empty for none."""
+    """Return the default prompt of `config_sentence_transformers.json`; empty without one."""
     name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
     return str(prompts.get(name) or "") if name is not None and isinstance(prompts, dict) else ""
 
 
 def _refused(folder: Path, config: Mapping[str, Any], chain: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """File and key of each refused setting that has an effect."""
+    """Yield the file and key of each refused setting that has an effect."""
     contents: list[tuple[str, Mapping[str, Any], Callable[[str], bool]]] = [
         ("config.json", config, _is_refused("config.json")),
         (
@@ -240,12 +240,12 @@ def _is_refused(file: str) -> Callable[[str], bool]:
 
 
 def _is_other_code(key: str, value: object) -> bool:
-    """Whether an `auto_map` brings code for other tasks only."""
+    """Whether an `auto_map` names code for other tasks only."""
     return key == "auto_map" and isinstance(value, dict) and not any(value.get(name) for name in _CODE_OF)
 
 
 def _chain(folder: Path) -> list[dict[str, Any]]:
-    """The modules of a plain classifier, which is a chain of one."""
+    """Return the modules of a folder; CheckpointError unless they are one plain classifier."""
     modules = read_modules(folder)
     names = list(map(class_of, modules))
     if names not in ([], ["Transformer"]):
@@ -273,7 +273,7 @@ def _check_module(folder: Path) -> None:
 
 
 def _is_template(key: str, value: object) -> bool:
-    """Whether a setting is about a chat template: its messages, or what it is rendered with."""
+    """Whether a setting concerns a chat template: its messages, or its rendering."""
     if not isinstance(value, dict):
         return False
     if key == "processing_kwargs":

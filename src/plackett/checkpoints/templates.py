@@ -1,7 +1,7 @@
-"""Chat templates: how an instruction, a query and a document become one text.
+"""Chat templates, which turn an instruction, a query and a document into one text.
 
-sentence-transformers 6 gives the template of a folder messages of the roles `system` (the instruction), `query` and
-`document`. Rendering needs jinja2 and happens in `plackett.tokenization.templates`; the bare install only reads.
+sentence-transformers 6 renders a folder's template with messages of the roles `system` (the instruction), `query` and
+`document`. Rendering needs jinja2 and happens in `plackett.tokenization.templates`; this module only reads.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A chat template and what it is rendered with.
+    """A chat template and the values that it is rendered with.
 
     source: Jinja. format: whether a message's content is a text ("flat"), a list of parts ("structured"), or what the
     template itself reads ("auto"). tokens: the special tokens by name, such as `bos_token`. settings: further
@@ -39,9 +39,9 @@ class ChatTemplate:
 
 
 def read_template(folder: Path, module: Mapping[str, Any], instruction: str) -> ChatTemplate | None:
-    """Return the chat template that a folder's texts go through, or None where pairs of plain texts are read.
+    """Return the chat template that renders a folder's pairs, or None for plain pairs of texts.
 
-    `module` is the settings of the first module of sentence-transformers, empty for a folder without modules.
+    `module` contains the settings of sentence-transformers' first module, and is empty for a folder without modules.
     """
     modalities = module.get("modality_config")
     message = modalities.get("message") if isinstance(modalities, dict) else None
@@ -50,7 +50,9 @@ def read_template(folder: Path, module: Mapping[str, Any], instruction: str) -> 
         return None
     kind = message.get("format", "auto") if isinstance(message, dict) else "auto"
     if kind not in FORMATS:
-        raise CheckpointError(f"{folder} has chat messages of the format {kind!r}, which is none of {FORMATS}")
+        raise CheckpointError(
+            f"{folder} has chat messages of the unknown format {kind!r}; the known ones are {FORMATS}"
+        )
     processing = module.get("processing_kwargs")
     settings = processing.get("chat_template") if isinstance(processing, dict) else None
     return ChatTemplate(
@@ -65,7 +67,7 @@ def read_template(folder: Path, module: Mapping[str, Any], instruction: str) -> 
 def write_modules(folder: Path, template: ChatTemplate | None) -> None:
     """Describe a classifier of one module as sentence-transformers 6 saves it, with its chat template if it has one.
 
-    The other files of a folder lose their templates: a template is in one place.
+    Templates in other files of the folder are removed, so there is only one.
     """
     remove_templates(folder)
     module = {key: value for key, value in first_module(folder).items() if key == "max_seq_length"}
@@ -105,7 +107,7 @@ def remove_templates(folder: Path) -> None:
 
 
 def _source(folder: Path) -> str | None:
-    """The template of a folder: a separate file comes before the tokenizer's settings, as in transformers."""
+    """Return the template of a folder; a separate file overrides the tokenizer's settings, as in transformers."""
     if (folder / OTHERS).exists():
         raise CheckpointError(
             f"{folder / OTHERS} contains several chat templates, but does not state which one to apply"
@@ -114,7 +116,7 @@ def _source(folder: Path) -> str | None:
     if text.is_file():
         return text.read_text(encoding="utf-8")
     found = older or read_optional(folder / TOKENIZER_CONFIG).get("chat_template")
-    if isinstance(found, list):  # the older form of several templates, each with its name
+    if isinstance(found, list):  # the older form: several named templates
         named = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}
         found = named.get("default")
     if found is not None and not isinstance(found, str):

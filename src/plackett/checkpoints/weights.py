@@ -1,4 +1,4 @@
-"""The weight files of a checkpoint: whether they are there, whole, and what they hold."""
+"""The weight files of a checkpoint: checks that they exist and are complete, and their contents."""
 
 import math
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from plackett.errors import CheckpointError
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _HEADS = {"classifier", "score", "classification_head", "logits_proj"}
 _NOT_LOADED = {"lm_head.weight", "embed_out.weight"}
-"""Output matrices of language models, which a classifier has no use for."""
+"""Output matrices of language models, which a classifier does not use."""
 
-# Prefix -> whose weights have it, and what to save in its place.
+# Prefix -> the model whose weights have it, and what to save instead.
 _WRAPPERS = {
-    "_orig_mod.": ("a model that torch.compile wraps", "model._orig_mod"),
-    "module.": ("a model that DataParallel or DistributedDataParallel wraps", "model.module"),
-    "base_model.model.": ("a model that peft wraps", "model.merge_and_unload()"),
-    "_fsdp_wrapped_module.": ("a model that FSDP wraps", "model.module"),
+    "_orig_mod.": ("a model wrapped by torch.compile", "model._orig_mod"),
+    "module.": ("a model wrapped by DataParallel or DistributedDataParallel", "model.module"),
+    "base_model.model.": ("a model wrapped by peft", "model.merge_and_unload()"),
+    "_fsdp_wrapped_module.": ("a model wrapped by FSDP", "model.module"),
 }
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether there are safetensors, whole or not."""
+    """Whether a folder has safetensors, complete or not."""
     return any(folder.glob("model*.safetensors*"))
 
 
@@ -44,9 +44,9 @@ def weights_of(folder: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def check_weights(folder: Path, *, allow_pickle: bool) -> None:
-    """Raise CheckpointError unless every weight file is there and as long as its header says.
+    """Raise CheckpointError unless every weight file exists and has the length that its header states.
 
-    A folder of exported engines needs no weights; pickles count where they are allowed.
+    A folder with exported models needs no weights; pickles count if they are allowed.
     """
     if has_weights(folder):
         _check_names(folder, _names(folder))
@@ -55,23 +55,23 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
 
 
 def check_trainable(folder: Path, *, allow_pickle: bool) -> None:
-    """Raise CheckpointError as `check_weights` does, and for a folder of exported engines alone."""
+    """Raise CheckpointError as `check_weights` does, and for a folder that contains only exported models."""
     check_weights(folder, allow_pickle=allow_pickle)
     if not has_weights(folder) and not any((folder / name).is_file() for name in PICKLES):
         names = " and ".join(sorted({engine for engine, _ in exports_of(folder)}))
         raise CheckpointError(
-            f"{folder} holds a graph for {names} and no weights to train; name an encoder or a reranker with "
+            f"{folder} contains a graph for {names} and no weights to train; name an encoder or a reranker with "
             f"{WEIGHTS} as the base"
         )
 
 
 def has_head(folder: Path) -> bool:
-    """Whether the safetensors hold a classification head, by the names that transformers gives those."""
+    """Whether the safetensors contain a classification head, judging by transformers' names for it."""
     return has_weights(folder) and any(name.partition(".")[0] in _HEADS for name in _names(folder))
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of all weights, from the headers; CheckpointError for a file that is missing or cut."""
+    """Return the names of all weights, from the headers; CheckpointError for a missing or truncated file."""
     return [name for path in _parts(folder) for name in _names_in(path)]
 
 
@@ -80,19 +80,19 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
     for prefix, (what, mend) in _WRAPPERS.items():
         if names and all(name.startswith(prefix) for name in names):
             raise CheckpointError(
-                f"the weights in {folder} are those of {what}: their names begin with {prefix!r}. Save {mend} instead, "
+                f"the weights in {folder} belong to {what}: their names begin with {prefix!r}. Save {mend} instead, "
                 "or rename them"
             )
     lora = next((name for name in names if ".lora_A." in name or ".lora_B." in name), None)
     if lora:
         raise CheckpointError(
-            f"the weights in {folder} hold unmerged LoRA adapters, {lora} among them; merge them with peft "
+            f"the weights in {folder} contain unmerged LoRA adapters, such as {lora}; merge them with peft "
             "(model.merge_and_unload()) and save the model again"
         )
 
 
 def check_torch_weights(folder: Path) -> None:
-    """Raise CheckpointError for a folder that holds exported engines only."""
+    """Raise CheckpointError for a folder that contains only exported models."""
     exports = sorted({engine for engine, _ in exports_of(folder)})
     if exports and not has_weights(folder) and not any(folder.glob("pytorch_model*.bin*")):
         raise CheckpointError(
@@ -101,7 +101,7 @@ def check_torch_weights(folder: Path) -> None:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The files of the weights: one, or else those that an index names."""
+    """Return the weight files: a single one, or those that an index names."""
     index = folder / WEIGHTS_INDEX
     if (folder / WEIGHTS).is_file() or not index.is_file():
         return [folder / WEIGHTS]
@@ -113,20 +113,20 @@ def _parts(folder: Path) -> list[Path]:
 
 def _names_in(path: Path) -> list[str]:
     if not path.is_file():
-        raise CheckpointError(f"{path.parent} holds no {path.name}: saving or downloading it was interrupted")
+        raise CheckpointError(f"{path.parent} has no {path.name}: saving or downloading it was interrupted")
     try:
         with safe_open(path, framework="numpy") as tensors:
             return list(tensors.keys())
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or half-written ({error}); fetch or save it again") from error
+        raise CheckpointError(f"{path} is damaged or incomplete ({error}); download or save it again") from error
 
 
 def _check_pickles(folder: Path, allow_pickle: bool) -> None:
     found = next((name for name in PICKLES if (folder / name).is_file()), None)
     if found is None:
-        raise CheckpointError(f"{folder} holds no {WEIGHTS}: it was not saved completely, or is not in safetensors")
+        raise CheckpointError(f"{folder} has no {WEIGHTS}: it is incomplete, or its weights are in another format")
     if not allow_pickle:
         raise CheckpointError(
-            f"{folder} holds no {WEIGHTS} but {found}, a pickle, which can run any code; if you trust its author, "
+            f"{folder} has no {WEIGHTS} but {found}, a pickle, which can run any code; if you trust its author, "
             "pass allow_pickle=True (in a recipe: allow_pickle: true)"
         )

@@ -1,10 +1,9 @@
-"""Rerankers in other layouts, rewritten once as plain sequence-classification folders.
+"""Rerankers in other layouts, converted once to plain sequence-classification folders.
 
-Everything above reads one kind of folder: every engine, training, export, `info` and `publish`. So a reranker that is
-published otherwise is converted when it is first opened, into the user's cache, where the next process finds it. Large
-weights are linked, not copied.
+The engines, training, export, `info` and `publish` read only one kind of folder. A reranker in another layout is
+converted into the user's cache when it is first opened, and reused from there. Large weights are linked, not copied.
 
-To add a layout, write a module beside this one and an entry of `CONVERSIONS`.
+To add a layout, add a module to this package and an entry to `CONVERSIONS`.
 """
 
 import hashlib
@@ -26,8 +25,8 @@ FindFolder = Callable[[str], Path]
 class Conversion:
     """One layout.
 
-    fits: whether a folder has it. inputs: the folders that the result depends on. convert: write the plain folder into
-    an empty one.
+    fits: whether a folder has this layout. inputs: the folders that the result depends on. convert: writes the plain
+    folder into an empty one.
     """
 
     fits: Callable[[Path], bool]
@@ -42,15 +41,15 @@ def _itself(folder: Path, _: FindFolder) -> list[Path]:
 CONVERSIONS: Mapping[str, Conversion] = {
     "LoRA adapter": Conversion(adapter.fits, adapter.inputs, adapter.convert),
     "causal language model": Conversion(causal.fits, _itself, causal.convert),
-    "code that transformers has now": Conversion(native.fits, _itself, native.convert),
+    "code that transformers now includes": Conversion(native.fits, _itself, native.convert),
     "chain of modules": Conversion(chain.fits, _itself, chain.convert),
 }
 
 
 def plain(folder: Path, find: FindFolder) -> Path:
-    """Return the folder itself, or its plain form in the cache, made now if it is missing.
+    """Return the folder itself, or its converted form in the cache, which is created if it is missing.
 
-    `find` gives the folder of another checkpoint by its name, such as the base of an adapter.
+    `find` returns the folder of another checkpoint by name, such as the base of an adapter.
     """
     layout = layout_of(folder)
     if layout is None:
@@ -60,7 +59,7 @@ def plain(folder: Path, find: FindFolder) -> Path:
     target = _place(inputs)
     if not target.is_dir():
         _make(target, lambda beside: conversion.convert(inputs, beside))
-    return plain(target, find)  # an adapter may be that of a causal reranker
+    return plain(target, find)  # an adapter may belong to a causal reranker
 
 
 def layout_of(folder: Path) -> str | None:
@@ -69,7 +68,7 @@ def layout_of(folder: Path) -> str | None:
 
 
 def _place(inputs: list[Path]) -> Path:
-    """The folder in the cache that belongs to the present files of the inputs."""
+    """Return the cache folder for the current files of the inputs."""
     digest = hashlib.sha256()
     for folder in inputs:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -79,7 +78,7 @@ def _place(inputs: list[Path]) -> Path:
 
 
 def _make(target: Path, convert: Callable[[Path], None]) -> None:
-    """Write a folder beside its place and rename it, so that two processes at once both find a whole one."""
+    """Write a folder under a temporary name and rename it, so concurrent processes only see a complete one."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
@@ -94,7 +93,7 @@ def _make(target: Path, convert: Callable[[Path], None]) -> None:
     except CheckpointError:  # an OSError too
         raise
     except OSError as error:
-        if not target.is_dir():  # another process was first
+        if not target.is_dir():  # another process was faster
             raise CheckpointError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

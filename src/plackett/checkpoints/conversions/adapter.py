@@ -1,4 +1,4 @@
-"""LoRA adapters, merged with the base model that they name: peft adds them to its weights."""
+"""LoRA adapters, merged by peft into the weights of the base model that they name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,12 @@ _HEADS = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
 
 
 def fits(folder: Path) -> bool:
-    """Whether a folder holds an adapter."""
+    """Whether a folder contains an adapter."""
     return (folder / ADAPTER).is_file()
 
 
 def inputs(folder: Path, find: Callable[[str], Path]) -> list[Path]:
-    """The folder and that of its base, which is a folder, a Hub id, or another checkpoint's name."""
+    """Return the folder and that of its base, which is named by a folder, a Hub id, or any other checkpoint name."""
     base = read_json(folder / ADAPTER).get("base_model_name_or_path")
     if not base or not isinstance(base, str):
         raise CheckpointError(f"{folder / ADAPTER} names no base model (base_model_name_or_path)")
@@ -34,8 +34,8 @@ def convert(inputs: list[Path], target: Path) -> None:
     task = _TASKS.get(str(config.get("task_type")))
     if task is None:
         raise CheckpointError(
-            f"{folder / ADAPTER} is an adapter for the task {config.get('task_type')!r}; a reranker's is SEQ_CLS or "
-            "CAUSAL_LM"
+            f"{folder / ADAPTER} is an adapter for the task {config.get('task_type')!r}; a reranker's task is "
+            "SEQ_CLS or CAUSAL_LM"
         )
     peft, transformers = require("peft", extra="train"), require("transformers", extra="train")
     labels = _labels(folder) if task.endswith("Classification") else None
@@ -45,16 +45,16 @@ def convert(inputs: list[Path], target: Path) -> None:
         merged = peft.PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
         link_files(base, target, weights=False)
         (target / CONFIG).unlink(missing_ok=True)
-        link_files(folder, target, weights=False)  # its own tokenizer and settings come before the base's
+        link_files(folder, target, weights=False)  # its tokenizer and settings override the base's
         (target / ADAPTER).unlink()
         merged.save_pretrained(target)
-    except Exception as error:  # whatever peft meets in an adapter that does not fit its base
+    except Exception as error:  # peft raises many kinds for an adapter that does not fit its base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"the adapter {folder} cannot be merged with its base {base}: {reason}") from error
 
 
 def _labels(folder: Path) -> int | None:
-    """The number of labels of a head that was trained with the adapter; None without one."""
+    """Return the number of labels of a head trained with the adapter; None without one."""
     for name, (_, entry, _) in headers(folder).items():
         if any(name.endswith(head) for head in _HEADS):
             return int(entry["shape"][0])

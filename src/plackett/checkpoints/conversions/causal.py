@@ -1,7 +1,7 @@
-"""Causal language models that judge a pair by the logit of a token ("yes"), often against another one ("no").
+"""Causal language models that score a pair by the logit of a token ("yes"), often minus that of another ("no").
 
-Such a model is a sequence classifier whose head is a row of its output matrix, or the difference of two rows: both read
-the last token of the rendered template. So the weights are linked and one row is added.
+Such a model is equivalent to a sequence classifier whose head is a row of its output matrix, or the difference of two
+rows: both read the last token of the rendered template. So the weights are linked and one row is added.
 """
 
 from collections.abc import Mapping
@@ -26,19 +26,19 @@ from plackett.errors import CheckpointError
 
 CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
-# What some families do to the logits of their vocabulary, which a classifier's head does not.
+# Transformations of vocabulary logits in some families, which a classifier's head does not apply.
 _SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 _HEADS = ("lm_head.weight", "embed_out.weight")
 _EMBEDDINGS = ("model.embed_tokens.weight", "transformer.wte.weight", "gpt_neox.embed_in.weight")
 
 
 def fits(folder: Path) -> bool:
-    """Whether a folder has the module that makes a score of a language model's logits, or is known by its name."""
+    """Whether a folder has the module that turns a language model's logits into a score, or is known by name."""
     return [name for name, _ in modules_of(folder)] == ["Transformer", "LogitScore"] or _known(folder) is not None
 
 
 def convert(inputs: list[Path], target: Path) -> None:
-    """Write the classifier that a causal reranker is."""
+    """Write the classifier equivalent to a causal reranker."""
     [folder] = inputs
     known = _known(folder)
     config = read_json(folder / CONFIG)
@@ -77,7 +77,7 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 
 def _template_of(folder: Path, known: Known | None) -> ChatTemplate | None:
-    """The template of a causal reranker: its own, or that of its authors' code."""
+    """Return the template of a causal reranker: its own, or that of its authors' code."""
     if known is not None:
         return ChatTemplate(known.template, format="flat")
     settings = read_optional(folder / SENTENCE_TRANSFORMERS)
@@ -85,7 +85,7 @@ def _template_of(folder: Path, known: Known | None) -> ChatTemplate | None:
 
 
 def _of_module(folder: Path) -> tuple[int, int | None]:
-    """The token whose logit is the score, and the one whose logit is taken off it, by the folder's LogitScore."""
+    """Return the token whose logit is the score, and the one whose logit is subtracted, as LogitScore names them."""
     path = modules_of(folder)[1][1] / "config.json"
     config = read_json(path)
     true, false = (whole(config, key) for key in ("true_token_id", "false_token_id"))
@@ -107,18 +107,18 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
-    """The name of the output matrix: the head's own, or the embeddings that it is tied to."""
+    """Return the name of the output matrix: the head's, or that of the embeddings tied to it."""
     names = headers(folder)
     own = next((name for name in _HEADS if name in names), None)
     tied = next((name for name in _EMBEDDINGS if name in names), None)
     found = own or (tied if config.get("tie_word_embeddings", True) else None)
     if found is None:
-        raise CheckpointError(f"{folder} has no output matrix ({', '.join(_HEADS)}) to take the score of a token from")
+        raise CheckpointError(f"{folder} has no output matrix ({', '.join(_HEADS)}) to compute a token's logit with")
     return found
 
 
 def _known(folder: Path) -> Known | None:
-    """The published reranker that a plain causal folder is by its name; None for any other folder."""
+    """Return the published reranker that a plain causal folder has the name of; None for any other folder."""
     config = read_optional(folder / CONFIG)
     if (folder / MODULES).is_file() or not any(
         str(name).endswith(CAUSAL) for name in config.get("architectures") or []

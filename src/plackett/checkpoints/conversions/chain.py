@@ -1,7 +1,7 @@
-"""Chains of modules that are a ModernBERT classifier in other names, such as the ettin rerankers.
+"""Chains of modules equivalent to a ModernBERT classifier, such as the ettin rerankers.
 
-sentence-transformers' Transformer, Pooling (first token or mean), Dense, LayerNorm and Dense to one output are what
-`ModernBertForSequenceClassification` computes: `head.dense`, its activation, `head.norm` and `classifier`.
+sentence-transformers' Transformer, Pooling (first token or mean), Dense, LayerNorm and Dense with one output compute
+the same as `ModernBertForSequenceClassification`: `head.dense`, its activation, `head.norm` and `classifier`.
 """
 
 import shutil
@@ -27,7 +27,7 @@ from plackett.errors import CheckpointError
 
 LINKS = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dense")
 
-# Activations of a Dense module, by the last part of their names -> transformers' names for them.
+# Activations of a Dense module, by the last part of their names -> transformers' names.
 _ACTIVATIONS = {"GELU": "gelu", "Tanh": "tanh", "ReLU": "relu", "SiLU": "silu"}
 
 
@@ -38,7 +38,7 @@ def fits(folder: Path) -> bool:
 
 
 def convert(inputs: list[Path], target: Path) -> None:
-    """Write the classifier that a chain is."""
+    """Write the classifier equivalent to a chain."""
     [folder] = inputs
     base, pooling, dense, norm, last = (place for _, place in modules_of(folder))
     config, first = read_json(folder / CONFIG), read_json(dense / CONFIG)
@@ -85,7 +85,7 @@ def _pooling(folder: Path) -> str:
 
 
 def _weights(dense: Path, norm: Path, last: Path) -> dict[str, NDArray[np.float32]]:
-    """The head, under the names of a ModernBERT classifier. A bias of the norm goes into that of the classifier."""
+    """Return the head under the names of a ModernBERT classifier; the norm's bias is folded into the classifier's."""
     first, middle, end = (
         {name: array.astype(np.float32) for name, array in load_file(folder / WEIGHTS).items()}
         for folder in (dense, norm, last)

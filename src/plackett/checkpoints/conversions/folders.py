@@ -22,7 +22,7 @@ _NUMBERS = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 def modules_of(folder: Path) -> list[tuple[str, Path]]:
-    """Class name and folder of each module of a cross-encoder of sentence-transformers; empty for other folders."""
+    """Return class name and folder of each module of a sentence-transformers cross-encoder; empty for other folders."""
     if not is_chain(folder):
         return []
     return [(class_of(module), folder_of(folder, module)) for module in read_modules(folder)]
@@ -37,7 +37,7 @@ def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
         (target / path.name).unlink(missing_ok=True)
         try:
             os.symlink(path.resolve(), target / path.name)
-        except OSError:  # a system without links
+        except OSError:  # file systems without links
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target / path.name)
 
 
@@ -50,13 +50,13 @@ def unlink(path: Path) -> None:
 
 
 def replace_json(path: Path, content: object) -> None:
-    """Replace a link, whose target belongs to someone else, with a JSON file."""
+    """Write a JSON file, replacing a link whose target must not change."""
     path.unlink(missing_ok=True)
     write_json(path, content)
 
 
 def headers(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any], int]]:
-    """Name of each weight -> its file, its entry in the header, and where the file's data begins."""
+    """Map each weight's name to its file, its entry in the header, and the offset of the file's data."""
     found: dict[str, tuple[Path, Mapping[str, Any], int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         header, start = _header(path)
@@ -65,7 +65,7 @@ def headers(folder: Path) -> dict[str, tuple[Path, Mapping[str, Any], int]]:
 
 
 def rows_of(folder: Path, name: str, rows: list[int]) -> NDArray[np.float32]:
-    """Some rows of a matrix of weights as float32, (rows, columns). CheckpointError for what is not there."""
+    """Return some rows of a weight matrix as float32, (rows, columns). CheckpointError for missing ones."""
     entry = headers(folder).get(name)
     if entry is None:
         raise CheckpointError(f"{folder} has no weights {name}")
@@ -73,7 +73,7 @@ def rows_of(folder: Path, name: str, rows: list[int]) -> NDArray[np.float32]:
     number = _NUMBERS.get(tensor["dtype"])
     if number is None or len(tensor["shape"]) != 2 or max(rows) >= tensor["shape"][0]:
         raise CheckpointError(
-            f"{path}: {name} is {tensor['dtype']} of the shape {tensor['shape']}, which has no row {max(rows)}"
+            f"{path}: {name} is {tensor['dtype']} with the shape {tensor['shape']}, so it has no row {max(rows)}"
         )
     stored = np.memmap(path, number, "r", start + tensor["data_offsets"][0], tuple(tensor["shape"]))
     found = stored[rows]
@@ -83,7 +83,7 @@ def rows_of(folder: Path, name: str, rows: list[int]) -> NDArray[np.float32]:
 
 
 def add_weights(folder: Path, own: Mapping[str, NDArray[np.float32]], file: str) -> None:
-    """Add small weights to the linked ones of a folder, in a separate file, and an index of all."""
+    """Add small weights to a folder of linked ones, in a separate file, with an index of all."""
     single = folder / WEIGHTS
     if single.exists():
         single.rename(folder / "model-base.safetensors")
@@ -97,7 +97,7 @@ def add_weights(folder: Path, own: Mapping[str, NDArray[np.float32]], file: str)
 
 
 def copy_renamed(source: Path, target: Path, names: Mapping[str, str]) -> None:
-    """Copy a safetensors file under other names for its weights, which stay the same to the bit."""
+    """Copy a safetensors file with renamed weights, whose bytes stay the same."""
     header, start = _header(source)
     renamed = {names.get(name, name): entry for name, entry in header.items()}
     content = json.dumps(renamed).encode()
@@ -109,13 +109,13 @@ def copy_renamed(source: Path, target: Path, names: Mapping[str, str]) -> None:
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and where its data begins."""
+    """Return the header of a safetensors file, and the offset of its data."""
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             header = json.loads(stream.read(length))
     except (OSError, ValueError, struct.error, MemoryError) as error:
-        raise CheckpointError(f"{path} is damaged or half-written; fetch or save it again") from error
+        raise CheckpointError(f"{path} is damaged or incomplete; download or save it again") from error
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path} is damaged or half-written; fetch or save it again")
+        raise CheckpointError(f"{path} is damaged or incomplete; download or save it again")
     return header, 8 + length

@@ -1,7 +1,7 @@
-"""Published causal rerankers whose folders say nothing of their prompt: their authors' templates and tokens.
+"""Published causal rerankers whose folders do not contain their prompt: their authors' templates and tokens.
 
-Newer versions of these repositories carry the modules of sentence-transformers 6, which come before this table. To add
-a reranker, copy its prompt from the authors' card to the letter.
+Newer versions of these repositories contain the modules of sentence-transformers 6, which override this table. To add a
+reranker, copy its prompt verbatim from the authors' card.
 """
 
 import re
@@ -23,7 +23,7 @@ _DOCUMENT = '{{ messages | selectattr("role", "eq", "document") | map(attribute=
 class Known:
     """One family of rerankers.
 
-    pattern: of the names of its repositories or folders, in lower case. true, false: the tokens whose logits count.
+    pattern: matches the names of its repositories or folders, in lower case. true, false: tokens whose logits count.
     max_length: tokens per pair in the authors' code.
     """
 
@@ -34,13 +34,13 @@ class Known:
     max_length: int
 
     def is_named(self, folder: Path) -> bool:
-        """Whether a folder, the repository that it comes from, or the model that it was saved from has the name."""
+        """Whether a folder, its repository, or the model that it was saved from has a name of this family."""
         saved = str(read_optional(folder / CONFIG).get("_name_or_path") or "")
         names = (repository_of(folder) or "", folder.resolve().name, saved.rpartition("/")[2])
         return any(re.search(self.pattern, name.lower()) for name in names)
 
     def tokens_of(self, folder: Path) -> tuple[int, int | None]:
-        """Return the ids of the tokens. CheckpointError where the tokenizer lacks one."""
+        """Return the ids of the tokens. CheckpointError if the tokenizer lacks one."""
         true = self._token(folder, self.true)
         return true, None if self.false is None else self._token(folder, self.false)
 

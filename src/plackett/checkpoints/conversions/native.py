@@ -1,7 +1,7 @@
-"""Models that came with code before transformers had their family: the same weights under its name for it.
+"""Models published with code before transformers supported their family: the same weights under transformers' name.
 
-gte-multilingual-reranker-base is of the type `new`, whose code is that of transformers' family `gte`. transformers
-itself renames the weights when it loads them.
+gte-multilingual-reranker-base has the type `new`, whose code became transformers' family `gte`. transformers renames
+the weights when it loads them.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from plackett.errors import CheckpointError
 
 _BEFORE, _NOW = "NewForSequenceClassification", "GteForSequenceClassification"
 
-# What the code of `new` does otherwise for other values, and the family `gte` never.
+# Settings with other values make the code of `new` compute what the family `gte` does not.
 _FIXED = {"position_embedding_type": "rope", "layer_norm_type": "layer_norm", "logn_attention_scale": False}
 
 
 def fits(folder: Path) -> bool:
-    """Whether a folder holds a classifier of the type `new`."""
+    """Whether a folder contains a classifier of the type `new`."""
     config = read_optional(folder / CONFIG)
     return config.get("model_type") == "new" and _BEFORE in (config.get("architectures") or [])
 
@@ -41,10 +41,10 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 
 def _rotary(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The frequencies of rotary positions in transformers' terms.
+    """Return the frequencies of rotary positions in transformers' terms.
 
     The code's "ntk" multiplies the base by the factor s and divides the frequencies by s^(2 / width of a head), as
-    https://kexue.fm/archives/9706 has it.
+    described in https://kexue.fm/archives/9706.
     """
     base, scaling = float(config.get("rope_theta", 10000.0)), config.get("rope_scaling")
     if not scaling:
