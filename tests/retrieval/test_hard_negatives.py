@@ -307,7 +307,7 @@ def test_a_partial_output_of_other_settings_data_or_teacher_is_not_gone_on_with(
         mined(orchard, output, CrossEncoder(bert), **HOW)
     assert (tmp_path / "lists.jsonl.partial").read_bytes() == before
     (tmp_path / "lists.jsonl.partial.journal").unlink()
-    with pytest.raises(SettingError, match="lacks the journal"):
+    with pytest.raises(SettingError, match="has no record of its settings"):
         mined(orchard, output, CrossEncoder(bert), **HOW)
     (tmp_path / "lists.jsonl.partial").unlink()
     _, result = mined(orchard, output, CrossEncoder(bert), **HOW)
