@@ -73,16 +73,16 @@ def test_without_torch_the_automatic_engine_is_an_export(mine, monkeypatch):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_export_that_is_not_there(bert, engine):
     command = rf"plackett export {bert} --engine {engine} --precision"
-    with pytest.raises(CheckpointError, match=rf"holds no {engine}/.*model\.(onnx|xml); make it: {command} fp32"):
+    with pytest.raises(CheckpointError, match=rf"{engine}/.*model\.(onnx|xml); .*{command} fp32"):
         load_engine(engine, read_checkpoint(bert))
-    with pytest.raises(CheckpointError, match=rf"holds no {engine}/.*_int8\..*; make it: {command} int8"):
+    with pytest.raises(CheckpointError, match=rf"{engine}/.*_int8\..*; .*{command} int8"):
         load_engine(engine, read_checkpoint(bert), EngineSettings(precision="int8"))
 
 
 def test_the_only_export_is_taken_where_no_precision_is_wanted(mine):
     (mine / "onnx" / "model.onnx").rename(mine / "onnx" / "model_int8.onnx")
     assert isinstance(load_engine("onnx", read_checkpoint(mine)), OnnxEngine)
-    with pytest.raises(CheckpointError, match=r"holds no onnx/model\.onnx"):
+    with pytest.raises(CheckpointError, match=r"onnx/model\.onnx"):
         load_engine("onnx", read_checkpoint(mine), EngineSettings(precision="fp32"))
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_export_is_named(mine, name, damage):
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "noise": os.urandom(500)}[damage])
     engine = name.partition("/")[0]
     stem = path.with_suffix("").name
-    with pytest.raises(CheckpointError, match=rf"{stem}\.(onnx|xml) is damaged, half-written .* export it again"):
+    with pytest.raises(CheckpointError, match=rf"{stem}\.(onnx|xml) is damaged, incomplete .* export it again"):
         load_engine(engine, read_checkpoint(mine))
 
 
@@ -108,7 +108,7 @@ def test_half_of_an_export_is_no_checkpoint(mine):
     (mine / "model.safetensors").unlink()
     shutil.rmtree(mine / "onnx")
     (mine / "openvino" / "openvino_model.bin").unlink()
-    with pytest.raises(CheckpointError, match=r"holds no model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
         read_checkpoint(mine)
 
 

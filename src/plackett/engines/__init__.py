@@ -1,7 +1,8 @@
-"""Engines run the forward pass: token ids in, raw logits out.
+"""Engines, which run the forward pass: token ids in, raw logits out.
 
-Every engine implements the protocol `Engine`. `open_model` chooses one for a model, `load_engine` loads one by its name
-in `ENGINES`. To add an engine, write a module with `load(checkpoint, settings)` and add its `EngineSpec` to the table.
+Every engine implements the protocol `Engine`. `open_model` chooses one for a model, and `load_engine` loads one by its
+name in `ENGINES`. To add an engine, write a module with `load(checkpoint, settings)` and add its `EngineSpec` to the
+table.
 """
 
 from plackett.checkpoints.exports import ENGINES, EngineSpec

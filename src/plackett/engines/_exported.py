@@ -21,15 +21,15 @@ Feed = dict[str, NDArray[np.int64]]
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
 WIDTHS = ("hidden_size", "dim", "embedding_size")
-"""Keys of a configuration that hold the width of embeddings."""
+"""Configuration keys for the width of embeddings."""
 
 
 @dataclass(frozen=True)
 class GraphShape:
-    """The facts that a runtime reports about a graph.
+    """What a runtime reports about a graph.
 
-    inputs: names. outputs: name -> last dimension, None where it is not fixed. tables: (rows, columns) of matrices that
-    ids look up, empty where the runtime does not tell.
+    inputs: names. outputs: name -> last dimension, None if it is not fixed. tables: (rows, columns) of embedding
+    matrices, empty if the runtime does not report them.
     """
 
     inputs: Sequence[str]
@@ -38,21 +38,21 @@ class GraphShape:
 
 
 def find_export(checkpoint: Checkpoint, engine: str, precision: str | None) -> tuple[Path, str]:
-    """The file of an engine and what it holds; without a precision the fp32 one, else what is there."""
+    """Return the file of an engine and its precision; by default the fp32 file, else any other."""
     there = [stored for name, stored in exports_of(checkpoint.folder) if name == engine]
     wanted = STORED_AS[precision] if precision else next(iter(there), "fp32")
     file = export_files()[engine, wanted][0]
     if wanted not in there:
-        elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the Hub's cache is not ours to change
+        elsewhere = " --output FOLDER" if commit_of(checkpoint.folder) else ""  # the Hub's cache must not be changed
         raise CheckpointError(
-            f"{checkpoint.folder} holds no {file}; make it: "
+            f"{checkpoint.folder} has no {file}; to create it: "
             f"plackett export {checkpoint.folder} --engine {engine} --precision {precision or wanted}{elsewhere}"
         )
     return checkpoint.folder / file, wanted
 
 
 def check_shape(path: Path, shape: GraphShape, checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError where a graph and the configuration beside it are not of the same model."""
+    """Raise CheckpointError if a graph and its configuration do not belong to the same model."""
     wanted = INPUTS if checkpoint.inputs.token_types else INPUTS[:2]
     missing = [name for name in wanted if name not in shape.inputs]
     unknown = [name for name in shape.inputs if name not in INPUTS]
@@ -70,7 +70,7 @@ def check_shape(path: Path, shape: GraphShape, checkpoint: Checkpoint) -> None:
 
 
 def _check_tables(path: Path, tables: Sequence[tuple[int, int]], checkpoint: Checkpoint) -> None:
-    """Compare the embeddings of a graph with the configuration: the longest table is that of the words."""
+    """Compare the embeddings of a graph with the configuration; the longest table belongs to the tokens."""
     if not tables:
         return
     rows, widths = max(table[0] for table in tables), {table[1] for table in tables}
@@ -85,7 +85,7 @@ def _check_tables(path: Path, tables: Sequence[tuple[int, int]], checkpoint: Che
 
 
 def try_out(path: Path, engine: Engine, checkpoint: Checkpoint) -> None:
-    """Score one pair of the first and the last token: CheckpointError where the graph has no embedding for them."""
+    """Score a pair of the first and last token ids; CheckpointError if the graph has no embedding for them."""
     last = max((checkpoint.inputs.vocabulary or 1) - 1, 0)
     pair = EncodedPairs(np.array([0, last]), np.zeros(2, np.int64), np.array([0, 2]))
     try:
@@ -98,13 +98,13 @@ def try_out(path: Path, engine: Engine, checkpoint: Checkpoint) -> None:
 
 def _of_another_model(path: Path, checkpoint: Checkpoint, found: str, expected: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} has {' '.join(found.split())[:300]}, but {checkpoint.folder / CONFIG} asks for {expected}: one of the "
-        "two belongs to another model; export again, or restore the configuration"
+        f"{path} has {' '.join(found.split())[:300]}, but {checkpoint.folder / CONFIG} requires {expected}: they "
+        "belong to different models; export again, or restore the configuration"
     )
 
 
 def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[str], step: int = 1) -> Feed:
-    """The inputs that a graph asks for, int64 (pairs, longest), the longest rounded up to a multiple of `step`."""
+    """Return the inputs of a graph, int64 (pairs, longest), with the longest rounded up to a multiple of `step`."""
     of_model = checkpoint.inputs
     token_ids, type_ids, mask = batch.padded(max(of_model.pad_id, 0), step, left=of_model.padding == "left")
     given = {"input_ids": token_ids, "token_type_ids": type_ids, "attention_mask": mask}
@@ -112,12 +112,12 @@ def padded_feed(batch: EncodedPairs, checkpoint: Checkpoint, inputs: Sequence[st
 
 
 def on_cpu(engine: str, settings: EngineSettings) -> None:
-    """SettingError for a device that an exported graph does not run on."""
+    """Raise SettingError for a device that exported graphs do not run on."""
     if settings.device not in (None, "cpu"):
         raise SettingError(f"the engine {engine} runs on the cpu, not on {settings.device!r}; leave device out")
 
 
 def cannot_be_read(path: Path, error: Exception) -> CheckpointError:
-    """The error for a graph that its runtime refuses."""
+    """Return the error for a graph that its runtime refuses."""
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    return CheckpointError(f"{path} is damaged, half-written or not for this runtime ({reason}); export it again")
+    return CheckpointError(f"{path} is damaged, incomplete or not for this runtime ({reason}); export it again")

@@ -1,4 +1,4 @@
-"""The interface of an engine: one method that scores a batch, its settings, and a fake engine for tests."""
+"""The interface of an engine (one method that scores a batch), its settings, and a fake engine for tests."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from plackett.tokenization.windows import LongDocuments, Refuse, WindowTokenizer
 PRECISIONS = ("fp32", "bf16", "int8")
 
 Threads = Annotated[int, Bounds(1, 4096)]
-"""More than any machine has; a runtime that is to start a billion is taken for damaged."""
+"""An upper bound: with absurd numbers, a runtime fails in ways that look like a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class EngineSettings:
     """Settings of an engine. `device` is a torch device name, None for the best available.
 
     `precision` is one of `PRECISIONS`, None for fp32 or the export's own. `threads` is the number of processor threads,
-    None for all that this process may use; torch has one such number for the whole process.
+    None for all that this process may use; in torch it applies to the whole process.
     """
 
     device: str | None = None
@@ -46,17 +46,16 @@ class EngineSettings:
 class Engine(Protocol):
     """Scores one tokenised batch. Several threads may call it.
 
-    An engine that scores several batches at once, each on its share of the cores, has their number as `lanes`.
+    An engine that scores several batches at once, each on its share of the cores, has the attribute `lanes`.
     """
 
     token_budget: int
     """Tokens per batch at which this engine is fastest."""
 
     def score(self, batch: Any) -> NDArray[np.float32]:
-        """Raw logits of the pairs, in their order: float32 (pairs, labels).
+        """Return the raw logits of the pairs, in their order: float32 (pairs, labels).
 
-        `batch` is `EncodedPairs`, `EncodedLists` where the model reads lists, or `TextPairs` where the engine reads
-        texts.
+        `batch` is `EncodedPairs`, `EncodedLists` if the model reads lists, or `TextPairs` if the engine reads texts.
         """
         ...
 
@@ -72,15 +71,15 @@ class Tokenizer(Protocol):
     def encode(
         self, pairs: Sequence[tuple[str, str]], refuse: Refuse, lists: Sequence[object] | None = None, /
     ) -> WindowedPairs:
-        """Convert all pairs, in input order. `refuse` takes the index of one that cannot be read, and the reason.
+        """Convert all pairs, in input order. `refuse` is called with the index of an unreadable pair and the reason.
 
-        Neighbours with equal values in `lists` are candidates of one query, which a listwise model reads together. For
+        A listwise model reads adjacent pairs with equal values in `lists` together, as candidates of one query. For
         other models, `lists` has no effect.
         """
         ...
 
     def spans(self, pair: tuple[str, str], /) -> list[tuple[int, int]]:
-        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        """Return the range of the document's characters, [start, end), that each window of a pair reads."""
         ...
 
     def instructed(self, instruction: str, /) -> "Tokenizer":
@@ -114,7 +113,7 @@ class Parts:
 
 @contextlib.contextmanager
 def computing(checkpoint: Checkpoint, engine: str) -> Iterator[None]:
-    """Raise CheckpointError for what a library raises while a model computes."""
+    """Raise CheckpointError for errors of a library while a model computes."""
     try:
         yield
     except PlackettError:
@@ -128,7 +127,7 @@ def computing(checkpoint: Checkpoint, engine: str) -> Iterator[None]:
 
 
 def check_process(loaded_in: int, engine: str) -> None:
-    """Raise SettingError in a process that forked from the one where an engine started its threads: it would hang."""
+    """Raise SettingError in a process forked after an engine started its threads, where scoring would hang."""
     if os.getpid() != loaded_in:
         raise SettingError(
             f"the engine {engine} was loaded before this process forked, and its threads do not exist in this one; "

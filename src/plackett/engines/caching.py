@@ -1,7 +1,7 @@
-"""Scores that are kept, in memory or in a file, so that a pair that comes again is not computed again.
+"""A cache of scores, in memory or in a file, for pairs that are scored repeatedly.
 
-The key is a digest of the model, its engine and precision, and what the model reads of the pair: its token ids or, for
-a server, its texts. Two documents that are cut to the same tokens share one entry.
+The key is a digest of the model, its engine and precision, and the pair as the model reads it: its token ids or, for a
+server, its texts. Documents that are truncated to the same tokens share one entry.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ MEMORY = "memory"
 """The name of a cache in memory."""
 
 MOST = 1_000_000
-"""Pairs that a cache in memory holds: about 200 MB. The oldest make room."""
+"""Maximum number of pairs of a cache in memory, about 200 MB. The oldest are dropped first."""
 
 
 class ScoreCache:
     """Raw logits by digest, in memory or in a file of SQLite, which several threads and processes may share.
 
-    hits and misses count the pairs that were looked up by this object.
+    hits and misses count the pairs looked up by this object.
     """
 
     def __init__(self, place: str | os.PathLike[str] = MEMORY) -> None:
@@ -53,7 +53,7 @@ class ScoreCache:
         return f"ScoreCache({self.place!r}: {self.hits:,} hits, {self.misses:,} misses, {rate})"
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what is kept, and count."""
+        """Return the cached values, and count hits and misses."""
         with self._lock:
             if self.place == MEMORY:
                 found = {key: self._kept[key] for key in keys if key in self._kept}
@@ -64,7 +64,7 @@ class ScoreCache:
         return found
 
     def keep(self, values: dict[bytes, bytes]) -> None:
-        """Keep values by their keys. Raises DataError for a file that cannot be written."""
+        """Store values by key. Raises DataError if the file cannot be written."""
         with self._lock:
             if self.place == MEMORY:
                 self._kept.update(values)
@@ -84,13 +84,13 @@ class ScoreCache:
             raise DataError(f"the score cache {self.place} cannot be read: {error}") from error
 
     def _opened(self) -> sqlite3.Connection:
-        """Return the connection of this process: one that came by a fork must not be used."""
+        """Return the connection of this process, because connections must not be used after a fork."""
         if self._database is None or self._process != os.getpid():
             try:
                 self._database = sqlite3.connect(Path(self.place), timeout=60, check_same_thread=False)
                 weakref.finalize(self, self._database.close)
                 self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = OFF")  # a cache may lose its end
+                self._database.execute("PRAGMA synchronous = OFF")  # losing the latest entries of a cache is harmless
                 self._database.execute(
                     "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, logits BLOB) WITHOUT ROWID"
                 )
@@ -101,7 +101,7 @@ class ScoreCache:
 
 
 class CachedEngine:
-    """An engine that computes only what its cache lacks."""
+    """An engine that computes only the scores missing in its cache."""
 
     def __init__(self, engine: Engine, cache: ScoreCache, name: str) -> None:
         self.engine = engine

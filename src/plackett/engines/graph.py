@@ -1,8 +1,8 @@
-"""The forward pass of the BERT family as an ONNX graph, built from the weights themselves.
+"""The forward pass of the BERT family as an ONNX graph, built directly from the weights.
 
-Inputs are int64 (batch, sequence), padded on the right: `input_ids`, `attention_mask`, and `token_type_ids` where the
+Inputs are int64 (batch, sequence), padded on the right: `input_ids`, `attention_mask`, and `token_type_ids` if the
 model reads them. The output is `logits`, float32 (batch, labels). These are the names that sentence-transformers,
-fastembed, FlashRank and TEI look for.
+fastembed, FlashRank and TEI expect.
 
 Inside, the real tokens are rows of one matrix, (tokens, hidden), so that padding costs nothing; only
 attention looks at padded rows. The last layer is computed for the first token of each row, all that the head reads.
@@ -24,32 +24,32 @@ from onnx import TensorProto, helper, numpy_helper
 from plackett._extras import require
 from plackett.engines.torch.weights import Affine, EncoderWeights, LayerWeights
 
-OPSET = 20  # the first with Gelu
+OPSET = 20  # the first to include Gelu
 IR_VERSION = 10
 LARGEST = 2**31 - 2**20
-ONNXRUNTIME = "com.microsoft"  # its own operators: the int8 graph is for it alone
+ONNXRUNTIME = "com.microsoft"  # the domain of its own operators, used by the int8 graph
 INT8 = 127
 GELU_LEAST = -0.17  # GELU never falls below -0.16998
 OUTLIERS = 8
-"""Inputs of the product behind GELU that stay in fp32: encoders learn a few weights there of 20 to 60 times the size of
-the others, and a scale that reaches so far leaves the rest of an output a handful of codes."""
+"""Number of inputs of the product after GELU that stay in fp32: encoders learn a few weights there that are 20 to 60
+times larger than the others, and a scale that covers them would leave only a few codes for the rest."""
 
 OPENVINO_ROWS = 32
-"""OpenVINO keeps code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
+"""OpenVINO caches code for each number of rows: memory grew by 300 MB over 1,500 batches of random sizes."""
 
 # Activation of a family's head -> operator.
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "gelu": "Gelu"}
 
 
 class Graph:
-    """A graph that grows node by node: every method returns the name of what it made."""
+    """A graph that grows node by node: every method returns the name of what it added."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output."""
+        """Add a node with one output."""
         name = f"{kind}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
@@ -77,11 +77,11 @@ class Graph:
 
 
 class _Rows(NamedTuple):
-    """Names of what ties packed and padded rows together.
+    """Names of the tensors that map between packed and padded rows.
 
-    padded: int64 (batch, sequence), the packed row of each token; first: int64 (batch,), the packed row of each pair's
-    first; real: int64 (tokens,), the place of each packed row in the flattened padded batch; bias: float32 (batch, 1,
-    1, sequence), what is added to attention scores.
+    padded: int64 (batch, sequence), the packed row of each token. first: int64 (batch,), the packed row of each pair's
+    first token. real: int64 (tokens,), the index of each packed row in the flattened padded batch. bias: float32
+    (batch, 1, 1, sequence), added to attention scores.
     """
 
     padded: str
@@ -91,10 +91,10 @@ class _Rows(NamedTuple):
 
 
 def build(weights: EncoderWeights, *, token_types: bool, step: int = 1, int8: bool = False) -> onnx.ModelProto:
-    """The graph of these weights; `token_types` says whether the model reads those, or takes them to be 0.
+    """Build the graph of these weights; `token_types` says whether the model reads them, or assumes 0.
 
-    The packed rows are filled up to a multiple of `step` by copies of the first, for runtimes that compile and keep
-    code for each number of rows that they meet. With `int8`, words are kept and linear layers computed in 8 bits.
+    The packed rows are padded to a multiple of `step` by copies of the first, for runtimes that compile and cache code
+    for each number of rows. With `int8`, embeddings are stored and linear layers computed in 8 bits.
     """
     return (_Int8Builder if int8 else _Builder)(weights, token_types, step).model()
 
@@ -159,7 +159,7 @@ class _Builder:
         return self._graph.op("Gather", self._graph.op("Reshape", padded, self._graph.integers(-1)), rows.real)
 
     def _positions(self) -> str:
-        """The column of each token; RoBERTa's count from behind the padding id and skip it, as a text may spell it."""
+        """Add the position of each token. RoBERTa starts after the padding id and skips it in texts."""
         graph = self._graph
         if self._weights.padding_idx is None:
             return graph.op("Sub", graph.op("CumSum", "attention_mask", graph.integers(1)), graph.integers(1))
@@ -179,7 +179,7 @@ class _Builder:
         return self._norm(self._graph.op("Add", down, attended), layer.output_norm)
 
     def _attend(self, queries: str, hidden: str, layer: LayerWeights, rows: _Rows, first_only: bool) -> str:
-        """Back to padded rows for attention alone: (tokens, hidden) -> (tokens or batch, hidden)."""
+        """Add attention, on padded rows: (tokens, hidden) -> (tokens or batch, hidden)."""
         graph, dim = self._graph, self._hidden // self._weights.heads
         query = Affine(layer.query.weight * dim**-0.5, layer.query.bias * dim**-0.5)
         if first_only:
@@ -194,7 +194,7 @@ class _Builder:
         return out if first_only else graph.op("Gather", out, rows.real)
 
     def _padded_heads(self, hidden: str, rows: _Rows, *affines: Affine) -> list[str]:
-        """Each of the affine maps of the rows, (batch, heads, sequence, dim), by one product and one gather."""
+        """Add affine maps of the rows, each (batch, heads, sequence, dim), by one product and one gather."""
         graph, heads = self._graph, self._weights.heads
         joined = Affine(*map(torch.cat, zip(*affines, strict=True)))
         padded = graph.op("Gather", self._linear(hidden, joined), rows.padded)
@@ -208,7 +208,7 @@ class _Builder:
         return self._product(self._graph.op(_ACTIVATIONS[weights.activation], dense), weights.output)
 
     def _linear(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
-        """The affine map of rows; `least` is what no value of them falls below, where that is known."""
+        """Add the affine map of rows; `least` is a known lower bound of their values."""
         return self._product(rows, affine)
 
     def _product(self, rows: str, affine: Affine) -> str:
@@ -223,10 +223,10 @@ class _Builder:
 
 
 class _Int8Builder(_Builder):
-    """Weights in symmetric int8 with a scale for each output; activations in 8 bits with a scale for each token.
+    """Builds weights in symmetric int8, with one scale per output, and activations in 8 bits, with one per token.
 
-    No token's scale depends on another's, so that a pair's logit does not depend on the pairs beside it. The last
-    layer of the head, which makes the logit, stays in fp32.
+    The scales of tokens are independent, so a pair's logit does not depend on the rest of its batch. The last layer of
+    the head, which computes the logit, stays in fp32.
     """
 
     def _words(self, ids: str) -> str:
@@ -246,13 +246,13 @@ class _Int8Builder(_Builder):
         return graph.op("Gemm", exact, of_exact, self._coded(rows, Affine(weight, affine.bias), least=least))
 
     def _coded(self, rows: str, affine: Affine, *, least: float | None = None) -> str:
-        """The affine map, rows and weights in codes of 8 bits."""
+        """Add the affine map, with rows and weights in 8-bit codes."""
         graph = self._graph
         weight, of_outputs = _int8(affine.weight)
         bias = affine.bias.detach().numpy()
         if least is None:
             zero, magnitudes = INT8 + 1, graph.op("Abs", rows)
-        else:  # all codes for what stands above `least`, which comes back with the bias
+        else:  # all codes are for values above `least`, which the bias adds back
             zero, magnitudes = 0, (rows := graph.op("Add", rows, graph.constant(np.float32(-least))))
             bias = bias + np.float32(least) * of_outputs[:, 0] * weight.sum(axis=1, dtype=np.float32)
         codes, of_tokens = self._codes(rows, magnitudes, zero)
@@ -260,7 +260,7 @@ class _Int8Builder(_Builder):
             "MatMulIntegerToFloat",
             codes,
             graph.constant(weight.T),
-            graph.constant(np.float32(1)),  # one scale for all tokens, which is all that it takes
+            graph.constant(np.float32(1)),  # the operator accepts only one scale for all tokens
             graph.constant(of_outputs[:, 0]),
             graph.constant(np.uint8(zero)),
             domain=ONNXRUNTIME,
@@ -269,20 +269,20 @@ class _Int8Builder(_Builder):
         return graph.op("Add", product, graph.constant(bias))
 
     def _codes(self, rows: str, magnitudes: str, zero: int) -> tuple[str, str]:
-        """Codes of the rows, of which `zero` stands for 0 and 255 for the largest magnitude; scales, (tokens,).
+        """Add codes of the rows (`zero` stands for 0, 255 for the largest magnitude) and their scales, (tokens,).
 
-        They are unsigned: what VNNI instructions multiply with signed weights.
+        They are unsigned, because VNNI instructions multiply unsigned values by signed weights.
         """
         graph = self._graph
         largest = graph.op("ReduceMax", magnitudes, graph.integers(-1), keepdims=0)
-        largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # a row of zeros
+        largest = graph.op("Max", largest, graph.constant(np.float32(1e-12)))  # for a row of zeros
         of_tokens = graph.op("Mul", largest, graph.constant(np.float32(1 / (255 - zero))))
         zeros = graph.op("Expand", graph.constant(np.array([zero], np.uint8)), graph.op("Shape", of_tokens))
         return graph.op("QuantizeLinear", rows, of_tokens, zeros, axis=0), of_tokens
 
 
 def _int8(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Codes of the shape of a matrix and the scale of each of its rows, (rows, 1)."""
+    """Return the codes of a matrix, in its shape, and the scale of each row, (rows, 1)."""
     values = matrix.detach().numpy().astype(np.float32)
     scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(INT8)
     return np.rint(values / scales).astype(np.int8), scales
@@ -294,7 +294,7 @@ def write_onnx(weights: EncoderWeights, path: Path, *, token_types: bool, int8: 
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph. One above two gigabytes, the limit of a protobuf, has its weights in a file beside it."""
+    """Write a graph. Above two gigabytes, the limit of protobuf, its weights go to a separate file."""
     apart = model.ByteSize() > LARGEST
     onnx.save_model(model, path, save_as_external_data=apart, location=f"{path.name}_data" if apart else None)
 
@@ -302,7 +302,7 @@ def write(model: onnx.ModelProto, path: Path) -> None:
 def write_openvino(weights: EncoderWeights, path: Path, *, token_types: bool, int8: bool) -> None:
     """Write the graph as OpenVINO's own `.xml` and `.bin`.
 
-    With `int8` the weights have 8 bits and a scale for each output; the engine quantises activations as it runs.
+    With `int8`, the weights have 8 bits and one scale per output; the engine quantises activations at run time.
     """
     save_openvino(build(weights, token_types=token_types, step=OPENVINO_ROWS), path, int8=int8)
 

@@ -1,4 +1,4 @@
-"""Open a model: find its files, choose the engine that runs them, and load it."""
+"""Open a model: find its files, choose an engine, and load it."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ NO_OPTIONS = Options()
 
 
 class Route(NamedTuple):
-    """One way to run a checkpoint: an engine, and patterns each of which one of its files matches."""
+    """One way to run a checkpoint: an engine, and patterns, each of which must match a file."""
 
     engine: str
     files: Patterns
@@ -97,7 +97,7 @@ def _open(model: str | os.PathLike[str] | None, options: Options) -> Parts:
 
 
 def _check_window(checkpoint: Checkpoint) -> None:
-    """Warn where the end of a long pair, from which a decoder's score is read, cannot look back on its query."""
+    """Warn if the end of a long pair, where a decoder's score is read, cannot attend to the query."""
     window = checkpoint.inputs.window
     if window is not None and window < checkpoint.max_length:
         logger.warning(
@@ -116,7 +116,7 @@ def load_engine(name: str, checkpoint: Checkpoint, settings: EngineSettings = En
 
 
 def automatic(checkpoint: Checkpoint, settings: EngineSettings = EngineSettings()) -> str:
-    """Return the engine that "auto" stands for."""
+    """Return the engine that "auto" selects."""
     return _chosen(routes("auto", settings), checkpoint.folder)
 
 
@@ -124,12 +124,12 @@ def routes(name: str, settings: EngineSettings, *, allow_pickle: bool = True) ->
     """List the ways to run a checkpoint with the engine `name`, best first.
 
     For "auto", engines that can compute as `settings` ask come first, then those that are installed, exact ones, and
-    fast ones. Files that the engine cannot run come last, so its error can say what to do.
+    fast ones. Files that the engine cannot run come last, so that its error can give advice.
     """
     if name != "auto" and name not in ENGINES:
         raise SettingError.unknown("engine", name, [*ENGINES, "auto"])
     if name == "auto" and settings.device not in (None, "cpu"):
-        name = "torch"  # the only engine for other devices
+        name = "torch"  # the only engine with other devices
     ways = [
         (_order(spec, name, stored, settings), Route(spec.name if name == "auto" else name, files))
         for spec in ENGINES.values()
@@ -147,15 +147,15 @@ def _order(spec: EngineSpec, name: str, stored: str | None, settings: EngineSett
 
 
 def _files(spec: EngineSpec, allow_pickle: bool) -> Iterator[tuple[str | None, Patterns]]:
-    """The files that an engine runs, each with the precision of an exported file."""
+    """Yield the files that an engine runs, each with the precision of an exported file."""
     if not spec.exports:
         yield from ((None, patterns) for patterns in torch_files(allow_pickle=allow_pickle))
     for stored, names in spec.exports.items():
-        yield stored, tuple(f"{name}*" for name in names)  # a large graph has its weights beside it
+        yield stored, tuple(f"{name}*" for name in names)  # a large graph stores its weights separately
 
 
 def _chosen(possible: list[Route], folder: Path) -> str:
-    """The engine of the first route whose files are in `folder`."""
+    """Return the engine of the first route whose files are in `folder`."""
     there = (route for route in possible if all(any(folder.glob(pattern)) for pattern in route.files))
     return next(there, possible[0]).engine
 
@@ -182,7 +182,7 @@ def _open_server(url: str, options: Options) -> Parts:
         raise SettingError(
             f"{', '.join(given)} cannot be set for {url}, which runs with its own settings; leave {_them(given)} out"
         )
-    # Imported here because the HTTP client is a third of the time of `import plackett`.
+    # Imported here because the HTTP client takes a third of the time of `import plackett`.
     from plackett.engines.remote import engine as remote
 
     return remote.connect(url, options.activation)

@@ -1,4 +1,4 @@
-"""The memory that a checkpoint needs at least, from the headers and sizes of its files, before anything is loaded."""
+"""The minimum memory of a checkpoint, computed from the headers and sizes of its files before anything is loaded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from plackett.engines.hardware import BF16, instructions, usable_memory
 from plackett.errors import TooLargeError
 
 _BYTES = {"fp32": 4, "bf16": 2}
-"""Bytes of a parameter in the precisions that weights are loaded in, whatever they are stored in."""
+"""Bytes per parameter by the precision in which weights are loaded, whatever their stored precision."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def needs(folder: Path) -> list[Need]:
 
 
 def check_memory(folder: Path, spec: EngineSpec, precision: str | None) -> None:
-    """Raise TooLargeError, with what to try, for weights or a graph that do not fit into the memory that is left."""
+    """Raise TooLargeError, with advice, for weights or a graph that do not fit into the available memory."""
     available = usable_memory()
     of_engine = [need for need in needs(folder) if need.engine == spec.name]
     chosen = _chosen(of_engine, precision)
@@ -49,7 +49,7 @@ def check_memory(folder: Path, spec: EngineSpec, precision: str | None) -> None:
 
 
 def gigabytes(count: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes for display."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
@@ -63,13 +63,13 @@ def _of_graphs(folder: Path, spec: EngineSpec) -> Iterator[Need]:
     for precision in spec.precisions:
         names = spec.exports[STORED_AS[precision]]
         if all((folder / name).is_file() for name in names):
-            # A large graph has its weights in a file beside it, whose name begins with the graph's.
+            # A large graph stores its weights in a separate file, whose name begins with the graph's.
             files = {path for name in names for path in folder.glob(f"{name}*")}
             yield Need(spec.name, precision, sum(path.stat().st_size for path in files))
 
 
 def _chosen(needs: list[Need], precision: str | None) -> Need | None:
-    """Return the memory needed in a precision; for None in fp32, else in the precision that there is a graph of."""
+    """Return the memory needed in a precision; None means fp32, or else the precision of an existing graph."""
     return next((need for need in needs if precision in (None, need.precision)), None)
 
 

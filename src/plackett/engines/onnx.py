@@ -1,10 +1,10 @@
-"""The onnx engine: an exported graph in onnxruntime, without torch.
+"""The onnx engine: runs an exported graph in onnxruntime, without torch.
 
-Since 1.29 the builds of onnxruntime report to Microsoft what is run, with an identifier that they keep in the user's
-cache, unless they are told not to before they are imported. Plackett tells them.
+Since 1.29, onnxruntime's builds send usage data to Microsoft, with an identifier stored in the user's cache, unless
+this is disabled before the import. Plackett disables it.
 
-Threads share a batch by its pairs, not each operation by its rows: what one core has written no other has to read, for
-which onnxruntime's own threads wait where cores have no cache in common (docs/decisions/013).
+Threads split a batch by its pairs, not each operation by its rows: no core has to read what another has written, which
+is slow between cores without a common cache (docs/decisions/013).
 """
 
 import math
@@ -39,20 +39,20 @@ from plackett.tokenization.batches import EncodedPairs, groups, token_batches
 PROVIDERS = ["CPUExecutionProvider"]
 
 PART = 256
-"""Tokens that a session takes at a time for each of its threads, at most. More are not faster; fewer end together."""
+"""Maximum number of tokens per call, for each thread of a session. More are not faster; fewer balance the sessions."""
 
 SLACK = 8
-"""Padding tokens per pair, for each thread of a session, that are not worth another call (docs/decisions/013)."""
+"""Padding tokens per pair, for each thread of a session, that cost less than another call (docs/decisions/013)."""
 
 MOST_SESSIONS = 4
-"""Each has the weights, and an arena that keeps what it has taken."""
+"""Maximum number of sessions: each has its own copy of the weights, and memory that it never returns."""
 
 
 class OnnxEngine:
-    """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids, in several sessions at once."""
+    """Runs a graph from input_ids, attention_mask and optional token_type_ids to `logits`, in several sessions."""
 
     def __init__(self, sessions: Sequence[Any], checkpoint: Checkpoint, threads: int = 1) -> None:
-        self._threads = threads  # of a session
+        self._threads = threads  # per session
         self._checkpoint = checkpoint
         self._inputs = [item.name for item in sessions[0].get_inputs()]
         self.lanes = len(sessions)
@@ -73,7 +73,7 @@ class OnnxEngine:
             finally:
                 self._free.put(session)
 
-        free = max(1, self._free.qsize())  # fewer than all while other threads score
+        free = max(1, self._free.qsize())  # the rest are in use by other threads
         share = -(-int(batch.lengths.sum()) // free)
         parts = [
             pairs[part]
@@ -87,13 +87,13 @@ class OnnxEngine:
                 for part in parts:
                     run(part)
             else:
-                with ThreadPoolExecutor(free) as pool:  # of this call: threads would not outlive a fork
+                with ThreadPoolExecutor(free) as pool:  # a new pool per call, because threads do not survive a fork
                     list(pool.map(run, parts))
         return scores
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
-    """The export in the requested precision, by default fp32 if the folder has it."""
+    """Load the export in the requested precision, by default fp32 if the folder has it."""
     on_cpu("onnx", settings)
     path, _ = find_export(checkpoint, "onnx", settings.precision)
     threads = settings.threads or usable_threads()
@@ -101,13 +101,13 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> OnnxEngine:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads // sessions
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # kept for each shape that is met
+    options.enable_mem_pattern = False  # it would keep memory for each shape
     options.log_severity_level = 3
     try:
         with ThreadPoolExecutor(sessions) as pool:
             open_session = partial(onnxruntime.InferenceSession, path, options, providers=PROVIDERS)
             made = [future.result() for future in [pool.submit(open_session) for _ in range(sessions)]]
-    except Exception as error:  # onnxruntime has a tree of its own, below Exception
+    except Exception as error:  # onnxruntime's errors derive from Exception
         raise cannot_be_read(path, error) from error
     check_shape(path, _shape(made[0]), checkpoint)
     engine = OnnxEngine(made, checkpoint, threads // sessions)

@@ -1,4 +1,4 @@
-"""The openvino engine: an exported graph in OpenVINO, without torch."""
+"""The openvino engine: runs an exported graph in OpenVINO, without torch."""
 
 import os
 import threading
@@ -25,22 +25,22 @@ from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs, groups
 
 STEP = 8
-"""Rows are padded to a multiple of this, and the graph does the like with their number: code is kept for each size."""
+"""Rows are padded to a multiple of this, and the graph pads their number too: code is cached for each size."""
 
 INT8_GROUP = 128
-"""Values of an activation that share a scale, in int8: computed for each token by itself."""
+"""Values of an activation that share a scale in int8, computed separately for each token."""
 
 
 CORE = openvino.Core()
-"""One for as long as the process lives, whichever thread comes first.
+"""A single core that lives as long as the process.
 
-Each core sets its own stack for signal handlers, and frees it in the end even where another has put it back: with
-two that end in the order of their making, the next signal that Python handles kills the process.
+Each core installs a stack for signal handlers and frees it at the end, even if another core has reinstalled it: if two
+end in the order of their creation, the next signal that Python handles kills the process.
 """
 
 
 class OpenvinoEngine:
-    """Runs `logits` of a graph of input_ids, attention_mask and maybe token_type_ids."""
+    """Runs a graph from input_ids, attention_mask and optional token_type_ids to `logits`."""
 
     token_budget = 1024
 
@@ -49,7 +49,7 @@ class OpenvinoEngine:
         self._checkpoint = checkpoint
         self._process = os.getpid()
         self._inputs = [item.any_name for item in compiled.inputs]
-        self._lock = threading.Lock()  # one request uses all threads; a second one at a time would only take memory
+        self._lock = threading.Lock()  # one request uses all threads; a second one would only take memory
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
@@ -68,22 +68,22 @@ class OpenvinoEngine:
 
 
 def _check_ids(batch: EncodedPairs, vocabulary: int | None) -> None:
-    """Raise IndexError for an id without an embedding, for which OpenVINO reads zeros where other engines fail."""
+    """Raise IndexError for an id without an embedding, which OpenVINO would read as zeros."""
     largest = int(batch.token_ids.max(initial=0))
     if vocabulary is not None and largest >= vocabulary:
         raise IndexError(f"the token id {largest} is beyond the {vocabulary} embeddings")
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> OpenvinoEngine:
-    """The export in the requested precision, by default fp32 if the folder has it; bf16 uses the same file."""
+    """Load the export in the requested precision, by default fp32 if the folder has it; bf16 uses the fp32 file."""
     on_cpu("openvino", settings)
     path, stored = find_export(checkpoint, "openvino", settings.precision)
     has_bf16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if settings.precision == "bf16" and not has_bf16:
         raise SettingError("precision='bf16' needs a processor with bf16 instructions, which this one lacks; use fp32")
-    in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # what int8 leaves over
+    in_bf16 = settings.precision == "bf16" or (stored == "int8" and has_bf16)  # for the rest of int8 graphs
     options = {
-        # Left to itself, OpenVINO computes fp32 in bf16, too, wherever the processor can.
+        # By default, OpenVINO would compute fp32 models in bf16 if the processor can.
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
         "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
         "NUM_STREAMS": 1,

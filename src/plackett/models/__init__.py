@@ -1,4 +1,4 @@
-"""Torch modules to train: sequence classifiers, their heads, LoRA, and attention for CPU training."""
+"""Torch modules for training: sequence classifiers, their heads, LoRA, and attention for CPUs."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Sequence classifiers as torch modules: a trained one, or an encoder under a new head."""
+"""Sequence classifiers as torch modules: a trained one, or an encoder with a new head."""
 
 import contextlib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ Reranker = PreTrainedModel
 
 
 def load_model(checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32) -> Reranker:
-    """Load the checkpoint's classifier in fp32, or its encoder in another type and its head in fp32.
+    """Load the checkpoint's classifier in fp32, or with its encoder in another type.
 
     Raises CheckpointError for weights that are missing or of another shape; none are replaced by random numbers.
     """
@@ -54,7 +54,7 @@ def padded_inputs(batch: EncodedPairs, checkpoint: Checkpoint) -> dict[str, torc
 
 
 _HEADS = ("classifier", "score", "classification_head", "logits_proj", "head", "pre_classifier", "pooler")
-"""Names of heads and their parts, which stay in fp32 whatever the encoder is loaded in."""
+"""Names of heads and their parts, which stay in fp32 whatever the type of the encoder."""
 
 _Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -62,7 +62,7 @@ _Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 def _loaded(
     checkpoint: Checkpoint, config: Any = None, dtype: torch.dtype = torch.float32
 ) -> tuple[Reranker, set[str], dict[str, _Shapes]]:
-    """The model, the names of weights that the file lacks, and the shapes that differ (file, model)."""
+    """Return the model, the names of missing weights, and the shapes that differ (file, model)."""
     with quiet(), contextlib.nullcontext() if dtype == torch.float32 else heads_in_fp32(_HEADS):
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -71,10 +71,10 @@ def _loaded(
                 dtype=dtype,
                 local_files_only=True,
                 trust_remote_code=bool(checkpoint.code),
-                ignore_mismatched_sizes=True,  # reported, and refused by the caller in words of its own
+                ignore_mismatched_sizes=True,  # reported to the caller, which raises a clearer error
                 output_loading_info=True,
             )
-        except Exception as error:  # whatever transformers meets in a configuration that does not fit together
+        except Exception as error:  # transformers raises many kinds for an inconsistent configuration
             raise cannot_be_loaded(checkpoint, error) from error
     _settle(model, checkpoint)
     wrong = {name: (tuple(saved), tuple(own)) for name, saved, own in report["mismatched_keys"]}
@@ -82,10 +82,10 @@ def _loaded(
 
 
 def _settle(model: Reranker, checkpoint: Checkpoint) -> None:
-    """Set what a score needs: no cache of past tokens, and a padding id, without which decoders refuse batches."""
+    """Disable the cache of past tokens, and set a padding id, which decoders require for batches."""
     config: Any = model.config
     text = config.get_text_config()
-    if isinstance(text, dict):  # a key that the family does not have
+    if isinstance(text, dict):  # not a key of this family
         text = config
     for part in (config, text):
         part.use_cache = False
@@ -104,7 +104,7 @@ def _check_loaded(checkpoint: Checkpoint, missing: Iterable[str], wrong: dict[st
         others = f" ({len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
         raise CheckpointError(
             f"the weights in {checkpoint.folder} do not fit its config.json: {name} has the shape {saved} in the file "
-            f"and {own} by the configuration{others}. Fetch or save the checkpoint again"
+            f"and {own} by the configuration{others}. Download or save the checkpoint again"
         )
     absent = sorted(missing)
     if absent:
@@ -114,7 +114,7 @@ def _check_loaded(checkpoint: Checkpoint, missing: Iterable[str], wrong: dict[st
 
 
 def cannot_be_loaded(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
-    """Return the error for what transformers raised while it loaded a checkpoint."""
+    """Return the error for an exception that transformers raised while loading a checkpoint."""
     if "trust_remote_code" in str(error):
         return CheckpointError(
             f"{checkpoint.folder} needs code from its own folder (trust_remote_code), which is never run here: "
@@ -129,10 +129,10 @@ def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> 
     if layers is not None:
         if not 0 < layers <= config.num_hidden_layers:
             raise SettingError(
-                f"layers={layers} is outside 1 to {config.num_hidden_layers}, the layers of {base.folder}"
+                f"layers={layers} is not from 1 to {config.num_hidden_layers}, the number of layers in {base.folder}"
             )
         settings["num_hidden_layers"] = layers
-    if dropout is not None:  # each family has other names for its rates
+    if dropout is not None:  # the names of the rates differ between families
         rates = (
             name for name, value in config.to_dict().items() if "dropout" in name and isinstance(value, int | float)
         )

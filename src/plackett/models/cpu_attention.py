@@ -1,7 +1,7 @@
-"""Attention for training on a CPU: softmax in the precision of its scores, and nothing kept twice.
+"""Attention for training on a CPU, with less memory and fewer conversions.
 
-torch's fused attention takes twice the time backwards there, and transformers' eager one turns every matrix of scores
-into fp32 and back under autocast. All three compute the same.
+On CPUs, torch's fused attention takes twice as long in the backward pass, and transformers' eager attention converts
+every score matrix to fp32 and back under autocast. All three compute the same.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ NAME = "plackett_cpu"
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(scaling q k^T + bias) v, each (batch, tokens, size); the bias, (batch, tokens, tokens), is 0 or -inf."""
+    """softmax(scaling q k^T + bias) v, each (batch, tokens, size); bias (batch, tokens, tokens) is 0 or -inf."""
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float, dropout: float
     ) -> Tensor:
-        """Compute softmax in fp32, whatever its input and output; keep only the weights and the input."""
+        """Compute the softmax in fp32, whatever the input type; keep only the weights and the input."""
         weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling).softmax(dim=-1)
         kept = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout) if dropout else None
         ctx.save_for_backward(query, key, value, weights, kept)
@@ -33,7 +33,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute the same products in reverse."""
+        """Compute the gradients."""
         query, key, value, weights, kept = ctx.saved_tensors
         (gradient,) = gradients
         of_value = (weights if kept is None else weights * kept).transpose(1, 2).bmm(gradient)
@@ -59,7 +59,7 @@ def attend(
     """Attention as transformers calls it: (pairs, heads, tokens, size) -> (pairs, tokens, heads, size)."""
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     heads = query.shape[1]
-    with torch.autocast("cpu", enabled=False):  # which would turn the scores into fp32
+    with torch.autocast("cpu", enabled=False):  # it would convert the scores to fp32
         if attention_mask is None:
             bias = query.new_zeros(1, 1, 1)
         else:

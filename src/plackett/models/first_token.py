@@ -10,7 +10,7 @@ from plackett.models.classifier import Reranker
 
 
 def first_token_only(model: Reranker) -> None:
-    """Compute the last layer for the first token of each pair: exact, because these heads read no other, and cheaper.
+    """Compute the last layer only for the first token of each pair: exact, because these heads read no other token.
 
     Models of other families are returned unchanged.
     """

@@ -1,4 +1,4 @@
-"""LoRA: a frozen model under small trained adapters, and the plain model that they merge into."""
+"""LoRA: small trained adapters on a frozen model, and merging them into a plain model."""
 
 import copy
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from plackett.models.classifier import Reranker
 
 
 def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:
-    """Freeze the model under adapters; the head is trained whole.
+    """Freeze the model and add adapters; the head is trained in full.
 
-    `options` are those of peft's LoraConfig, by its names.
+    `options` are arguments of peft's LoraConfig.
     """
     peft = require("peft", extra="lora")
     known = peft.LoraConfig.__dataclass_fields__
@@ -24,12 +24,12 @@ def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:
         config = peft.LoraConfig(**{"task_type": "SEQ_CLS", "modules_to_save": trained_whole, **options})
         adapted: Reranker = peft.get_peft_model(model, config)
     except (TypeError, ValueError) as error:
-        raise SettingError(f"the options of lora do not fit: {error}") from error
+        raise SettingError(f"invalid lora options: {error}") from error
     return adapted
 
 
 def without_lora(model: Reranker) -> Reranker:
-    """Return a plain classifier with the adapters merged into a copy of its weights; itself if it has none."""
+    """Return a plain classifier with the adapters merged into a copy of its weights; the model itself without any."""
     if not hasattr(model, "peft_config"):
         return model
     adapted: Any = copy.deepcopy(model)
@@ -38,7 +38,7 @@ def without_lora(model: Reranker) -> Reranker:
 
 
 def _heads(model: Reranker) -> list[str]:
-    """Children with weights beside the encoder."""
+    """Return the children with weights other than the encoder."""
     children = [name for name, module in model.named_children() if any(True for _ in module.parameters())]
     return [name for name in children if name != model.base_model_prefix]
 

@@ -1,4 +1,4 @@
-"""The tokens of a checkpoint as transformers makes them, which rebuilds the tokenizers of some families."""
+"""Comparison with the tokens of transformers, which rebuilds the tokenizers of some families."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from plackett.tokenization.tokenizer import PairTokenizer
 
 
 def misread_tokens(checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a line for the first pair that the installed transformers tokenises otherwise; empty where all agree."""
+    """Describe the first pair that the installed transformers tokenises differently; empty if all agree."""
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
             theirs = [
                 tokenizer(*pair, truncation=True, max_length=checkpoint.max_length)["input_ids"] for pair in pairs
             ]
-        except Exception as error:  # whatever transformers meets in files that do not fit together
+        except Exception as error:  # transformers raises many kinds for inconsistent files
             raise CheckpointError(
                 f"transformers cannot read the tokenizer of {checkpoint.folder}: {str(error).splitlines()[0]}"
             ) from error

@@ -97,7 +97,7 @@ def test_a_slow_server_is_given_up():
     with running_server("tei", length_of) as server:
         server.faults = [("slow", 0.3)]
         asked = Connection(Address.parse(server.url), Limits(answer=0.1))
-        with pytest.raises(RemoteError, match="did not answer within"):
+        with pytest.raises(RemoteError, match="did not respond within"):
             asked.post("/rerank", {"query": "a", "texts": ["b"]})
 
 
@@ -119,7 +119,7 @@ def test_a_server_that_drips_or_never_ends_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=drip, args=(listener,))
         thread.start()
-        with pytest.raises(RemoteError, match="did not finish its answer within"):
+        with pytest.raises(RemoteError, match="did not finish its response within"):
             Connection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), Limits(answer=0.2)).get("/")
         stop.set()
         thread.join()

@@ -30,8 +30,9 @@ SHOWN = 200  # characters of a server's error message
 class Limits:
     """Limits of a connection: how long it waits, in seconds, and how much it reads.
 
-    `connect` limits the wait for a connection, `answer` that for a whole reply of at most `largest` bytes. `pauses` are
-    taken before each further attempt, or longer ones if the server asks for them, `patience` seconds in all.
+    `connect` limits the wait for a connection, and `answer` the wait for a complete reply of at most `largest` bytes.
+    `pauses` precede each further attempt; they are longer if the server requests it, but at most `patience` seconds in
+    all.
     """
 
     connect: float = 5.0
@@ -47,7 +48,7 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Address:
-    """The parts of a URL: `host` for messages, `base` to prefix `paths`, and `model`, the part after the `#`."""
+    """The parts of a URL: `host` for messages, `base` before each of `paths`, and `model`, the part after the `#`."""
 
     host: str
     base: str
@@ -75,7 +76,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply: `body` is its JSON, None if it has none; `says` quotes the server if the reply is an error."""
+    """A reply: `body` is its JSON, None if it has none; `says` is the server's message if the reply is an error."""
 
     status: int
     body: object
@@ -86,7 +87,7 @@ class Reply:
 
     @property
     def good(self) -> bool:
-        """Whether the server did what was requested."""
+        """Whether the request succeeded."""
         return self.status == 200
 
 
@@ -102,7 +103,7 @@ class Connection:
         self._limits = limits or LIMITS
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise SettingError(f"{KEY} contains characters that no key can have; set it again")
+            raise SettingError(f"{KEY} contains characters that are not valid in a key; set it again")
         headers = {"User-Agent": f"plackett/{version('plackett')}"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -128,13 +129,13 @@ class Connection:
             403: f"{host} {key}",
             404: nothing,
             405: nothing,
-            413: f"{host} accepts no request of that size: shorten the documents",
-            429: f"{host} is overloaded, or asks to wait more than {patience:.0f} s; try again later",
+            413: f"{host} does not accept requests of this size: shorten the documents",
+            429: f"{host} is overloaded, or requests a wait of more than {patience:.0f} s; try again later",
         }.get(reply.status, f"{host} refused the request (status {reply.status})")
         if 300 <= reply.status < 400:
             text = f"{host} redirects to {reply.location}; if you trust that, use it as the address"
         elif not self.address.model and "model" in reply.says.lower():
-            text += "; if it requires the name of a model, append it to the address: #NAME"
+            text += "; if it requires a model name, append it to the address: #NAME"
         return RemoteError(f"{text} (it says: {reply.says})" if reply.says else text)
 
     def _send(self, method: str, path: str, question: Mapping[str, object] | None) -> Reply:
@@ -165,21 +166,21 @@ class Connection:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise RemoteError(f"{host} cannot be reached ({self._without_key(error)}); is the server up?") from error
         except httpx2.TimeoutException as error:
-            raise RemoteError(f"{host} did not answer within {self._limits.answer:.0f} s") from error
+            raise RemoteError(f"{host} did not respond within {self._limits.answer:.0f} s") from error
         except httpx2.RequestError as error:
             raise RemoteError(f"{host} failed the request: {self._without_key(error)}") from error
 
     def _read(self, response: httpx2.Response) -> Reply:
-        """Read a reply within the limits on its time and size, even if each of its chunks arrives in time."""
+        """Read a reply within the limits on total time and size, however its chunks arrive."""
         host, limits = self.address.host, self._limits
         end, content = time.monotonic() + limits.answer, bytearray()
         for chunk in response.iter_bytes():
             content += chunk
             if time.monotonic() > end:
-                raise RemoteError(f"{host} did not finish its answer within {limits.answer:.0f} s")
+                raise RemoteError(f"{host} did not finish its response within {limits.answer:.0f} s")
             if len(content) > self._limits.largest:
                 raise RemoteError(
-                    f"{self.address.host} sent more than {self._limits.largest:,} bytes, too many for scores"
+                    f"{self.address.host} sent more than {self._limits.largest:,} bytes, too much for scores"
                 )
         text = content.decode(errors="replace")
         try:
@@ -227,7 +228,7 @@ def _message(body: object, text: str) -> str:
 
 
 def _pause(header: str) -> float:
-    """Return the seconds of a Retry-After header, which holds a number or a date."""
+    """Return the seconds of a Retry-After header, which is a number or a date."""
     try:
         return max(0.0, float(header))
     except ValueError:

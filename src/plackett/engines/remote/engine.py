@@ -16,7 +16,7 @@ from plackett.errors import SettingError
 from plackett.tokenization.batches import TextPairs, WindowedPairs, token_batches
 from plackett.tokenization.windows import Refuse, refuse_pair
 
-CONNECTIONS = 4  # requests at a time
+CONNECTIONS = 4  # concurrent requests
 BYTES = 1_000_000  # of padded text in a request, half of TEI's limit
 
 
@@ -34,12 +34,12 @@ class TextTokenizer:
         return [(0, len(pair[1]))]
 
     def instructed(self, instruction: str) -> "TextTokenizer":
-        """Refuse: the instruction is the server's own."""
+        """Raise SettingError, because the server chooses its instruction."""
         raise SettingError(f"instruction={instruction!r} cannot be set for a server, which runs with its own settings")
 
 
 class RemoteEngine:
-    """Requests the scores of pairs from a server, query by query, in requests as large as it accepts."""
+    """Gets the scores of pairs from a server, query by query, in requests as large as it accepts."""
 
     token_budget = 1024
     """Pairs per call of `score`."""
@@ -65,7 +65,7 @@ class RemoteEngine:
 
     def _ask(self, batch: TextPairs, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
         [query, *_], documents = zip(*(batch.texts[pair] for pair in pairs), strict=True)
-        with self._free:  # for all threads that share this engine
+        with self._free:  # shared by all threads that use this engine
             reply = self._connection.post(self._server.path, self._server.question(query, documents))
         return read_reply(self._connection, reply, self._server.logits, len(pairs))
 

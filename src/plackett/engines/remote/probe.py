@@ -1,8 +1,8 @@
-"""Find out how to query a server: its dialect, its path, and whether it returns logits.
+"""Determine how to query a server: its dialect, its path, and whether it returns logits.
 
-TEI is known by its `/info`. The shape of all others is Cohere's, but what their scores are differs: logits, or
-probabilities unless the request asks for logits with a field of the server's own. Such a server is asked the same
-question twice, with all such fields and without them, and the two replies are compared.
+TEI is recognised by its `/info`. All others use Cohere's format, but their scores are either logits, or probabilities
+unless a server-specific field in the request selects logits. So the same request is sent twice, with all such fields
+and without them, and the two replies are compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ CLOSE = 0.02  # two replies to the same question, with room for a server that co
 
 @dataclass(frozen=True)
 class Server:
-    """The way to query one server: in which dialect, at which path, with at most `most_texts` documents per request.
+    """How to query one server: its dialect, its path, and its maximum number of documents per request, `most_texts`.
 
     `raw` holds the fields that request logits; if empty, the server's scores are probabilities. `says` describes the
     server's model.
@@ -64,7 +64,7 @@ class Server:
 
 
 def find_server(connection: Connection) -> Server:
-    """Find out how to query a server. RemoteError if it is not a reranker, or speaks no known dialect."""
+    """Determine how to query a server. RemoteError if it is not a reranker, or uses no known dialect."""
     info = connection.get("/info")
     if info.good and isinstance(info.body, dict) and "model_type" in info.body:
         return _tei(connection, info.body)
@@ -72,7 +72,7 @@ def find_server(connection: Connection) -> Server:
     for path in connection.address.paths:
         server = Server(COHERE, path, RAW, TEXTS, model, f"{path} {model or ''}")
         raw = _ask(connection, server)
-        if raw.status in {400, 422} and "texts" in raw.says:  # TEI without its /info, or a copy of it
+        if raw.status in {400, 422} and "texts" in raw.says:  # TEI without its /info, or a compatible server
             server = replace(server, dialect=TEI, raw=TEI.raw, most_texts=TEI_TEXTS, model=None)
             raw = _ask(connection, server)
         if raw.status not in {404, 405}:
@@ -83,7 +83,7 @@ def find_server(connection: Connection) -> Server:
 def gives_logits(raw: NDArray[np.float64], plain: NDArray[np.float64]) -> bool:
     """Whether scores that were requested as logits are logits, given the scores of a plain request.
 
-    They are if any is outside of [0, 1], or if the others are their sigmoids and differ from them.
+    They are if any is outside [0, 1], or if the plain scores are their sigmoids and differ from them.
     """
     if raw.min() < 0 or raw.max() > 1:
         return True
