@@ -1,8 +1,8 @@
 """Dialects: the wire formats of rerank servers, shared by the remote engine and the server.
 
 To add one, copy the file and the test of the most similar dialect, and add an entry to `DIALECTS`. Shared code is in
-the same package: the records (`base`), the reading of requests (`requests`) and of scores (`scores`), and
-the parts of responses (`responses`).
+the same package: the records (`base`), readers of requests (`requests`) and scores (`scores`), and the parts of
+responses (`responses`).
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ __all__ = [
     "recognise",
 ]
 
-# By name, in the order in which a request is compared with them.
+# By name, in the order in which a request is matched.
 DIALECTS = {
     dialect.name: dialect
     for dialect in (

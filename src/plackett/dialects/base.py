@@ -16,7 +16,7 @@ RAW = "identity"  # the activation that leaves logits as they are
 
 @dataclass(frozen=True)
 class Document:
-    """A document to rank: the text to score, and the JSON object it came in, if it came in one."""
+    """A document to rank: the text to score, and the JSON object that contained it, if any."""
 
     text: str
     source: Mapping[str, object] | None = None
@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True)
 class SpanOptions:
-    """The choice of relevant spans that each document returns."""
+    """Options for the relevant spans that are returned with each document."""
 
     threshold: float = 0.1
     max_spans: int | None = None
@@ -43,9 +43,9 @@ class SpanOptions:
 class RerankRequest:
     """A request in any dialect. None means that the client left a setting to the server.
 
-    `queries` holds one query, or one for each document. `activation` overrides the server's; `RAW` asks for logits.
-    The `max_tokens` settings shorten what is longer, and `truncate=False` refuses pairs beyond the model's limit.
-    `ignored` names the fields of the request that have no effect.
+    `queries` holds one query, or one for each document. `activation` overrides the server's; `RAW` returns logits. The
+    `max_tokens` settings truncate longer texts, and `truncate=False` refuses pairs beyond the model's limit. `ignored`
+    names the fields of the request that have no effect.
     """
 
     queries: tuple[str, ...]
@@ -72,7 +72,7 @@ class RerankRequest:
 
     @property
     def raw(self) -> bool:
-        """Whether the request is for logits."""
+        """Whether the request is for raw logits."""
         return self.activation == RAW
 
     @property
@@ -116,7 +116,7 @@ class Problem:
 
 
 def never(_body: Mapping[str, object]) -> bool:
-    """Recognise no request: only a path prefix selects this dialect."""
+    """Match no request: only a path prefix selects this dialect."""
     return False
 
 
@@ -144,5 +144,5 @@ class Dialect:
     raw: Mapping[str, object] = field(default_factory=dict)
 
     def ask(self, request: RerankRequest) -> dict[str, object]:
-        """Build a request, with the fields of `raw` if it is for logits."""
+        """Build a request, with the fields of `raw` if it requests logits."""
         return {**self.question(request), **(self.raw if request.raw else {})}

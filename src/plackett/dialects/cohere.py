@@ -20,12 +20,12 @@ NAMES = {
     "priority": "priority",
 }
 
-# Of clients that write the same at other paths: ZeroEntropy's, and LiteLLM's for Fireworks.
+# Paths of clients that use the same format: ZeroEntropy's, and LiteLLM's for Fireworks.
 OF_OTHERS = ("/models/rerank", "/v1/models/rerank", "/inference/v1/rerank")
 
 
 def recognises(body: Mapping[str, object]) -> bool:
-    """Whether a request holds `documents`."""
+    """Whether a request has `documents`."""
     return body.get("documents") is not None
 
 

@@ -1,7 +1,7 @@
-"""Infinity: Cohere's shape, except that a document comes back as a string.
+"""Infinity: Cohere's format, except that documents are returned as strings.
 
-Its requests cannot be told from vLLM's, and the clients of each fail on the document of the other: a path prefix
-selects this dialect.
+Its requests look the same as vLLM's, but the clients of each fail on the other's documents, so a path prefix selects
+this dialect.
 """
 
 from functools import partial

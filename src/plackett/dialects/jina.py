@@ -1,4 +1,4 @@
-"""Jina: Cohere's shape with `usage`; its clients read an error from `detail`. It returns probabilities only."""
+"""Jina: Cohere's format with `usage`; its clients read errors from `detail`. It returns probabilities only."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""llama.cpp: Cohere's shape. Its own server returns logits, always, and never a document."""
+"""llama.cpp: Cohere's format. Its own server always returns logits, and never documents."""
 
 from functools import partial
 

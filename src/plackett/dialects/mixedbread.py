@@ -12,7 +12,7 @@ NAMES = {"model": "model", "top_n": "top_k", "return_documents": "return_input"}
 
 
 def recognises(body: Mapping[str, object]) -> bool:
-    """Whether a request holds `input`."""
+    """Whether a request has `input`."""
     return body.get("input") is not None
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA NIM: a query and `passages` as objects in, `rankings` of `{index, logit}` out: always logits."""
+"""NVIDIA NIM: a query and `passages` as objects in, `rankings` of `{index, logit}` out, always logits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ TRUNCATE = {True: "END", False: "NONE"}
 
 
 def recognises(body: Mapping[str, object]) -> bool:
-    """Whether a request holds `passages`."""
+    """Whether a request has `passages`."""
     return body.get("passages") is not None
 
 

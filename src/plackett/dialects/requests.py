@@ -1,4 +1,4 @@
-"""Read and write requests: one set of rules for all dialects.
+"""Read and write requests, with one set of rules for all dialects.
 
 A server accepts every field of every dialect. Fields that are null count as absent, a document is a string or an
 object, and fields that have no effect are listed, not refused.
@@ -68,7 +68,7 @@ def write_texts(request: RerankRequest) -> list[str]:
 
 
 def text(name: str, value: object) -> str:
-    """Read a string without half characters."""
+    """Read a string without unpaired surrogates."""
     if not isinstance(value, str):
         raise RequestError(f"{name} must be a string", field=name)
     _check_encodable(name, value)
@@ -86,7 +86,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> Document:
-    """Read a string, or an object whose `rank_fields` are joined in their order."""
+    """Read a string, or an object whose `rank_fields` are joined in order."""
     if isinstance(value, str):
         return Document(text(name, value))
     if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def _rank_fields(given: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _check_encodable(name: str, value: object) -> None:
-    """Refuse half characters (lone surrogates), and objects that cannot be returned as JSON."""
+    """Refuse unpaired surrogates, and objects that cannot be returned as JSON."""
     try:
         if isinstance(value, str):
             value.encode()
@@ -124,7 +124,7 @@ def _check_encodable(name: str, value: object) -> None:
         raise RequestError(f"{name} contains characters or numbers that JSON cannot represent", field=name) from None
 
 
-# The settings, by the name of their field.
+# The settings, by field name.
 
 
 def _flag(name: str, value: object) -> bool:
@@ -143,7 +143,7 @@ def _whole(least: int) -> Callable[[str, object], int]:
 
 
 def _tokens(least: int) -> Callable[[str, object], int | None]:
-    """Read a number of tokens as vLLM does: 0, and -1 for the whole pair, stand for the model's limit."""
+    """Read a number of tokens as vLLM does: 0, and -1 for the whole pair, mean the model's limit."""
 
     def read(name: str, value: object) -> int | None:
         number = _integer(name, value)

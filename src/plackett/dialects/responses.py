@@ -1,4 +1,4 @@
-"""Build responses: the order and the numbers of every dialect, and the reply and error that most of them share.
+"""Build responses: the order and number format of all dialects, and the reply and error that most of them share.
 
 The shared reply has the fields of Cohere, Jina, vLLM, Infinity and llama.cpp at once, and the shared error those of
 their clients.
@@ -44,7 +44,7 @@ def whole_document(document: Document) -> object:
 
 
 def given_document(document: Document) -> object:
-    """Return the document in the form that it was sent in."""
+    """Return the document in the form in which it was sent."""
     return document.text if document.source is None else document.source
 
 
@@ -63,7 +63,7 @@ def result_items(
 ) -> list[dict[str, object]]:
     """Build one item per document, best first. `score` and `document` name fields; `shown` formats the document.
 
-    Documents with relevant spans come with them, in Cohere's form.
+    Relevant spans are included in Cohere's format.
     """
     items: list[dict[str, object]] = []
     for index in best_first(request, answer):

@@ -1,4 +1,4 @@
-"""Read the scores in a server's response, whatever their shape. RemoteError names the fault."""
+"""Read the scores in a server's response, in any format. RemoteError describes what is wrong."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from plackett.errors import RemoteError
 LISTS = ("results", "data", "rankings")
 SCORES = ("relevance_score", "score", "logit")
 
-# The outermost probabilities that are not 1 and 0, in the precision that they are computed in.
+# The extreme probabilities below 1 and above 0, in the precision of the computation.
 MOST, LEAST = 1 - 2.0**-53, 2.0**-149
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -43,7 +43,7 @@ def finite(score: object) -> float:
 
 
 def inverse_sigmoid(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logits of probabilities, (count,). Probabilities of 0 and of 1 give finite logits, which are ties."""
+    """Return the logits of probabilities, (count,). Probabilities of 0 and 1 give finite logits, which may be tied."""
     if probabilities.min() < 0 or probabilities.max() > 1:
         worst = max(probabilities, key=lambda value: abs(value - 0.5))
         raise RemoteError(f"the score {worst:g}, although its earlier scores were between 0 and 1")

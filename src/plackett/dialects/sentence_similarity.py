@@ -1,4 +1,4 @@
-"""Hugging Face sentence similarity: `inputs` of a sentence and others in, a bare list of scores in input order out."""
+"""Hugging Face sentence similarity: one sentence and others in `inputs`, a bare list of scores out, in input order."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 
 def parse(body: object) -> RerankRequest:
-    """Read a request; other fields of the body are read as in any dialect."""
+    """Read a request; other fields of the body work as in any dialect."""
     given = given_fields(body)
     inputs = given.pop("inputs", None)
     if not isinstance(inputs, dict):

@@ -1,7 +1,7 @@
 """Text Embeddings Inference: `texts` in, a bare list of `{index, score, text?}` out.
 
-TEI itself ignores `top_n`, but its clients send it and expect it to work. Its errors are of another shape than those of
-all other dialects: `error` must be a string.
+TEI itself ignores `top_n`, but its clients send it and expect it to work. Unlike in all other dialects, `error` must be
+a string.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ ERROR_TYPES = {424: "Backend", 429: "Overloaded", 503: "Unhealthy"}
 
 
 def recognises(body: Mapping[str, object]) -> bool:
-    """Whether a request holds `texts`."""
+    """Whether a request has `texts`."""
     return body.get("texts") is not None
 
 
@@ -34,7 +34,7 @@ def reply(request: RerankRequest, answer: Answer) -> object:
 def error(problem: Problem) -> dict[str, object]:
     """Return a message with one of TEI's error types."""
     kind = ERROR_TYPES.get(problem.status, "Backend" if problem.status >= 500 else "Validation")
-    if problem.status == 400 and problem.field:  # an empty list, and not a body that cannot be read
+    if problem.status == 400 and problem.field:  # an empty list, as opposed to an unreadable body
         kind = "Empty"
     return {"error": problem.message[:LONGEST], "error_type": kind}
 

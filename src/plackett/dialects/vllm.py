@@ -1,4 +1,4 @@
-"""vLLM's `/rerank`: Cohere's shape with token limits. `top_n: 0` stands for all documents."""
+"""vLLM's `/rerank`: Cohere's format with token limits. `top_n: 0` means all documents."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ NAMES = {
 
 
 def parse(body: object) -> RerankRequest:
-    """Read a request without a `top_n` of 0."""
+    """Read a request, ignoring a `top_n` of 0."""
     given = given_fields(body)
     if type(given.get("top_n")) is int and given["top_n"] == 0:
         del given["top_n"]

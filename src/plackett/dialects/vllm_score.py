@@ -24,12 +24,12 @@ NAMES = {
 
 
 def recognises(body: Mapping[str, object]) -> bool:
-    """Whether a request holds the left side."""
+    """Whether a request has the left side."""
     return any(body.get(left) is not None for left, _ in SIDES)
 
 
 def parse(body: object) -> RerankRequest:
-    """Read two sides. RequestError if their lengths do not fit."""
+    """Read two sides. RequestError if their lengths do not match."""
     given = given_fields(body)
     sides = next((names for names in SIDES if names[0] in given and names[1] in given), None)
     if sides is None:
