@@ -1,4 +1,4 @@
-"""Compare a first stage with its reranking: both are measured by the same call."""
+"""Compare a first stage with its reranking, measuring both in the same call."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,8 +60,8 @@ class Measured:
 class Comparison:
     """The first `depth` candidates of a collection, and their reranking by `system`, over `queries` judged queries.
 
-    `measures` maps the name of a measure to its figures; the first is the primary one. `recall` is the share of the
-    relevant documents among the candidates, which bounds any reranker. `without_candidates` counts judged queries that
+    `measures` maps the name of a measure to its values; the first is the primary one. `recall` is the share of relevant
+    documents that are among the candidates, which bounds any reranker. `without_candidates` counts judged queries that
     score 0, `unjudged` those of the run that are ignored. A mean over collections names them in `mean_of`.
     """
 
@@ -83,7 +83,7 @@ class Comparison:
         return html(self)
 
     def notes(self) -> list[str]:
-        """Return the caveats that a reader should know before trusting the figures."""
+        """Return caveats about the figures."""
         notes = [without_candidates(self.without_candidates), without_judgements(self.unjudged)]
         if self.origin.first_stage == FILE_ORDER and all(item.cannot_improve for item in self.measures.values()):
             notes.append(
@@ -118,8 +118,8 @@ class Comparison:
 class Results:
     """Everything that a report can show.
 
-    `runs` has each system's run by collection and system. `per_query` asks for every query's values in the reports that
-    have room for them.
+    `runs` holds each system's run by collection and system. `per_query` includes every query's values in the reports
+    that support them.
     """
 
     comparisons: Sequence[Comparison]
@@ -155,10 +155,10 @@ def compare_run(
     measures: Sequence[str] = MEASURES,
     system: str = "",
 ) -> Comparison:
-    """Measure the first stage and another run, both cut at `depth`.
+    """Measure the first stage and another run, both truncated at `depth`.
 
-    A run whose candidates all occur in the first stage is a reranking, and keeps only the first stage's first `depth`
-    documents. Any other run keeps its own first `depth`.
+    A run whose candidates all occur in the first stage counts as a reranking, and keeps only the first stage's top
+    `depth` documents. Any other run keeps its own top `depth`.
     """
     judged, unjudged = judged_only(_with_candidates(collection))
     first_stage = cut(judged.run, depth)
@@ -247,7 +247,7 @@ def _with_candidates(collection: Collection) -> Collection:
 
 
 def _best_order(candidates: Iterable[ScoredDoc], qrels: Iterable[Qrel]) -> list[ScoredDoc]:
-    """Score the candidates by their grades: no order of them is better."""
+    """Score the candidates by their grades, which gives the best possible order."""
     grades = {(qrel.query_id, qrel.doc_id): qrel.relevance for qrel in qrels}
     return [ScoredDoc(*scored[:2], float(grades.get(scored[:2], 0))) for scored in candidates]
 
@@ -255,7 +255,7 @@ def _best_order(candidates: Iterable[ScoredDoc], qrels: Iterable[Qrel]) -> list[
 def _at_depth(
     run: Sequence[ScoredDoc], whole: Sequence[ScoredDoc], first_stage: Sequence[ScoredDoc], depth: int
 ) -> list[ScoredDoc]:
-    """Cut a run where its first stage is cut if it reranks that, else by its own order."""
+    """Truncate a run like its first stage if it reranks that, else by its own order."""
     if {scored[:2] for scored in run} <= {scored[:2] for scored in whole}:
         kept = {scored[:2] for scored in first_stage}
         return [scored for scored in run if scored[:2] in kept]

@@ -1,4 +1,4 @@
-"""Measure the same collections repeatedly during a training."""
+"""Measure the same collections repeatedly during training."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -21,7 +21,7 @@ class Evaluator:
         self._candidates: dict[str, Candidates] = {}
 
     def __call__(self, encoder: CrossEncoder, share: Share = ALONE) -> dict[str, float]:
-        """Return the means by `measured_names`, the same in each of the processes that share the work.
+        """Return the means by `measured_names`; processes that share the work return the same.
 
         Raises ScoreError if the model returns NaN or infinity, or one score for all candidates of a collection.
         """
@@ -48,7 +48,7 @@ class Evaluator:
 def measured_names(collections: Sequence[str], measures: Sequence[str]) -> list[str]:
     """Return the keys of an `Evaluator`'s result: `COLLECTION_MEASURE`, and `mean_MEASURE` for several collections.
 
-    The mean weighs the collections equally and leaves out lists that were held out of the training.
+    The mean weights the collections equally and excludes lists that were held out of the training data.
     """
     means_too = ["mean"] if _averaged(collections) else []
     return [f"{name}_{measure}" for name in (*collections, *means_too) for measure in measures]

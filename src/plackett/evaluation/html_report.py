@@ -1,4 +1,4 @@
-"""The HTML report: one page that needs no other file and no network, with tables, bars, curves and queries to read."""
+"""The HTML report: one self-contained page with tables, bars, curves and example queries."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ SHOWN_QUERIES = 10
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 300
 WIDTH, HEIGHT = 720.0, 200.0  # of a picture, in its own units
-COLOURS = 4  # of systems, used in turn
+COLOURS = 4  # assigned to systems in turn
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Query:
 
 @dataclass(frozen=True)
 class System:
-    """The effect of one system on the queries of a collection, by the first measure."""
+    """The effect of one system on the queries of a collection, in the first measure."""
 
     name: str
     bars: Sequence[Bar]
@@ -121,7 +121,7 @@ class Rankings:
 
 
 def page(results: Results) -> str:
-    """Return the page."""
+    """Render the page."""
     collections = {collection.name: collection for collection in results.collections}
     sections = [
         _section(list(group), collections.get(name), results.runs)
@@ -139,7 +139,7 @@ def _section(
     collection: Collection | None,
     runs: Mapping[tuple[str, str], Sequence[ScoredDoc]],
 ) -> Section:
-    """Queries are shown at the greatest depth; a mean over collections has none."""
+    """Return a section; queries are shown at the greatest depth, and a mean over collections has none."""
     curves, depths = _curves(comparisons)
     greatest = max(item.depth for item in comparisons)
     systems = [
@@ -172,7 +172,7 @@ def _moved(before: int | None, rank: int) -> str:
 
 
 def _bars(ordered: Sequence[str], values: PairByQuery, rankings: Rankings) -> list[Bar]:
-    """Draw one bar per query, the most helped first; the middle of the picture means no change."""
+    """Draw one bar per query, most improved first; the middle of the picture means no change."""
     largest = max((abs(after - before) for before, after in values.values()), default=0.0) or 1.0
     step = WIDTH / len(ordered)
     return [
@@ -195,7 +195,7 @@ def _bar(x: float, width: float, values: tuple[float, float], largest: float, te
 
 
 def _curves(comparisons: Sequence[Comparison]) -> tuple[Sequence[Curve], Sequence[tuple[float, int]]]:
-    """Draw the first measure over depths, on a logarithmic axis; nothing for one depth."""
+    """Draw the first measure over depths, on a logarithmic axis; nothing for a single depth."""
     depths = sorted({item.depth for item in comparisons})
     if len(depths) < 2:
         return (), ()
@@ -208,7 +208,7 @@ def _curves(comparisons: Sequence[Comparison]) -> tuple[Sequence[Curve], Sequenc
 
 
 def _lines(comparisons: Sequence[Comparison]) -> list[tuple[str, str, list[float]]]:
-    """Return the name, the kind and the values by depth of each line: the bounds, then the systems."""
+    """Return name, kind and values by depth of each line: first the bounds, then the systems."""
     systems = dict.fromkeys(item.system for item in comparisons)
     measured = {
         system: [next(iter(item.measures.values())) for item in comparisons if item.system == system]

@@ -1,4 +1,4 @@
-"""Measure a run against judgements. Every measure is computed by ir-measures, with trec_eval's order of ties."""
+"""Measure a run against judgements. ir-measures computes every measure, with trec_eval's order of ties."""
 
 import logging
 import os
@@ -29,9 +29,9 @@ def evaluate(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) ->
     """Return the mean of each measure over the judged queries.
 
     The run and the judgements are records (Plackett's or ir-measures'), or paths of TREC files. For every measure, ties
-    in a run are broken as in trec_eval, by descending document id, although the programs behind ir-measures differ. A
+    in a run are broken as in trec_eval, by descending document id, although ir-measures' providers differ. A
     judged query without candidates scores 0, and a query without judgements is ignored; the logger
-    `plackett.evaluation.measures` warns of both.
+    `plackett.evaluation.measures` warns about both.
 
     Raises SettingError that names every measure unknown to ir-measures, and DataError for a run that repeats a document
     or has a score that is not finite, or if there are no judgements.
@@ -50,7 +50,7 @@ def evaluate(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) ->
 
 @checked()
 def evaluate_per_query(run: Run, qrels: Judgements, measures: Sequence[str] = MEASURES) -> PerQuery:
-    """Return the values of each judged query, in the order of the judgements, otherwise as `evaluate`."""
+    """Return the values of each judged query, in the order of the judgements, computed as in `evaluate`."""
     return _measure(_candidates(run), _judgements(qrels), measures)
 
 
@@ -60,14 +60,14 @@ def means(values: PerQuery) -> dict[str, float]:
 
 
 def without_candidates(count: int) -> str:
-    """Return a sentence on judged queries without candidates; empty for none."""
+    """Describe the judged queries without candidates; empty for none."""
     if count == 1:
         return "1 judged query has no candidates and scores 0"
     return f"{count:,} judged queries have no candidates and score 0" if count else ""
 
 
 def without_judgements(count: int) -> str:
-    """Return a sentence on queries of a run without judgements; empty for none."""
+    """Describe the queries of a run without judgements; empty for none."""
     if count == 1:
         return "1 query of the run has no judgements and is ignored"
     return f"{count:,} queries of the run have no judgements and are ignored" if count else ""
@@ -81,21 +81,21 @@ def check_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
             measures[name] = ir_measures.parse_measure(name)
             supported: Any = ir_measures.DefaultPipeline.supports
             if not supported(measures[name]):
-                problems.append(f"{name!r} (no program for it is installed)")
+                problems.append(f"{name!r} (its provider is not installed)")
         except (ValueError, NameError, SyntaxError, TypeError, KeyError, AssertionError):
             problems.append(repr(name))
 
     if problems or not names:
         raise SettingError(
-            f"not measures that ir-measures knows: {', '.join(problems) or 'none are given'}; "
-            "examples are nDCG@10, RR@10, AP, R@100, P@5 and Judged@10"
+            f"unknown measures: {', '.join(problems) or 'none given'}; ir-measures knows, for example, nDCG@10, "
+            "RR@10, AP, R@100, P@5 and Judged@10"
         )
     return measures
 
 
 def _measure(candidates: Mapping[str, Sequence[ScoredDoc]], qrels: Sequence[Qrel], names: Sequence[str]) -> PerQuery:
     parsed = check_measures(names)
-    # In trec_eval's order, with scores that leave no ties for a program to break in its own way.
+    # In trec_eval's order, with distinct scores, so that no provider breaks ties in its own way.
     run = {
         query_id: {scored.doc_id: -float(place) for place, scored in enumerate(best_first(of_query))}
         for query_id, of_query in candidates.items()
@@ -112,7 +112,7 @@ def _measure(candidates: Mapping[str, Sequence[ScoredDoc]], qrels: Sequence[Qrel
 def _judgements(qrels: Judgements) -> list[Qrel]:
     known = list(read_qrels(Path(qrels))) if isinstance(qrels, str | os.PathLike) else checked_qrels(qrels)
     if not known:
-        raise DataError("there are no judgements to measure by")
+        raise DataError("there are no judgements to measure against")
     return known
 
 

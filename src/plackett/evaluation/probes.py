@@ -1,4 +1,4 @@
-"""Texts that reveal differences in scoring: several scripts, accents in both forms, long and short."""
+"""Texts that reveal differences in scoring: several scripts, composed and decomposed accents, long and short texts."""
 # ruff: noqa: RUF001 - letters of other scripts that look like Latin ones are what these texts are for
 
 from plackett.records import Collection, ScoredDoc

@@ -94,7 +94,7 @@ def markdown(results: Results) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-# A new report is a line here: the suffix of its file, and a function that makes its text of the results.
+# To add a report, add its suffix and a function from the results to its text.
 REPORTS: dict[str, Callable[[Results], str]] = {
     ".json": json_text,
     ".csv": csv_text,
@@ -133,7 +133,7 @@ def _notes(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """Return the cells of a heading and of a row for each measure and comparison."""
+    """Return the cells of the heading, and of a row for each measure and comparison."""
     several_systems = len({item.system for item in comparisons}) > 1
     several_depths = len({item.depth for item in comparisons}) > 1
     cells = {name: cell for name, cell in CELLS.items() if name != HOLM or several_systems}
@@ -152,7 +152,7 @@ def _rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
 
 
 def _left_columns(heading: Sequence[str]) -> set[int]:
-    """Return the columns of measures and systems, which are aligned to the left, unlike numbers."""
+    """Return the columns of measures and systems, which are left-aligned, unlike numbers."""
     return {0, 1} if heading[1] == "system" else {0}
 
 

@@ -1,8 +1,8 @@
 """The figures of sentence-transformers' CrossEncoderRerankingEvaluator and CrossEncoderNanoBEIREvaluator.
 
 They differ from trec_eval's: documents are identified by their text, all grades above 0 count as 1, `map` has no
-cut-off, and ties count in three ways. docs/evaluate.md explains where this flatters a model. Scores are those of
-`predict`, whose activation can make ties of different logits.
+cut-off, and ties are handled in three ways. docs/evaluate.md explains where this flatters a model. Scores are those of
+`predict`, whose activation can turn different logits into ties.
 """
 
 import csv
@@ -25,7 +25,7 @@ from plackett.records import NOWHERE, Collection, Origin, Qrel
 Metrics = Mapping[str, MeasureFacts]  # "map", "mrr@10" and "ndcg@10"
 Array = NDArray[np.float64]
 
-CUTOFF = 10  # of reciprocal rank and nDCG
+CUTOFF = 10  # for reciprocal rank and nDCG
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def reference_figures(comparisons: Sequence[ReferenceComparison]) -> dict[str, f
 
 
 def reference_table(comparisons: Sequence[ReferenceComparison]) -> str:
-    """Return a line for each metric, with its difference from the first stage, as in the reference's model cards."""
+    """Return a line for each metric, with the difference from the first stage, as in the reference's model cards."""
     return "\n".join(
         f"{f'{item.name}_{metric}':40} {values.reranked:.4f} ({values.difference:+.4f})"
         for item in comparisons
@@ -195,7 +195,7 @@ def write_reference_csv(folder: Path, comparisons: Sequence[ReferenceComparison]
 
 
 def _content(path: Path) -> str:
-    """The content of a text file with its own ends of lines; empty without the file."""
+    """Return the content of a text file with its line endings unchanged; empty without the file."""
     if not path.exists():
         return ""
     try:
@@ -232,7 +232,7 @@ def _sample(query: str, relevant: Sequence[str], candidates: Sequence[str], alwa
 
 
 def _scores(encoder: CrossEncoder, queries: Sequence[Sample], show_progress: bool) -> list[NDArray[np.float32]]:
-    """Score the documents of each query; those of a query without a relevant one stay 0, as they do not count."""
+    """Score the documents of each query; scores stay 0 for a query without relevant documents, which does not count."""
     scored = [number for number, sample in enumerate(queries) if any(sample.relevant)]
     pairs = [(queries[number].query, document) for number in scored for document in queries[number].documents]
 
@@ -255,18 +255,18 @@ def _compared(before: float, after: float) -> MeasureFacts:
 
 
 def _metrics(relevant: Sequence[bool], scores: NDArray[np.generic], cutoff: int) -> tuple[float, float, float]:
-    """Average precision, reciprocal rank and nDCG of one query; all 0 without a relevant document."""
+    """Return average precision, reciprocal rank and nDCG of one query; all 0 without a relevant document."""
     if not any(relevant):
         return 0.0, 0.0, 0.0
     marks = np.asarray(relevant, np.float64)
-    # numpy's own order of equal numbers, reversed, which is what the reference ranks by.
+    # NumPy's order of equal numbers, reversed, as in the reference.
     first = np.flatnonzero(marks[np.argsort(scores)[::-1]])[0]
     reciprocal_rank = 1 / (first + 1) if first < cutoff else 0.0
     return _average_precision(marks, scores), float(reciprocal_rank), _ndcg(marks, scores, cutoff)
 
 
 def _average_precision(marks: Array, scores: NDArray[np.generic]) -> float:
-    """Documents of equal score are retrieved together."""
+    """Return average precision; documents with equal scores are retrieved together."""
     _, group = np.unique(-scores.astype(np.float64), return_inverse=True)
     hits, sizes = np.bincount(group, marks), np.bincount(group)
     precision = np.cumsum(hits) / np.cumsum(sizes)
@@ -274,7 +274,7 @@ def _average_precision(marks: Array, scores: NDArray[np.generic]) -> float:
 
 
 def _ndcg(marks: Array, scores: NDArray[np.generic], cutoff: int) -> float:
-    """Documents of equal score share the mean of their gains (McSherry & Najork 2008)."""
+    """Return nDCG; documents with equal scores share their mean gain (McSherry & Najork 2008)."""
     discounts = 1 / np.log2(np.arange(2, len(marks) + 2))
     discounts[cutoff:] = 0
     _, group = np.unique(-scores.astype(np.float64), return_inverse=True)

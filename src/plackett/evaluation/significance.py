@@ -1,4 +1,4 @@
-"""Test whether a difference between two systems on the same queries is more than chance.
+"""Test whether a difference between two systems on the same queries is statistically significant.
 
 Uses the paired randomisation test (Fisher 1935; Smucker, Allan & Carterette 2007 on retrieval), the percentile
 bootstrap over queries (Efron 1979), and Holm's correction for several comparisons (1979). All draws are seeded.
@@ -14,7 +14,7 @@ Values = NDArray[np.float64]
 
 DRAWS = 10_000
 SEED = 0
-_DRAWN_AT_A_TIME = 2_000_000  # signs or queries: bounds the memory of the draws
+_DRAWN_AT_A_TIME = 2_000_000  # signs or queries, to bound memory
 _SAME = 1e-9  # smaller differences count as none, because measures are sums of rounded numbers
 
 
@@ -48,7 +48,7 @@ def significance(*differences: Sequence[float] | Values, seed: int = SEED, draws
 
     rng = np.random.default_rng(seed)
     every = np.concatenate(parts)
-    # The share of each query in the mean of means.
+    # Weight of each query in the mean of means.
     shares = np.concatenate([values / len(values) / len(parts) for values in parts])
 
     p_value = _randomisation_test(shares[np.abs(every) > _SAME], rng, draws)
