@@ -181,7 +181,7 @@ MISTAKES = {
     "a run given as qrels": ("{bert} --data {tmp}/one.jsonl --qrels {tmp}/first.trec", "looks like a run"),
     "files for two collections": (
         "{bert} --data {tmp}/one.jsonl --data {tmp}/two.jsonl --run {tmp}/first.trec",
-        "--run can override parts of one collection",
+        "--run can override parts of a single collection",
     ),
     "one collection twice": ("{bert} --data {tmp}/one.jsonl --data {tmp}/one.jsonl", "the same name"),
     "one system twice": ("{bert} {bert} --data {tmp}/one.jsonl", "named twice"),

@@ -162,7 +162,7 @@ def test_queries_without_a_positive_or_a_negative_are_skipped_and_counted(beir, 
 
 
 def test_no_list_at_all_is_an_error_that_leaves_nothing(beir, tmp_path):
-    with pytest.raises(DataError, match="no list to train on: skipped queries: 1, 0 without a positive"):
+    with pytest.raises(DataError, match="no lists to train on: skipped queries: 1, 0 without a positive"):
         mined(beir(APPLES, {"q": "zebra"}, [("q", "d1", 1)]), tmp_path / "lists.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

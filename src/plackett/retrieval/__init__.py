@@ -1,4 +1,4 @@
-"""First stages and what builds on them: BM25, dense retrieval, hard negatives, reranking of runs."""
+"""First stages and their uses: BM25, dense retrieval, hard negatives, reranking of runs."""
 
 from typing import TYPE_CHECKING
 

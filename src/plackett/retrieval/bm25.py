@@ -1,7 +1,7 @@
-"""BM25 over a corpus: words without stop words, optionally stemmed, and character n-grams where no spaces divide words.
+"""BM25 over a corpus: words without stop words, optionally stemmed, and character n-grams for text without spaces.
 
 `bm25s` computes the scores. Text in Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese is split into overlapping
-character bigrams, as Lucene's CJKAnalyzer splits it; all other text into words.
+character bigrams, as in Lucene's CJKAnalyzer; all other text is split into words.
 """
 
 import json
@@ -22,14 +22,14 @@ from plackett._extras import extra
 from plackett.errors import DataError, SettingError
 from plackett.records import Collection, ScoredDoc
 
-logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # bm25s sets itself to DEBUG
 
-DOCUMENTS = "documents.json"  # beside the files of bm25s: ids and settings
+DOCUMENTS = "documents.json"  # ids and settings, beside the files of bm25s
 SAVED = (DOCUMENTS, "*.index.npy", "*.index.json")
 """Names of the files of a saved index."""
 
-NGRAM = 2  # characters, where the corpus needs n-grams and the settings leave the number open
-SPACELESS_SHARE = 0.01  # of a corpus's characters; an English corpus that quotes a Chinese name stays below
+NGRAM = 2  # default number of characters if the corpus needs n-grams
+SPACELESS_SHARE = 0.01  # of the characters in a corpus; a few Chinese names in an English corpus stay below
 
 # Letters and vowel signs of scripts whose words are not divided by spaces, and Hangul, whose words carry particles.
 SPACELESS = (
@@ -39,11 +39,11 @@ SPACELESS = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece"  # Thai, Lao
     "\u1000-\u103f\u1050-\u109f\u1780-\u17d3"  # Burmese, Khmer
 )
-WORD = r"(?u)\b\w\w+\b"  # the pattern of bm25s
+WORD = r"(?u)\b\w\w+\b"  # bm25s's pattern
 RUN = re.compile(f"[{SPACELESS}]+")
 NGRAM_OR_WORD = rf"[{SPACELESS}]+|{WORD.removeprefix('(?u)')}"
 
-# Stop words by language: the lists of bm25s, and languages that have none.
+# Stop words by language: bm25s's lists, and `none`.
 LANGUAGES: Mapping[str, Sequence[str]] = {
     {"EN": "english", "EN_PLUS": "english_plus"}.get(name, name.lower()): words
     for name, words in ((key.removeprefix("STOPWORDS_"), value) for key, value in vars(stopwords).items())
@@ -53,11 +53,11 @@ LANGUAGES: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """The way BM25 splits text into terms. Raises SettingError for an unknown name.
+    """How BM25 splits text into terms. Raises SettingError for an unknown name.
 
-    language: whose stop words are left out (`LANGUAGES`; `none` keeps all words). stemmer: an algorithm of PyStemmer,
-    such as `english`. ngrams: the number of characters per term in text that no spaces divide; 0 splits all text into
-    words, and None chooses bigrams for a corpus with such text and words for any other.
+    language: the language of the stop words to remove (`LANGUAGES`; `none` keeps all words). stemmer: an algorithm of
+    PyStemmer, such as `english`. ngrams: the number of characters per term in text without spaces; 0 splits all text
+    into words, and None chooses bigrams for a corpus with such text and words for any other.
     """
 
     language: str = "english"
@@ -69,12 +69,12 @@ class Splitting:
         if self.language not in LANGUAGES:
             raise SettingError.unknown("language", self.language, LANGUAGES)
         if self.ngrams is not None and self.ngrams < 0:
-            raise SettingError(f"ngrams is {self.ngrams}; pass a number of characters, or 0 to split into words only")
+            raise SettingError(f"ngrams is {self.ngrams}; pass a number of characters, or 0 to split only into words")
         if self.stemmer is not None:
             _stemmer(self.stemmer)
 
     def for_corpus(self, texts: Iterable[str]) -> "Splitting":
-        """Choose `ngrams` by the corpus if it is None."""
+        """Choose `ngrams` from the corpus if it is None."""
         if self.ngrams is not None:
             return self
         return replace(self, ngrams=NGRAM if spaceless_share(texts) >= SPACELESS_SHARE else 0)
@@ -139,7 +139,7 @@ class BM25:
         return f"BM25 (bm25s {version('bm25s')}, {how.method}, k1 {how.k1}, b {how.b}, {self._splitting})"
 
     def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-        """Return the `depth` best documents of each query, best first, without documents that match no term."""
+        """Return each query's `depth` best documents, best first, without documents that match no term."""
         if not queries:
             return []
         terms = self._splitting.terms(queries.values())
@@ -171,7 +171,7 @@ def spaceless_share(texts: Iterable[str]) -> float:
 
 
 def ngrams(text: str, size: int) -> str:
-    """Divide runs of spaceless script into overlapping n-grams, with spaces between; a shorter run stays whole.
+    """Split runs of spaceless script into overlapping n-grams separated by spaces; shorter runs stay whole.
 
     Full-width letters and half-width Katakana become the usual characters first (NFKC), as in Lucene's CJKAnalyzer.
     """

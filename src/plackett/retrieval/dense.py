@@ -10,11 +10,11 @@ from plackett.bi_encoder import BiEncoder
 from plackett.ranking import stable_order
 from plackett.records import ScoredDoc
 
-CHUNK = 64  # queries whose scores are in memory at the same time
+CHUNK = 64  # queries whose scores are in memory at once
 
 
 class Dense:
-    """Ranks documents by the similarity of their embeddings to the query's. Empty documents are never returned.
+    """Ranks documents by the similarity of their embeddings to the query's. Never returns empty documents.
 
     The corpus is embedded when the first query arrives, and kept in memory: 4 bytes per document and dimension.
     """
@@ -29,7 +29,7 @@ class Dense:
         return f"bi-encoder ({self._encoder.description}, {self._encoder.similarity})"
 
     def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-        """Return the `depth` best documents of each query, best first; equal ones keep the corpus's order."""
+        """Return each query's `depth` best documents, best first; ties keep the order of the corpus."""
         query_ids, doc_ids = list(queries), list(self._documents)
         if not query_ids or not doc_ids:
             return []

@@ -1,4 +1,4 @@
-"""First stages: what ranks a corpus before the reranker. A new one is a class with `run` and a line in FIRST_STAGES."""
+"""First stages, which rank a corpus before the reranker. To add one, list a class with `run` in FIRST_STAGES."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,17 +16,17 @@ class FirstStage(Protocol):
 
     @property
     def description(self) -> str:
-        """The ranking function in words, for cards and figures; different rankings have different descriptions."""
+        """The ranking function in words, for cards and reports; different rankings have different descriptions."""
         ...
 
     def run(self, queries: Mapping[str, str], *, depth: int) -> list[ScoredDoc]:
-        """Return at most the `depth` best documents of each query, best first."""
+        """Return at most the `depth` best documents per query, best first."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstStageSettings:
-    """The first stage that ranks a corpus. Raises SettingError for an unknown name or settings that do not go with it.
+    """The choice of a first stage. Raises SettingError for an unknown name or settings that do not fit it.
 
     name: an entry of FIRST_STAGES, followed by a colon and its argument if it takes one: `bm25`,
     `bi_encoder:CHECKPOINT`. splitting: how BM25 splits text.
@@ -49,7 +49,7 @@ class FirstStageSettings:
         stemmer: str | None = None,
         ngrams: int | None = None,
     ) -> "FirstStageSettings":
-        """Build the settings from the plain values of an option or a recipe; None is the default."""
+        """Build the settings from an option or a recipe; None means the default."""
         splitting = Splitting(language=language or "english", stemmer=stemmer, ngrams=ngrams)
         return cls(name=name or "bm25", splitting=splitting)
 
@@ -64,7 +64,7 @@ class FirstStageSettings:
         return self.name.partition(":")[2]
 
     def build(self, corpus: Mapping[str, str], *, show_progress: bool = False) -> FirstStage:
-        """Make the first stage for a corpus."""
+        """Build the first stage for a corpus."""
         return FIRST_STAGES[self.entry](corpus, self, show_progress)
 
 
@@ -79,16 +79,16 @@ def with_first_stage(
 
 def _bm25(corpus: Mapping[str, str], settings: FirstStageSettings, show_progress: bool) -> FirstStage:
     if settings.argument:
-        raise SettingError(f"{settings.name}: bm25 takes no argument; write bm25")
+        raise SettingError(f"{settings.name}: bm25 takes no argument; use bm25 alone")
     return BM25(corpus, settings.splitting)
 
 
 def _bi_encoder(corpus: Mapping[str, str], settings: FirstStageSettings, show_progress: bool) -> FirstStage:
     if not settings.argument:
-        raise SettingError("bi_encoder needs a checkpoint: write bi_encoder:FOLDER or bi_encoder:HUB_ID")
+        raise SettingError("bi_encoder needs a checkpoint: use bi_encoder:FOLDER or bi_encoder:HUB_ID")
     if settings.splitting != Splitting():
         raise SettingError(f"language, stemmer and ngrams are settings of bm25, not of {settings.name}")
-    with extra("train"):  # torch, which BM25 does without
+    with extra("train"):  # torch, which BM25 does not need
         from plackett.bi_encoder import BiEncoder
         from plackett.retrieval.dense import Dense
 
@@ -98,4 +98,4 @@ def _bi_encoder(corpus: Mapping[str, str], settings: FirstStageSettings, show_pr
 Build = Callable[[Mapping[str, str], FirstStageSettings, bool], FirstStage]  # corpus, settings, show_progress
 
 FIRST_STAGES: dict[str, Build] = {"bm25": _bm25, "bi_encoder": _bi_encoder}
-BY_BM25 = FirstStageSettings()  # what ranks if nobody chooses
+BY_BM25 = FirstStageSettings()  # the default

@@ -1,7 +1,7 @@
-"""Hard negatives: a first stage finds candidates, a CrossEncoder may judge them, and the result is lists to train on.
+"""Hard negatives: a first stage finds candidates, a CrossEncoder may score them, and the result is training lists.
 
 `mine` writes chunk by chunk and can be killed at any time: the same call continues after the last complete chunk, and
-the file is identical, byte for byte, to that of an uninterrupted call.
+the final file is byte-identical to that of an uninterrupted call.
 """
 
 import hashlib
@@ -31,19 +31,19 @@ from plackett.records import Collection
 from plackett.retrieval.first_stage import BY_BM25, FirstStage, FirstStageSettings
 from plackett.retrieval.reranking import folders_of
 
-CHUNK = 64  # queries of one teacher pass, and between two entries of the journal
+CHUNK = 64  # queries per teacher pass and per entry of the journal
 DRAWS = ("hardest", "random")
 SHOWN = 5  # ids listed in a report
 
 
 @dataclass(frozen=True, kw_only=True)
 class MiningSettings:
-    """The choice of negatives. Raises SettingError for a value out of range.
+    """How negatives are chosen. Raises SettingError for a value out of range.
 
-    depth: documents retrieved per query. min_rank, max_rank: the ranks, from 1, whose documents are candidates;
-    positives occupy ranks too, and max_rank None is depth. negatives: the most to keep per query. draw: keep the
-    hardest, or a random sample by `seed`. margin, relative_margin: see `false_negatives`. teacher_labels: label with
-    the teacher's scores instead of relevance grades.
+    depth: documents retrieved per query. min_rank, max_rank: the range of ranks, from 1, whose documents are
+    candidates; positives occupy ranks too, and max_rank None means depth. negatives: maximum number to keep per query.
+    draw: keep the hardest, or a random sample by `seed`. margin, relative_margin: see `false_negatives`.
+    teacher_labels: label with the teacher's scores instead of relevance grades.
     """
 
     depth: int = 100
@@ -62,14 +62,15 @@ class MiningSettings:
             raise SettingError(f"negatives is {self.negatives}; a list needs at least 1")
         if not 1 <= self.min_rank <= self.last_rank <= self.depth:
             raise SettingError(
-                f"min_rank {self.min_rank}, max_rank {self.last_rank} and depth {self.depth} must be at least 1, in "
-                "ascending order"
+                f"min_rank {self.min_rank}, max_rank {self.last_rank} and depth {self.depth} must be at least 1 and "
+                "in ascending order"
             )
         if self.margin is not None and not 0 <= self.margin < math.inf:
-            raise SettingError(f"margin is {self.margin}; it is a distance between two logits, 0 or more")
+            raise SettingError(f"margin is {self.margin}; it must be a distance between two logits, 0 or more")
         if self.relative_margin is not None and not 0 <= self.relative_margin < 1:
             raise SettingError(
-                f"relative_margin is {self.relative_margin}; it is a share of the positive's probability, such as 0.05"
+                f"relative_margin is {self.relative_margin}; it must be a share of the positive's probability, such "
+                "as 0.05"
             )
         if self.draw not in DRAWS:
             raise SettingError.unknown("draw", self.draw, DRAWS)
@@ -95,7 +96,7 @@ Reason = Literal["without_positive", "without_negative"]
 
 @dataclass(frozen=True)
 class MinedList:
-    """One query's list as a line of JSON, with its number of negatives and of dropped candidates."""
+    """One query's list as a line of JSON, with its numbers of negatives and dropped candidates."""
 
     line: str
     negatives: int
@@ -105,7 +106,7 @@ class MinedList:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A query that gives no list, and why; with the number of candidates dropped before that was known."""
+    """A query that gives no list: the reason, and the number of candidates dropped so far."""
 
     reason: Reason
     false_negatives: int = 0
@@ -114,7 +115,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class MiningReport:
-    """Counts over a mining, or over its first `queries` queries."""
+    """Counts over a mining run, or its first `queries` queries."""
 
     queries: int = 0
     lists: int = 0
@@ -125,7 +126,7 @@ class MiningReport:
     duplicates: int = 0  # candidates dropped: the text of a positive, or of an earlier candidate
 
     def including(self, results: Sequence[MinedList | Skipped], negatives: int) -> "MiningReport":
-        """Return the report with one result per query added, where `negatives` were requested of each."""
+        """Add one result per query, with `negatives` requested for each, and return the new report."""
         counts = Counter(asdict(self))
         for result in results:
             counts.update(queries=1, false_negatives=result.false_negatives, duplicates=result.duplicates)
@@ -138,10 +139,10 @@ class MiningReport:
 
 @dataclass(frozen=True)
 class Mined:
-    """A finished mining.
+    """A finished mining run.
 
-    `went_on_after` counts the queries that an earlier, interrupted call had done. `empty` holds the relevant documents
-    without text; `check_matched` reports those that the corpus lacks.
+    `went_on_after` counts the queries done by an earlier, interrupted call. `empty` lists relevant documents without
+    text; `check_matched` reports those missing from the corpus.
     """
 
     report: MiningReport
@@ -167,13 +168,13 @@ class Mined:
 def false_negatives(
     scores: NDArray[np.floating[Any]], positive_scores: NDArray[np.floating[Any]], settings: MiningSettings
 ) -> NDArray[np.bool_]:
-    """Mark candidates that the teacher presumes relevant: (candidates,) and (positives,) logits -> (candidates,).
+    """Mark candidates that the teacher considers relevant: (candidates,) and (positives,) logits -> (candidates,).
 
     Positive-aware mining as in NV-Retriever (Moreira et al. 2024, arXiv:2407.15831, section 3), relative to the
     positive with the lowest score. `margin` is TopK-MarginPos: mark logits above the positive's minus the margin.
     `relative_margin` is TopK-PercPos, with the number as in sentence-transformers: 0.05 keeps candidates up to 95 % of
     the positive. It compares probabilities (sigmoid), because logits may be negative, and suits teachers trained with
-    binary cross-entropy. Listwise losses do not fix the zero of a logit: use `margin` for such teachers.
+    binary cross-entropy. Listwise losses leave a logit's zero point undefined: use `margin` for such teachers.
     """
     logits, lowest = scores.astype(np.float64), float(positive_scores.min())
     dropped = np.zeros(len(logits), np.bool_)
@@ -187,7 +188,7 @@ def false_negatives(
 def hard_negatives(
     hardness: NDArray[np.floating[Any]], dropped: NDArray[np.bool_], settings: MiningSettings, *, query_id: str
 ) -> list[int]:
-    """Return the indices of the negatives to keep, hardest first, from (candidates,) hardness and what was dropped.
+    """Return the indices of the negatives to keep, hardest first, given hardness and dropped ones, (candidates,).
 
     A random draw depends only on the seed and the query's id.
     """
@@ -210,12 +211,12 @@ def mine(
     teacher: CrossEncoder | None = None,
     show_progress: bool = False,
 ) -> Mined:
-    """Mine lists with hard negatives from a BEIR folder, or a file of lists, into `output`: JSON lines of lists.
+    """Mine lists with hard negatives from a BEIR folder or a file of lists, and write them to `output` as JSON lines.
 
-    A list holds a query's positives (relevance above 0), best grade first, then its negatives, hardest first: documents
-    of the first stage that are not judged positive, in the first stage's order, or in the teacher's. With a teacher,
-    `teacher_scores` holds its raw logits. Raises SettingError for settings that contradict each other, or that differ
-    from those of the partial output to continue.
+    A list holds a query's positives (relevance above 0), best grade first, then its negatives, hardest first. Negatives
+    are documents of the first stage that are not judged positive, in its order or the teacher's. With a teacher,
+    `teacher_scores` holds its raw logits. Raises SettingError for settings that contradict each other or differ from
+    those of the partial output.
     """
     _check(settings, teacher, output)
     output = growing_file(output, inputs=[data, *(folders_of(teacher) if teacher else ())])
@@ -239,7 +240,7 @@ def mine(
 
         mined = Mined(report, done, empty)
         if not report.lists:
-            raise DataError(f"{data} gives no list to train on: {'; '.join(str(mined).splitlines()[1:])}")
+            raise DataError(f"{data} yields no lists to train on: {'; '.join(str(mined).splitlines()[1:])}")
         partial.finish()
     return mined
 
@@ -289,7 +290,7 @@ class _Miner:
         return _Pool(query_id, positives, candidates, duplicates)
 
     def _distinct(self, candidates: Sequence[str], positives: Mapping[str, int]) -> list[str]:
-        """Drop candidates with the text of a positive, or of an earlier candidate."""
+        """Drop candidates that repeat the text of a positive or of an earlier candidate."""
         seen = {self.collection.corpus[doc_id] for doc_id in positives}
         kept = []
         for doc_id in candidates:
@@ -321,7 +322,7 @@ class _Miner:
         return MinedList(line, len(kept), int(dropped.sum()), pool.duplicates)
 
     def _line(self, pool: _Pool, kept: Sequence[int], scores: NDArray[np.float32] | None) -> str:
-        """Write the list as JSON; `scores` are those of its documents."""
+        """Return the list as JSON; `scores` belong to its documents."""
         doc_ids = [*pool.positives, *(pool.candidates[index] for index in kept)]
         row: dict[str, object] = {
             "qid": pool.query_id,
@@ -331,7 +332,7 @@ class _Miner:
             "docids": doc_ids,
         }
         if scores is not None:
-            row["teacher_scores"] = [float(str(score)) for score in scores]  # the shortest decimals that round-trip
+            row["teacher_scores"] = [float(str(score)) for score in scores]  # shortest decimals that round-trip
             row["labels"] = row["teacher_scores"] if self.settings.teacher_labels else row["labels"]
         return json.dumps(row, ensure_ascii=False)
 
@@ -342,9 +343,7 @@ def _check(settings: MiningSettings, teacher: CrossEncoder | None, output: Path)
     if teacher is not None and not teacher.model.ranks:
         raise SettingError(f"the teacher {teacher.model.name} has {teacher.model.labels} labels; a teacher needs 1")
     if output.suffix in {".gz", ".parquet"}:
-        raise SettingError(
-            f"mined lists are written as JSON lines: choose a name that ends in .jsonl instead of {output.name}"
-        )
+        raise SettingError(f"mined lists are JSON lines, so the output must end in .jsonl; {output.name} does not")
 
 
 def _positives(collection: Collection) -> dict[str, dict[str, int]]:

@@ -1,7 +1,7 @@
-"""Passages of the files of a folder, read again only where a file changed.
+"""Passages of the files in a folder; only changed files are read again.
 
-A text file is cut at blank lines into passages of about `LENGTH` characters. A file in one of `rows.FORMATS` with texts
-gives one passage per document.
+A text file is split at blank lines into passages of about `LENGTH` characters. A file of documents in one of
+`rows.FORMATS` gives one passage per document.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from plackett.errors import DataError
 LENGTH = 1000
 """Characters of a passage: about 200 tokens."""
 
-LARGEST = 20_000_000  # bytes of a text file in a folder; what is larger is rarely prose
+LARGEST = 20_000_000  # bytes of a text file in a folder; larger ones are rarely prose
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A part of a file: its name, the line it begins at or the number of the document, and its text."""
+    """A part of a file: the file's name, the first line or the number of the document, and the text."""
 
     file: str
     line: int
@@ -29,13 +29,13 @@ class Passage:
 
     @property
     def place(self) -> str:
-        """The place of the passage, as editors and terminals write it."""
+        """The place of the passage, as editors and terminals show it."""
         return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as it was read: size, time of its last change, digest of its bytes, and the passages."""
+    """A file as it was read: size, modification time, digest of its bytes, and passages."""
 
     size: int
     modified: int
@@ -44,7 +44,7 @@ class FileState:
 
 
 def files_of(source: Path) -> Iterator[Path]:
-    """Yield a file, or the files of a folder in order, without hidden ones and links that lead out of it."""
+    """Yield a file, or the files of a folder in order, except hidden ones and links to other folders."""
     if not source.is_dir():
         yield source
         return
@@ -56,10 +56,10 @@ def files_of(source: Path) -> Iterator[Path]:
 
 
 def read_passages(source: Path, known: Mapping[str, FileState]) -> tuple[dict[str, FileState], list[str]]:
-    """Read the files that changed since `known`; return all files by name, and the names left out.
+    """Read the files that changed since `known`; return all files by name, and the names of skipped files.
 
-    A file of the same size and time is taken as known without reading it; one with the same bytes without cutting it
-    up. In a folder, files without text are left out; a single file without text is a DataError.
+    A file of the same size and time is not read again, and one with the same bytes is not split again. In a folder,
+    files without text are skipped; a single file without text is a DataError.
     """
     states, left_out = {}, []
     for path in files_of(source):
@@ -96,16 +96,16 @@ def _passages(path: Path, name: str) -> Iterator[Passage]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8") from error
+        raise DataError(f"{path} is not UTF-8 text") from error
     if "\0" in text:
-        raise DataError(f"{path} is not text: it holds null characters")
+        raise DataError(f"{path} is not text: it contains null characters")
     yield from (Passage(name, line, part) for line, part in cut(text.splitlines()))
 
 
 def cut(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Cut lines into passages, with the number of their first lines: at blank lines, once a passage is long enough.
+    """Split lines into passages, with the numbers of their first lines: at blank lines, once a passage is long enough.
 
-    A paragraph that is much longer is cut between its lines, and a line that is much longer between its words.
+    A much longer paragraph is split between lines, and a much longer line between words.
     """
     held: list[str] = []
     start = length = 0
@@ -125,7 +125,7 @@ def cut(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _pieces(line: str) -> list[str]:
-    """Cut a line into pieces of at most twice `LENGTH` characters, between words if possible."""
+    """Split a line into pieces of at most twice `LENGTH` characters, between words if possible."""
     pieces = []
     while len(line) > 2 * LENGTH:
         end = line.rfind(" ", LENGTH, 2 * LENGTH)

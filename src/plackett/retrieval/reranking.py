@@ -1,7 +1,7 @@
-"""Rerank runs: score each query's first candidates with a CrossEncoder, in memory or from file to file.
+"""Rerank runs: score each query's top candidates with a CrossEncoder, in memory or from file to file.
 
 `rerank_file` writes chunk by chunk and can be killed at any time: the same call continues after the last complete
-chunk, and the file is identical, byte for byte, to that of an uninterrupted call.
+chunk, and the final file is byte-identical to that of an uninterrupted call.
 """
 
 import json
@@ -27,13 +27,13 @@ from plackett.ranking import best_first, by_query, check_known, cut
 from plackett.records import Collection, ScoredDoc
 from plackett.tokenization.batches import WindowedPairs
 
-CHUNK = 32  # queries scored together, and between two entries of the journal
+CHUNK = 32  # queries per scoring pass and per entry of the journal
 TAG = "plackett"
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Each query's first candidates, tokenised once so that a model in training can score them many times.
+    """Each query's top candidates, tokenised once so that a model in training can score them many times.
 
     `filled` holds the indices of pairs whose document is not empty. Empty documents, which occur in real corpora, are
     not scored and rank last.
@@ -60,11 +60,11 @@ class Candidates:
         return cls(keys, np.array(filled, np.int64), encoded)
 
     def rerank(self, encoder: CrossEncoder, *, share: Share = ALONE, show_progress: bool = False) -> list[ScoredDoc]:
-        """Return the run by raw logits, which an activation could turn into ties."""
+        """Return the run by raw logits, because an activation could turn different logits into ties."""
         return self.run(encoder.score_encoded(self.encoded, share=share, show_progress=show_progress)[:, 0])
 
     def run(self, logits: NDArray[np.float32]) -> list[ScoredDoc]:
-        """Return the run for the logits of all `encoded`, (filled,)."""
+        """Return the run, given the logits of all `encoded`, (filled,)."""
         scores = np.full(len(self.keys), logits.min(initial=0) - 1, np.float32)
         scores[self.filled] = logits
         return [ScoredDoc(*key, float(score)) for key, score in zip(self.keys, scores, strict=True)]
@@ -80,7 +80,7 @@ def rerank(
 
 @dataclass(frozen=True)
 class Reranked:
-    """Queries and pairs of a run that `rerank_file` reranked, and the queries that an earlier call had done."""
+    """The numbers of queries and pairs that `rerank_file` reranked, and of queries done by an earlier call."""
 
     queries: int
     pairs: int
@@ -107,7 +107,7 @@ def rerank_file(
     ids without a text, and SettingError if a partial output was started with other files or another model.
     """
     if output.suffix == ".gz":
-        raise SettingError(f"runs are written as plain text: choose a name that ends in .trec instead of {output.name}")
+        raise SettingError(f"runs are plain text; choose an output that ends in .trec instead of {output.name}")
     output = growing_file(output, inputs=[run, queries, corpus, *folders_of(encoder)])
     collection, pairs = _texts(run, queries, corpus, depth, columns)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}

@@ -17,11 +17,11 @@ from plackett.retrieval.first_stage import BY_BM25, FirstStageSettings, with_fir
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The sources of collections: names for `read_named`, TREC files, or one name with files that override its parts.
+    """Sources of collections: names for `read_named`, TREC files, or one name with files that override its parts.
 
     run: a first stage as a TREC run. qrels: judgements. queries, corpus: texts (JSON lines, `.tsv` or Parquet), needed
-    only to score pairs. first_stage: ranks every corpus anew; None keeps the run a collection comes with, and ranks by
-    BM25 if it has none. columns: the column names of all files of lists and texts.
+    only to score pairs. first_stage: ranks every corpus; None keeps a collection's own run, or ranks by BM25 if it has
+    none. columns: the column names of all files of lists and texts.
     """
 
     data: Sequence[str] = ()
@@ -51,7 +51,9 @@ class Sources:
         files = {"--run": self.run, "--qrels": self.qrels, "--queries": self.queries, "--corpus": self.corpus}
         given = [name for name, path in files.items() if path is not None]
         if given and len(collections) > 1:
-            raise SettingError(f"{', '.join(given)} can override parts of one collection, not of {len(collections)}")
+            raise SettingError(
+                f"{', '.join(given)} can override parts of a single collection, not of {len(collections)}"
+            )
         _check_names(collections)
         return [self._ranked(item, depth, show_progress) for item in collections]
 
@@ -108,7 +110,7 @@ def read_one(
 def first_stage(
     collection: Collection, depth: int, settings: FirstStageSettings | None = None, *, show_progress: bool = False
 ) -> Collection:
-    """Return the collection with the run of a first stage; without settings its own run, or else BM25's."""
+    """Return the collection with the run of a first stage; without settings, its own run or BM25's."""
     check_matched(collection)
     if settings is None and collection.run:
         return collection
