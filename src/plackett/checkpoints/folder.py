@@ -301,7 +301,7 @@ def _checkpoint(folder: Path, config: dict[str, Any], labels: int, inputs: Input
 
 
 def _activation(config: dict[str, Any], saved: dict[str, Any], head: Head, *, chosen: bool) -> str:
-    """Return the saved activation, but none for cosines, or for one label chosen of several."""
+    """Return the saved activation; a label chosen from several gets a sigmoid, and cosines get none."""
     has_logit = head.to_logit is not None and head is not LISTS
     return "sigmoid" if chosen else saved_activation(config, saved, ranks=has_logit)
 
