@@ -18,7 +18,8 @@ from plackett._compat.transformers import quiet
 from plackett._progress import progress_bar
 from plackett.checkpoints.embedding import read_embedding
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
-from plackett.errors import CheckpointError, SettingError
+from plackett.checkpoints.foreign import own_errors
+from plackett.errors import SettingError
 from plackett.models.classifier import padded_inputs
 from plackett.tokenization.batches import token_batches
 from plackett.tokenization.tokenizer import PairTokenizer
@@ -39,17 +40,15 @@ class BiEncoder:
 
     @checked()
     def __init__(self, model: str | os.PathLike[str], *, max_length: int | None = None) -> None:
-        self._folder = find_folder(model, revision=None, local_files_only=False)
-        self._embedding = read_embedding(self._folder)
-        self._checkpoint = _checkpoint(self._embedding.transformer, max_length, self._embedding.max_length)
-        self._tokenizer = PairTokenizer.from_checkpoint(self._checkpoint)
-        with quiet():
-            try:
+        with own_errors(model):
+            self._folder = find_folder(model, revision=None, local_files_only=False)
+            self._embedding = read_embedding(self._folder)
+            self._checkpoint = _checkpoint(self._embedding.transformer, max_length, self._embedding.max_length)
+            self._tokenizer = PairTokenizer.from_checkpoint(self._checkpoint)
+            with quiet():
                 self._model = AutoModel.from_pretrained(
                     self._checkpoint.folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
                 )
-            except Exception as error:  # as in model.load_model
-                raise CheckpointError(f"{self._checkpoint.folder} cannot be loaded: {error}") from error
         self._model.eval()
 
     @property

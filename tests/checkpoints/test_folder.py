@@ -253,6 +253,27 @@ def test_configurations_that_do_not_fit(folder, file, values, message):
         CrossEncoder(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"architectures": True}),
+        ("config.json", {"num_attention_heads": -1}),
+        ("config.json", {"num_hidden_layers": -1}),
+        ("config.json", {"num_hidden_layers": 2**70}),
+        ("config.json", {"text_config": 3}),
+        ("tokenizer_config.json", {"tokenizer_class": ""}),
+        ("tokenizer_config.json", {"tokenizer_class": 5}),
+        ("tokenizer_config.json", {"unk_token": {}}),
+        ("tokenizer_config.json", {"unk_token": None}),  # which BertTokenizer makes the text None of
+        ("special_tokens_map.json", {"sep_token": {"a": 1}}),
+    ],
+)
+def test_settings_of_no_type_that_anything_expects(folder, file, values):
+    change(folder / file, **values)
+    with pytest.raises(CheckpointError):
+        CrossEncoder(folder, engine="torch")
+
+
 @pytest.mark.parametrize("content", ["[1", "3", '[{"type": "a.Transformer"}, {"type": "a.Pooling"}]', "[1]"])
 def test_chains_of_modules_are_refused(folder, content):
     (folder / "modules.json").write_text(content)

@@ -90,6 +90,12 @@ def test_a_first_line_whose_grade_is_no_number_is_a_header(beir, header):
     assert read_collection(beir).qrels == [Qrel("q1", "d1", 2)]
 
 
+def test_quotes_of_qrels_are_read_as_beir_does(beir):
+    rows = ['"query-id"\t"corpus-id"\t"score"', '"q1"\td1\t"2"', 'q1\t"d ""9"""\t0']
+    (beir / "qrels" / "test.tsv").write_text("\n".join(rows))
+    assert read_collection(beir).qrels == [Qrel("q1", "d1", 2), Qrel("q1", 'd "9"', 0)]
+
+
 def test_qrels_without_a_header(beir):
     (beir / "qrels" / "test.tsv").write_text("q1\td1\t2\n")
     assert read_collection(beir).qrels == [Qrel("q1", "d1", 2)]
@@ -117,3 +123,5 @@ def test_a_folder_that_is_written_is_read_back(tmp_path):
     assert read_collection(tmp_path / "c") == collection
     with pytest.raises(DataError, match=r"'d\\t1'"):
         write_beir(tmp_path / "d", Collection("d", {"q": "one"}, {}, [Qrel("q", "d\t1", 1)], ()))
+    with pytest.raises(DataError, match="'#q' begins with #"):
+        write_beir(tmp_path / "e", Collection("e", {"#q": "one"}, {}, [Qrel("#q", "d", 1)], ()))

@@ -181,6 +181,8 @@ def test_quotes_in_tables_of_tabs(tmp_path):
     assert read_texts(tmp_path / "raw.tsv") == {"1": '"quoted" text', "2": '"whole"'}
     (tmp_path / "pandas.tsv").write_text('id\ttext\n1\t"a ""quoted"" word"\n2\t"a" and "b"\n')
     assert read_texts(tmp_path / "pandas.tsv") == {"1": 'a "quoted" word', "2": '"a" and "b"'}
+    (tmp_path / "r.tsv").write_text('"id"\t"text"\n"1"\t"one"\n')
+    assert read_texts(tmp_path / "r.tsv") == {"1": "one"}
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])

@@ -1,5 +1,7 @@
 """Values that a program hands over: what C code cannot take is refused by its place."""
 
+from decimal import Decimal
+
 import ir_measures
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def test_records_of_peers_and_numbers_of_numpy_are_taken():
     scores = checked_run([ir_measures.ScoredDoc("q", "d", 1), ScoredDoc("q", " e", np.float32(0.5))])
     assert scores == [ScoredDoc("q", "d", 1.0), ScoredDoc("q", "e", 0.5)]
     assert {type(item.score) for item in scores} == {float}
+    assert checked_qrels([Qrel(Decimal(1), "d", Decimal("2.0"))]) == [Qrel("1", "d", 2)]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,11 @@ def test_records_of_peers_and_numbers_of_numpy_are_taken():
     [
         Qrel(None, "d", 1),
         Qrel(float("nan"), "d", 1),
+        Qrel(float("inf"), "d", 1),
+        Qrel(np.float32("nan"), "d", 1),
+        Qrel(Decimal("sNaN"), "d", 1),
+        Qrel(np.array([1.0, 2.0]), "d", 1),
+        Qrel("q", "d", Decimal("sNaN")),
         Qrel("q", "", 1),
         Qrel("q", b"d", 1),
         Qrel("q", "d\ud800", 1),

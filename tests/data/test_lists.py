@@ -101,7 +101,7 @@ def test_files_that_cannot_be_read(tmp_path):
             lines(ROWS) + "{'é'}".encode("latin-1"),
             r"latin\.jsonl:3: not UTF-8 text .* at byte 2 of the line",
         ),
-        "utf16.jsonl": (lines(ROWS).decode().encode("utf-16"), r"utf16\.jsonl:1: not UTF-8 text"),
+        "utf16.jsonl": (lines(ROWS).decode().encode("utf-16"), r"utf16\.jsonl .*text in UTF-16; save it as UTF-8"),
         "cut.parquet": (parquet[: len(parquet) // 2], "cannot be read"),
         "damaged.parquet": (parquet[:4] + b"\xff" * 30 + parquet[34:], "cannot be read"),
         "empty.parquet": (b"", "cannot be read"),
@@ -244,6 +244,12 @@ def test_triplets_are_grouped_by_query(tmp_path, name):
         LabeledList("q", documents, labels),
         LabeledList("r", ("p1", "n1"), (1.0, 0.0)),
     ]
+
+
+def test_columns_about_positives_and_negatives_are_not_documents(tmp_path):
+    row = {"query": "q", "positive": "p", "positive_id": "d1", "negative_1": "n", "negative_1_id": "d2"}
+    (tmp_path / "l.jsonl").write_bytes(lines([row | {"negative_score": 0.5, "negatives_from": "bm25"}]))
+    assert lists(tmp_path / "l.jsonl") == [LabeledList("q", ("p", "n"), (1.0, 0.0))]
 
 
 @pytest.mark.parametrize(

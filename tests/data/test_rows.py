@@ -1,8 +1,10 @@
 """The table of formats, and foreign bytes: each reader gives records, or one error of Plackett's."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from plackett import PlackettError
+from plackett import DataError, PlackettError, SettingError
 from plackett.data import read_collection, read_documents, read_lists, read_qrels, read_run, read_texts
 from plackett.data.rows import FORMATS, read_rows
 from plackett.data.trec import run_lines, stream_run
@@ -33,6 +35,52 @@ def test_lines_end_at_line_feeds_only(tmp_path):
     text = "a\u2028b\x0bc\x85d"
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False) + "\n", encoding="utf-8")
     assert [row for _, row in read_rows(tmp_path / "x.jsonl")] == [{"text": text}]
+
+
+def twice(suffix):
+    """A file whose row has the key `text` twice: Python's readers of JSON and Parquet keep the last."""
+    row = '{"_id": "1", "text": "a", "text": "b"}'
+    if suffix == ".parquet":
+        columns = [pa.array([value]) for value in ("1", "a", "b")]
+        pq.write_table(pa.table(columns, names=["_id", "text", "text"]), stream := io.BytesIO())
+        return stream.getvalue()
+    separator = "\t" if suffix == ".tsv" else ","
+    table = "\n".join([separator.join(["_id", "text", "text"]), separator.join("1ab")])
+    return {".json": f"[{row}]", ".csv": table, ".tsv": table}.get(suffix, row).encode()
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".txt"])
+def test_a_name_that_a_row_has_twice_is_an_error_in_every_format(tmp_path, suffix):
+    (tmp_path / f"x{suffix}").write_bytes(twice(suffix))
+    for read in (read_texts, read_documents):
+        with pytest.raises(DataError, match=rf"x\{suffix}.*text"):
+            read(tmp_path / f"x{suffix}")
+
+
+PACKED = {
+    "bzip2": bz2.compress(b"q 0 a 1\n"),
+    "xz": lzma.compress(b"q 0 a 1\n"),
+    "zstd": b"(\xb5/\xfd\x04\x58A\0\0q 0 a 1\n",
+    "zip": b"PK\x03\x04\x14\0",
+    "PDF": b"%PDF-1.4\n",
+    "UTF-16": "q 0 a 1\n".encode("utf-16"),
+    "UTF-16 of the other order": b"\xfe\xff" + "q 0 a 1\n".encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_is_not_text_is_called_what_it_is(tmp_path, name):
+    (tmp_path / "x").write_bytes(PACKED[name])
+    for read in (read_documents, read_run, lambda path: list(read_qrels(path))):
+        with pytest.raises(DataError, match=f"x cannot be read: it is .*{name.split()[0]}"):
+            read(tmp_path / "x")
+    assert read_documents(io.BytesIO(b"BZh is a text, and PK too\n")) == ["BZh is a text, and PK too"]
+
+
+def test_an_unknown_column_is_an_error_in_python_too(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"query": "q", "document": "d", "label": 1, "grade": 0}')
+    with pytest.raises(SettingError, match="did you mean 'label'"):
+        list(read_lists(tmp_path / "x.jsonl", columns={"lable": "grade"}))
 
 
 def parquet():

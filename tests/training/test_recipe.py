@@ -48,7 +48,7 @@ def test_a_recipe_is_read_with_its_overrides(tmp_path):
     ("override", "message"),
     [
         ("lyers=2", "did you mean 'layers'"),
-        ("layers=two", "layers.*integer"),
+        ("layers=two", "layers.*not a whole number"),
         ("loss.name=p_listmle", "did you mean 'p_list_mle'"),
         ("loss.wieght=x", "wieght"),
         ("loss.weight=reciprocal_lgo", "reciprocal_log"),

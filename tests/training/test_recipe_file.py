@@ -83,6 +83,28 @@ def test_words_that_yaml_1_1_takes_for_something_else_are_texts(recipe_of):
     assert recipe_of(f"{PLAIN}training: {{learning_rate: 1e-4}}\n").training == {"learning_rate": 0.0001}
 
 
+@pytest.mark.parametrize(("text", "value"), [("010", 10), ("08", 8), ("0o20", 16), ("0x10", 16), ("+5", 5)])
+def test_whole_numbers_are_those_of_yaml_1_2(recipe_of, text, value):
+    assert recipe_of(f"{PLAIN}list_size: {text}\n").list_size == value
+    assert recipe_of(PLAIN, f"training.max_steps={text}").training == {"max_steps": value}
+
+
+@pytest.mark.parametrize("setting", ["list_size=1:30", "list_size=1_0", "list_size=0b11", "depth=1:30.5", "depth=true"])
+def test_what_yaml_1_1_takes_for_a_whole_number_is_none(recipe_of, setting):
+    with pytest.raises(SettingError, match=f"{setting.partition('=')[0]} is .*not a whole number"):
+        recipe_of(PLAIN, setting)
+
+
+@pytest.mark.parametrize("train", ["[a, a]", "{a: true}", "{a: '1'}", "{a: .inf}", "[1]"])
+def test_a_share_that_would_be_guessed_is_refused(recipe_of, train):
+    with pytest.raises(SettingError, match="train"):
+        recipe_of(f"base: b\noutput: o\ntrain: {train}\n")
+
+
+def test_a_measure_may_stand_alone(recipe_of):
+    assert recipe_of(f"{PLAIN}measures: nDCG@5\n").measures == ("nDCG@5",)
+
+
 def test_a_tilde_is_the_home_folder(recipe_of, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     recipe = recipe_of("base: ~/b\ntrain: ~/x.jsonl\noutput: ~/o\ndev: ~/d\n")

@@ -74,6 +74,8 @@ def read_inputs(
     tokenizer_config = read_optional(folder / "tokenizer_config.json")
     if limit is not None:
         tokenizer_config = tokenizer_config | {"model_max_length": limit}
+    _check_class(folder, tokenizer_config)
+    _check_class(folder, config)
     pad_id = _pad_id(folder, config, tokenizer_config, family, trains)
     return Inputs(
         max_length=_max_length(folder, config, tokenizer_config, family, wanted),
@@ -84,6 +86,12 @@ def read_inputs(
         vocabulary=whole(config, "vocab_size", family.vocabulary),
         window=_window(config),
     )
+
+
+def _check_class(folder: Path, settings: Mapping[str, Any]) -> None:
+    name = settings.get("tokenizer_class")
+    if name is not None and not (isinstance(name, str) and name):
+        raise CheckpointError(f"a configuration in {folder} has the tokenizer_class {name!r:.40}, which is not a name")
 
 
 def reads_types(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], major: int | None = None) -> bool:

@@ -9,11 +9,12 @@ from safetensors import SafetensorError, safe_open
 from plackett.checkpoints.exports import exports_of
 from plackett.checkpoints.hub import inside
 from plackett.checkpoints.jsons import read_json
-from plackett.checkpoints.own_files import WEIGHTS, WEIGHTS_INDEX
+from plackett.checkpoints.own_files import CONFIG, WEIGHTS, WEIGHTS_INDEX
 from plackett.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _HEADS = {"classifier", "score", "classification_head", "logits_proj"}
+_LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 _NOT_LOADED = {"lm_head.weight", "embed_out.weight"}
 """Output matrices of language models, which a classifier does not use."""
 
@@ -49,7 +50,9 @@ def check_weights(folder: Path, *, allow_pickle: bool) -> None:
     A folder with exported models needs no weights; pickles count if they are allowed.
     """
     if has_weights(folder):
-        _check_names(folder, _names(folder))
+        names = _names(folder)
+        _check_layers(folder, len(names))
+        _check_names(folder, names)
     elif not exports_of(folder):
         _check_pickles(folder, allow_pickle)
 
@@ -89,6 +92,15 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
             f"the weights in {folder} contain unmerged LoRA adapters, such as {lora}; merge them with peft "
             "(model.merge_and_unload()) and save the model again"
         )
+
+
+def _check_layers(folder: Path, weights: int) -> None:
+    """Raise CheckpointError for a configuration of more layers than there are weights: they would fill the memory."""
+    config = read_json(folder / CONFIG)
+    for key in _LAYERS:
+        layers = config.get(key)
+        if isinstance(layers, int) and layers > weights:
+            raise CheckpointError(f"{folder / CONFIG} has {key} = {layers}, but there are only {weights} weights")
 
 
 def check_torch_weights(folder: Path) -> None:

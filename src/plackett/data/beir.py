@@ -43,7 +43,10 @@ def write_beir(folder: Path, collection: Collection, *, split: str = "test") -> 
         stream.write("query-id\tcorpus-id\tscore\n")
         for qrel in collection.qrels:
             grade = checked_grade(qrel.relevance, f"the grade of {qrel.doc_id} for {qrel.query_id}")
-            stream.write(f"{_cell(qrel.query_id)}\t{_cell(qrel.doc_id)}\t{grade}\n")
+            query_id = _cell(qrel.query_id)
+            if query_id.startswith("#"):
+                raise DataError(f"the query id {query_id!r} begins with #, which begins a comment in qrels")
+            stream.write(f"{query_id}\t{_cell(qrel.doc_id)}\t{grade}\n")
 
 
 def _cell(text: object) -> str:

@@ -1,6 +1,5 @@
 """Texts: a corpus or queries by id, and documents to rank, in any of `rows.FORMATS`."""
 
-import json
 import re
 from collections.abc import Container, Iterator, Mapping
 from io import BytesIO
@@ -13,8 +12,10 @@ from plackett.data.rows import (
     NO_COLUMNS,
     Columns,
     Entry,
+    NotJsonError,
     Source,
     csv_rows,
+    from_json,
     json_values,
     lines_of,
     parquet_rows,
@@ -95,7 +96,7 @@ def _guessed(source: Source) -> Iterator[Entry]:
     again = source._replace(stream=BytesIO(content))
     if content[:4] == b"PAR1":
         yield from parquet_rows(again)
-    elif text[:1] in (b"[", b"{") and _is_json(text):
+    elif text[:1] in (b"[", b"{") and _is_json(source.name, text):
         yield from json_values(again)
     elif _has_names(source, text):
         yield from csv_rows(again)
@@ -103,10 +104,10 @@ def _guessed(source: Source) -> Iterator[Entry]:
         yield from _lines(again)
 
 
-def _is_json(text: bytes) -> bool:
+def _is_json(name: str, text: bytes) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        from_json(name, text.decode("utf-8", "replace"))
+    except NotJsonError:
         return False
     return True
 
@@ -122,14 +123,15 @@ def _has_names(source: Source, text: bytes) -> bool:
 def _lines(source: Source) -> Iterator[Entry]:
     for number, line in lines_of(source):
         if line.strip():
-            yield f"{source.name}:{number}", _value(line.strip())
+            where = f"{source.name}:{number}"
+            yield where, _value(where, line.strip())
 
 
-def _value(line: str) -> object:
+def _value(where: str, line: str) -> object:
     """Return a JSON object or text, or the line as plain text."""
     if line[0] not in '{"':
         return line
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return from_json(where, line)
+    except NotJsonError:
         return line

@@ -7,7 +7,8 @@ import math
 import numbers
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 from plackett.errors import DataError
 from plackett.records import Qrel, ScoredDoc
@@ -53,11 +54,13 @@ def nonempty_text(value: object, what: str) -> str:
 
 def checked_id(value: object, what: str) -> str:
     """Return an id as text: a text or a number, without white space around it."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         raise DataError(f"{what} is null")
-    if isinstance(value, bool) or not isinstance(value, str | numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, str | numbers.Real | Decimal):
         raise DataError(f"{what} is {type(value).__name__}, not text or a number")
     text = checked_text(str(value), what).strip(WHITE_SPACE)
+    if not isinstance(value, str) and text.lstrip("-")[:1].isalpha():  # infinity is what JSON's 1e400 becomes
+        raise DataError(f"{what} is {'null' if 'nan' in text.lower() else 'a number that is too large'}")
     if not text:
         raise DataError(f"{what} is empty")
     if "\0" in text:  # ends a C string
@@ -76,10 +79,11 @@ def checked_grade(value: object, what: str) -> int:
 
 
 def checked_number(value: object, what: str) -> float:
-    """Return a finite number, which may be a NumPy scalar."""
+    """Return a finite number, which may be a NumPy scalar or a Decimal."""
     try:
-        number = float("nan") if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
-    except OverflowError:
+        is_none = isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal)
+        number = math.nan if is_none else float(cast(float, value))
+    except (OverflowError, ValueError):  # too large, and a NaN that signals
         number = math.inf
     if not math.isfinite(number):
         raise DataError(f"{what} is {value!r:.50}, not a number")

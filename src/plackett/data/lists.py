@@ -5,6 +5,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,7 @@ from plackett.errors import DataError
 from plackett.records import LabeledList
 
 CLICKS = "clicked"  # may differ between rows of one document, because each row is one impression
+TRIPLET = re.compile(r"(positive|negative)(s|_\d+)?").fullmatch  # not positive_id, negative_score
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +205,7 @@ def _triplet_rows(rows: Iterator[Row]) -> Iterator[ListEntry]:
 def _triplet(where: str, row: Mapping[str, Any]) -> Iterator[_Labelled]:
     query, query_id = _query(where, row)
     for name, value in row.items():
-        if not name.startswith(("positive", "negative")):
+        if not TRIPLET(name):
             continue
         for document in value if isinstance(value, list) else [value]:
             text = nonempty_text(document, f"{where}: {name}")

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from itertools import chain
@@ -26,6 +27,16 @@ LINE_LIMIT = 1 << 28  # bytes per line: a file without line endings (a device, a
 FILE_LIMIT = 1 << 32  # bytes of a file that is read at once
 CHUNK = 1 << 20
 READ_ERRORS = (OSError, EOFError, zlib.error)
+
+# First bytes of what is not text in UTF-8 -> what it is, and what to do.
+FOREIGN = {
+    rb"BZh\d1AY&SY": "compressed with bzip2; decompress it first",
+    rb"\xfd7zXZ\0": "compressed with xz; decompress it first",
+    rb"\(\xb5/\xfd": "compressed with zstd; decompress it first",
+    rb"PK\x03\x04": "a zip archive, as .docx and .xlsx are; unpack it, or save it as text",
+    rb"%PDF-\d": "a PDF; save its text",
+    rb"\xff\xfe|\xfe\xff": "text in UTF-16; save it as UTF-8",
+}
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
 Entry = tuple[str, Any]  # the same for any value: an object, a text
@@ -84,6 +95,7 @@ def read_entries(
 
     `default` parses a file without a known suffix.
     """
+    check_columns(columns)
     hidden = {other for names in SYNONYMS if not columns.keys().isdisjoint(names) for other in names}
     with opened(file, names=tuple(columns.values())) as source:
         parse = format_of(source.name) or default or json_lines
@@ -150,9 +162,13 @@ def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:
 def _decompressed(name: str, file: IO[bytes]) -> IO[bytes]:
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(_Raw(file))
     try:
-        zipped = name.lower().endswith(".gz") or buffered.peek(2)[:2] == b"\x1f\x8b"
+        first = buffered.peek(16)
     except READ_ERRORS as error:
         raise _unreadable(name, error) from error
+    for signature, what in FOREIGN.items():
+        if re.match(signature, first):
+            raise DataError(f"{name} cannot be read: it is {what}")
+    zipped = name.lower().endswith(".gz") or first.startswith(b"\x1f\x8b")
     stream = gzip.GzipFile(fileobj=buffered) if zipped else buffered
     return cast(IO[bytes], stream)
 
@@ -215,14 +231,43 @@ def whole(source: Source) -> bytes:
     return content.getvalue()
 
 
+class NotJsonError(Exception):
+    """Text that is not JSON. `line` is where, 0 if unknown."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.line = getattr(error, "lineno", 0)
+
+
+def from_json(where: str, text: str) -> Any:
+    """Return the value that a text spells. NotJsonError for other texts, DataError for a key that occurs twice."""
+    try:
+        return _JSON.decode(text)
+    except KeyError as error:
+        raise DataError(f"{where}: the key {error} occurs twice in an object") from error
+    except (ValueError, RecursionError) as error:
+        raise NotJsonError(error) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise KeyError(next(key for key in keys if keys.count(key) > 1))
+    return made
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)  # Python's own keeps the last of two equal keys
+
+
 def json_lines(source: Source) -> Iterator[Entry]:
     """Parse one JSON value per line."""
     for number, line in lines_of(source):
         if line.strip():
             where = f"{source.name}:{number}"
             try:
-                yield where, json.loads(line)
-            except (ValueError, RecursionError) as error:
+                yield where, from_json(where, line)
+            except NotJsonError as error:
                 raise DataError(f"{where}: not a line of JSON: {error}") from error
 
 
@@ -230,10 +275,10 @@ def json_values(source: Source) -> Iterator[Entry]:
     """Parse a JSON array, on one line or many; one object; or one JSON value per line."""
     content = whole(source)
     try:
-        value = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        value = from_json(source.name, content.decode("utf-8-sig"))
+    except (NotJsonError, UnicodeDecodeError) as error:
         if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
-            line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            line = f":{error.line}" if isinstance(error, NotJsonError) and error.line else ""
             raise DataError(f"{source.name}{line}: not a JSON array: {error}") from error
         yield from json_lines(source._replace(stream=io.BytesIO(content)))
         return
@@ -277,10 +322,11 @@ def tsv_rows(source: Source) -> Iterator[Entry]:
             continue
         where = f"{source.name}:{number}"
         cells = line.rstrip("\r\n").split("\t")
-        if first and _are_names(source, cells):
-            names = _checked_names(where, cells)
+        plain = [unquoted(cell) for cell in cells]
+        if first and _are_names(source, plain):
+            names = _checked_names(where, plain)
         elif names is not None:
-            yield _table_row(where, names, [_unquoted(cell) for cell in cells])
+            yield _table_row(where, names, plain)
         elif len(cells) < 2:
             raise DataError(
                 f"{where}: expected an id, a tab and a text, because the file has no header line of column names"
@@ -309,7 +355,7 @@ def _table_row(where: str, names: list[str], cells: list[str]) -> Row:
     return where, dict(zip(names, cells, strict=True))
 
 
-def _unquoted(cell: str) -> str:
+def unquoted(cell: str) -> str:
     """Return the cell without the quotes that pandas and spreadsheets put around cells that contain quotes."""
     inner = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
@@ -324,7 +370,9 @@ def parquet_rows(source: Source) -> Iterator[Entry]:
     stream = source.stream if seekable else io.BytesIO(whole(source))
     number = 0
     try:
-        for batch in parquet.ParquetFile(stream).iter_batches(batch_size=256):
+        file = parquet.ParquetFile(stream)
+        _checked_names(source.name, file.schema_arrow.names)
+        for batch in file.iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{source.name}:{number}", row

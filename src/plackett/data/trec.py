@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plackett._arguments import checked
 from plackett.data.fields import WHITE_SPACE, checked_grade, checked_id, is_number, parsed
-from plackett.data.rows import read_lines
+from plackett.data.rows import read_lines, unquoted
 from plackett.errors import DataError
 from plackett.ranking import best_first
 from plackett.records import Qrel, ScoredDoc
@@ -117,7 +117,8 @@ def _is_beir(line: str, fields: list[str]) -> bool:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip(WHITE_SPACE) for cell in line.strip(WHITE_SPACE).split("\t")]
+    """Return the columns of a line of BEIR, which pandas and BEIR's own reader write in quotes where they need them."""
+    return [unquoted(cell.strip(WHITE_SPACE)) for cell in line.strip(WHITE_SPACE).split("\t")]
 
 
 def _judgement(where: str, line: str, cells: list[str]) -> Qrel:

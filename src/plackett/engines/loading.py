@@ -11,6 +11,7 @@ from typing import NamedTuple
 from plackett._extras import is_installed, require
 from plackett.checkpoints.exports import ENGINES, STORED_AS, EngineSpec
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
+from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.hub import Patterns, torch_files
 from plackett.engines.base import Engine, EngineSettings, Parts
 from plackett.engines.memory import check_memory
@@ -57,7 +58,8 @@ class Route(NamedTuple):
 
 def open_model(model: str | os.PathLike[str] | None, options: Options = NO_OPTIONS) -> Parts:
     """Open a folder, a Hub id or the address of a server; None opens the embedded model."""
-    parts = _open(model, options)
+    with own_errors(model):
+        parts = _open(model, options)
     if options.cache is None:
         return parts
     from plackett.engines.caching import CachedEngine, ScoreCache

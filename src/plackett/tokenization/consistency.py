@@ -49,11 +49,12 @@ _PREFIXED = frozenset({"Albert", "Barthez", "BigBird", "Camembert", "RemBert", "
 def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) -> None:
     """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
     config = _settings(folder)
+    named = list(_tokens(config, folder))
     _check_parts(tokenizer, folder, config)
     _check_steps(tokenizer, folder, config)
     check_rebuilt(tokenizer, folder, config, read_optional(folder / CONFIG))
     _check_order(tokenizer, folder)
-    for key, token, wanted in _tokens(config, folder):
+    for key, token, wanted in named:
         found = tokenizer.token_to_id(token)
         if found is None or (wanted is not None and found != wanted):
             raise CheckpointError(
@@ -132,8 +133,8 @@ def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) 
 def _check_steps(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
     kind = str(config.get("tokenizer_class")).removesuffix("Fast").removesuffix("Tokenizer")
     marks = [item.get("prepend_scheme") for item in _steps(tokenizer, "pre_tokenizer")]
-    if kind in _PREFIXED and config.get("add_prefix_space") is False and "never" not in marks:
-        raise _differ(folder, "add_prefix_space", False, f"has prepend_scheme = {marks[-1]}")
+    if kind in _PREFIXED and not config.get("add_prefix_space", True) and "never" not in marks:
+        raise _differ(folder, "add_prefix_space", config["add_prefix_space"], f"has prepend_scheme = {marks[-1]}")
     for key in _READ_BY.get(kind, ()):
         part, step, value = _STEPS[key]
         found = any(item.get("type") == step for item in _steps(tokenizer, part))

@@ -110,8 +110,8 @@ def _built_around(settings: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def _token(settings: Mapping[str, Any], key: str, usual: str) -> str:
-    token = settings.get(key)
-    return str(token["content"] if isinstance(token, dict) else token or usual)
+    token = settings.get(key, usual)
+    return str(token["content"] if isinstance(token, dict) else token)  # "None" for null, as the class itself does
 
 
 def _state(step: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ DEFAULT_LOSS = "p_list_mle"
 Text = Annotated[str, Field(min_length=1)]
 Switch = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST)]
-Share = Annotated[float, Field(gt=0, le=LARGEST_SHARE, allow_inf_nan=False)]
+Share = Annotated[float, Strict(), Field(gt=0, le=LARGEST_SHARE, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,9 @@ def _shares(train: Any) -> Any:
     """Files with their shares of an epoch: one file or a list of them has a share of 1 each."""
     files = [train] if isinstance(train, str) else train
     if isinstance(files, list | tuple) and all(isinstance(file, str) for file in files):
+        double = next((file for file in files if files.count(file) > 1), None)
+        if double is not None:
+            raise SettingError(f"train names {double} twice; give it a share: {{{double}: {files.count(double)}}}")
         files = dict.fromkeys(files, 1.0)
     return {_at_home(name): share for name, share in files.items()} if isinstance(files, Mapping) else files
 
@@ -185,15 +188,28 @@ _SHORT_FORMS: dict[str, Callable[[Any], Any]] = {
     "first_stage": _first_stage_mapping,
     "language": _several,
     "loss": _loss_mapping,
+    "measures": _several,
     "output": _at_home,
     "test": _several,
     "train": _shares,
 }
 
 
+_WORDS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+}
+"""pydantic's name of a mistake of type -> what is expected, in the words of YAML."""
+
+
 def _problem(error: Any) -> str:
-    """One mistake in the words of pydantic, with what to type if a text is expected."""
+    """One mistake: of a type in YAML's words, with what to type if a text is expected, else in those of pydantic."""
     place = ".".join(map(str, error["loc"]))
+    if error["type"] in _WORDS:
+        return f"{place} is {error['input']!r:.60}, not {_WORDS[error['type']]}"
     if error["type"] == "string_type":
         return f"{place} is {error['input']!r}, not text{quote_hint(error['input'])}"
     return f"{place}: {error['msg']}"

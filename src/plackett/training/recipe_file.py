@@ -65,7 +65,7 @@ def override(values: dict[str, Any], setting: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain values: 1e-4 is a number, no and 2024-01-31 are texts. Keys that repeat are an error."""
+    """YAML 1.2's plain values: 1e-4 and 010 are numbers, no, 1:30 and 2024-01-31 texts. Repeated keys are an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse a key that occurs twice: the first of its values would be lost."""
@@ -76,15 +76,26 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Read 010 as ten, as YAML 1.2 does, and not as eight."""
+        text = str(self.construct_scalar(node))
+        return int(text, 0 if text[:2] in {"0o", "0x"} else 10)
+
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in {"bool", "timestamp"}]
+    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] in {"merge", "null"}]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+    "tag:yaml.org,2002:int", re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
+    list("-+.0123456789"),
+)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _parsed(text: str, where: str) -> Any:

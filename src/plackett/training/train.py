@@ -15,6 +15,7 @@ from plackett._compat.trainer import load_weights
 from plackett._compat.transformers import quiet
 from plackett._files import OutputFolder
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
+from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.hub import torch_files
 from plackett.checkpoints.own_files import TRAINING_PLOT
 from plackett.engines.trainable import trainable
@@ -96,14 +97,16 @@ def _train(
     publish: Callable[[Path, TrainingFacts], None],
 ) -> tuple[TrainingFacts, Exception | None]:
     """Train the weights in `folder`; the facts, and what `publish` raised."""
-    base = read_base(
-        folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle, instruction=recipe.instruction
-    )
+    with own_errors(recipe.base):
+        base = read_base(
+            folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle, instruction=recipe.instruction
+        )
     arguments = training_arguments(recipe, dev)
     sharding.check_sharding(recipe, arguments)
     on_the_way = Path(str(arguments.output_dir))
     check_own(on_the_way)
-    model = model_to_train(recipe, base, arguments)
+    with own_errors(recipe.base):
+        model = model_to_train(recipe, base, arguments)
     work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
     with quiet(), no_empty_folder(on_the_way), work as place:
         with _in_own_words():

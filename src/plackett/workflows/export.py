@@ -23,6 +23,7 @@ from plackett.checkpoints.folder import (
     read_checkpoint,
     write_metadata,
 )
+from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.output import checkpoint_folder
 from plackett.checkpoints.own_files import (
     CALIBRATION,
@@ -113,13 +114,15 @@ def export(
     _check(engine, precision, calibration)
     target = None if output is None else checkpoint_folder(output, inputs=[model, calibration or ""])
     lists = _lists(calibration, columns) if calibration else None
-    folder = find_folder(model, revision=None, local_files_only=False)
+    with own_errors(model):
+        folder = find_folder(model, revision=None, local_files_only=False)
     if target is None and (folder != Path(model) or not os.access(folder, os.W_OK)):
         raise SettingError(f"{model} is not a folder that you can write to; name one with --output")
-    checkpoint = read_checkpoint(folder)
-    _check_family(checkpoint)
-    module = load_model(checkpoint)
-    reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
+    with own_errors(model):
+        checkpoint = read_checkpoint(folder)
+        _check_family(checkpoint)
+        module = load_model(checkpoint)
+        reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
     with _workshop(checkpoint) as work:
         _write_graph(work, engine, precision, module, checkpoint)
         made = _measured(work, engine, precision, reference)

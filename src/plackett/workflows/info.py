@@ -14,6 +14,7 @@ from plackett._extras import is_installed
 from plackett.checkpoints import bundled
 from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
+from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.own_files import FACTS
 from plackett.checkpoints.weights import weights_of
 from plackett.engines import hardware
@@ -88,8 +89,9 @@ class Info:
 
 def read_info(name: str | None = None) -> Info:
     """Of this machine, and of the checkpoint `name`, a folder or what the Hub's cache holds. Raises as CrossEncoder."""
-    folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
-    checkpoint = read_checkpoint(folder) if folder else None
+    with own_errors(name):
+        folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
+        checkpoint = read_checkpoint(folder) if folder else None
     engines = tuple(map(_engine, ENGINES.values()))
     first = next((engine.name for engine in engines if engine.installed), None)
     return Info(

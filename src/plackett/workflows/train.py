@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from plackett._arguments import checked
 from plackett.checkpoints.folder import DEFAULT, find_folder, read_base
+from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.hub import commit_of, find_file
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import ListFile, check_columns, lists_as_collection
@@ -89,7 +90,8 @@ def _check_base(recipe: Recipe) -> None:
     if recipe.base == DEFAULT:
         find_folder(DEFAULT, revision=None, local_files_only=True)  # compares the files with their sums
     elif Path(recipe.base).is_dir():
-        with trainable(find_folder(recipe.base, revision=None, local_files_only=True)) as folder:
+        found = find_folder(recipe.base, revision=None, local_files_only=True)
+        with own_errors(recipe.base), trainable(found) as folder:
             read_base(folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle)
 
 
