@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plackett import DataError
-from plackett._files import folder_of_files, output_file, whole_file, whole_files
+from plackett import CheckpointError, DataError
+from plackett._files import LONGEST, folder_of_files, output_file, whole_file, whole_files
+from plackett.checkpoints.output import checkpoint_folder
 from plackett.data import read_collection, read_lists, write_beir, write_lists
 from plackett.records import Collection, LabeledList, Qrel
 
@@ -71,6 +72,21 @@ def test_places_that_cannot_be_written(tmp_path):
     for target, message in [(tmp_path, "is a folder"), (tmp_path / "file" / "f.json", "cannot be written")]:
         with pytest.raises(DataError, match=message), whole_file(target):
             pass
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 120, "n" * 300, "n/" * 2000 + "n"])
+def test_a_name_too_long_for_what_is_beside_it_is_refused_before_the_work(tmp_path, name):
+    for check in (output_file, folder_of_files, checkpoint_folder):
+        with pytest.raises((DataError, CheckpointError), match="too long"):
+            check(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_is_written(tmp_path):
+    for name in ("n" * LONGEST, "é" * (LONGEST // 2)):
+        with whole_file(tmp_path / name) as stream:
+            stream.write("x")
+        assert (tmp_path / name).read_text() == "x"
 
 
 def test_several_files_take_their_places_together_or_none_does(tmp_path):

@@ -26,6 +26,9 @@ if sys.platform != "win32":
 
 Name = str | os.PathLike[str]
 
+LONGEST = 230  # bytes of a name: systems take 255, and hidden places and unfinished files have longer ones
+LONGEST_PATH = 3800  # bytes of a path: Linux takes 4,095
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What safetensors and torch.save say of a disk that is full; neither carries an errno.
 _FULL_TEXTS = (
@@ -301,6 +304,8 @@ def _text(name: Name, error: type[PlackettError]) -> str:
     text = os.path.expanduser(os.fspath(name))
     if not text.strip() or "\0" in text:
         raise error(f"the output {text!r} is not a name; give a path")
+    if any(len(os.fsencode(part)) > LONGEST for part in Path(text).parts) or len(os.fsencode(text)) > LONGEST_PATH:
+        raise error(f"the output {text[:40]!r}... is too long; names have up to {LONGEST} bytes")
     return text
 
 

@@ -1,5 +1,6 @@
 """Bulk jobs without Ray, whose part is tested in test_ray.py: formats, joins, errors, what is kept and what refused."""
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -275,6 +276,7 @@ def test_parts_of_long_rows_are_small(folder, encoder, graph, monkeypatch, name,
         np.testing.assert_allclose(pq.read_table(output)["score"].to_numpy(), expected(encoder), atol=1e-5)
 
 
+NOT_UTF_8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
 BAD = {
     "no columns": ({"title": ["a"], "body": ["b"]}, ["title, body", "query"]),
     "numbers": ({"query": ["a"], "text": [3]}, ["text", "int64"]),
@@ -282,6 +284,9 @@ BAD = {
     "null query": ({"query": ["a", None], "text": ["b", "c"]}, ["row 2"]),
     "no rows": ({"query": pa.array([], pa.string()), "text": pa.array([], pa.string())}, ["no rows"]),
     "ids": ({"qid": ["a"], "docid": ["b"]}, ["--queries", "--corpus"]),
+    "lists": ({"query": ["a"], "text": [["b"]]}, ["text", "list"]),
+    "a score": ({"query": ["a"], "text": ["b"], "score": [1.0]}, ["score", "twice"]),
+    "not UTF-8": ({"query": ["a"], "text": NOT_UTF_8}, ["rows 1 to 1", "text"]),
 }
 
 
@@ -295,11 +300,42 @@ def test_bad_input_is_named(tmp_path, graph, case):
     assert str(tmp_path / "in.parquet") in str(error.value)
 
 
+def test_two_columns_of_one_name_and_files_of_other_columns(tmp_path, graph):
+    (tmp_path / "in").mkdir()
+    columns = [pa.array([value]) for value in "abc"]
+    pq.write_table(pa.table(columns, names=["query", "text", "text"]), tmp_path / "in" / "a.parquet")
+    with pytest.raises(DataError, match="two columns have the name text"):
+        bulk(Bulk(tmp_path / "in", tmp_path / "out", str(graph)))
+    pq.write_table(pa.table({"query": ["a"], "text": ["b"]}), tmp_path / "in" / "a.parquet")
+    pq.write_table(pa.table({"anchor": ["a"], "text": ["b"]}), tmp_path / "in" / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet has other columns"):
+        bulk(Bulk(tmp_path / "in", tmp_path / "out", str(graph)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [pa.dictionary(pa.int32(), pa.string()), pa.large_string(), pa.string_view()])
+def test_texts_of_every_type_of_arrow(tmp_path, graph, kind):
+    pairs = {"query": ["a"] * 2, "text": ["some words", "a list"]}
+    table = pa.table({name: pa.array(values).cast(kind) for name, values in pairs.items()})
+    pq.write_table(table, tmp_path / "in.parquet")
+    bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(graph)))
+    expected = CrossEncoder(graph).predict(list(zip(*pairs.values(), strict=True)))
+    assert pq.read_table(tmp_path / "out")["score"].to_pylist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"rows": 0}, {"rows": 1.5}, {"concurrency": 0}, {"num_gpus": float("nan")}])
+def test_numbers_that_are_none_are_refused(change):
+    with pytest.raises(SettingError, match=next(iter(change))):
+        Bulk("in.parquet", "out", **change)
+
+
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": 3}'], [":2", "text", "int"]),
-        (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["mixed types"]),
+        (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["one type"]),
+        (['{"query": "a", "text": "b"}', '{"query": "a", "text": "\\ud800"}'], [":2", "text", "surrogate"]),
+        (['{"query": "a", "text": "b", "score": 1}'], ["score", "twice"]),
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": "b", "k": "x"}'], [":2", "k"]),
         (['{"query": "a", "text": "b"}', "{"], [":2"]),
     ],
@@ -324,6 +360,17 @@ def test_an_id_without_a_text_is_named_with_its_row(folder, graph):
         bulk(Bulk(folder / "run.trec", folder / "out.trec", str(graph), **texts_of(folder)))
     assert "'nothing'" in str(error.value)
     assert f"row {len(RUN) + 1}" in str(error.value)
+
+
+def test_ids_meet_without_the_white_space_around_them_and_a_run_may_be_compressed(folder, graph):
+    ids = pa.table({"qid": ["q1 "], "docid": ["\td2"]})
+    pq.write_table(ids, folder / "in.parquet")
+    bulk(Bulk(folder / "in.parquet", folder / "out", str(graph), **texts_of(folder)))
+    expected = CrossEncoder(graph).predict([(QUERIES["q1"], CORPUS["d2"])])
+    assert pq.read_table(folder / "out")["score"].to_pylist() == pytest.approx(expected.tolist(), abs=1e-5)
+    (folder / "run.trec.gz").write_bytes(gzip.compress(b"q1 Q0 d2 1 1 x\n"))
+    bulk(Bulk(folder / "run.trec.gz", folder / "out.trec", str(graph), **texts_of(folder)))
+    assert [(scored.query_id, scored.doc_id) for scored in read_run(folder / "out.trec")] == [("q1", "d2")]
 
 
 def test_columns_may_have_other_names(folder, encoder, graph):

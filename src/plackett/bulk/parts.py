@@ -12,8 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plackett.data.fields import DOCUMENT_NAMES, ID_NAMES, QUERY_ID_NAMES, QUERY_NAMES, TEXT_NAMES, keys_of
-from plackett.data.rows import Columns, Row, read_rows
+from plackett.data.fields import (
+    DOCUMENT_NAMES,
+    ID_NAMES,
+    QUERY_ID_NAMES,
+    QUERY_NAMES,
+    TEXT_NAMES,
+    checked_text,
+    keys_of,
+)
+from plackett.data.rows import Columns, Row, checked_names, read_rows
 from plackett.data.trec import stream_run
 from plackett.errors import DataError
 from plackett.ranking import best_first
@@ -21,6 +29,9 @@ from plackett.ranking import best_first
 RUNS = (".trec", ".run")
 BYTES = 1 << 26
 """Text of a part, where rows are long: what an actor holds in memory is a small multiple of it."""
+
+TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+"""Tests of a type of Arrow that holds texts; categories of texts have it as their `value_type`."""
 
 DOC_ID_NAMES = tuple(name for name in ID_NAMES if name not in QUERY_ID_NAMES)
 
@@ -90,7 +101,7 @@ def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Pa
         file = _parquet(path)
         for name in () if names.are_ids else (names.query, names.document):
             kind = file.schema_arrow.field(name).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+            if not any(fits(kind.value_type if pa.types.is_dictionary(kind) else kind) for fits in TEXTS):
                 raise DataError(f"{path}: the column {name} holds {kind}, not text")
         groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         total = file.metadata.num_rows
@@ -106,12 +117,17 @@ def fitting(rows: int, average: float) -> int:
     return max(1, min(rows, int(BYTES / max(average, 1))))
 
 
+def is_run(path: Path) -> bool:
+    """Whether a file is a TREC run, plain or `.gz`, by its name."""
+    return path.name.removesuffix(".gz").endswith(RUNS)
+
+
 def columns_of(path: Path) -> list[str]:
     """Return the columns of the first row, or of a Parquet file."""
-    if path.suffix in RUNS:
+    if is_run(path):
         return ["qid", "docid"]
     if path.suffix == ".parquet":
-        return list(_parquet(path).schema_arrow.names)
+        return checked_names(str(path), _parquet(path).schema_arrow.names)
     with contextlib.closing(read_rows(path)) as rows:
         return next((list(row) for _, row in rows), [])
 
@@ -119,13 +135,13 @@ def columns_of(path: Path) -> list[str]:
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeEncodeError, pa.ArrowException) as error:  # Arrow takes no name that is not UTF-8
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def copied_parts(path: Path, names: Names, rows: int, folder: Path, depth: int | None) -> Iterator[Part]:
     """Copy another format into Parquet files in `folder`, one for each part. A run is cut between its queries."""
-    blocks = _run_blocks(path, rows, depth) if path.suffix in RUNS else _row_blocks(path, names, rows)
+    blocks = _run_blocks(path, rows, depth) if is_run(path) else _row_blocks(path, names, rows)
     first = 1
     for number, table in enumerate(blocks):
         target = folder / f"input-{number:06d}.parquet"
@@ -177,8 +193,8 @@ def _blocks(entries: Iterable[Row], rows: int) -> Iterator[list[Row]]:
 def _check_row(where: str, row: Mapping[str, Any], names: Names, schema: pa.Schema | None) -> None:
     for name in (names.query, names.document):
         value = row.get(name)
-        if value is not None and not isinstance(value, str) and not names.are_ids:
-            raise DataError(f"{where}: the column {name} holds {type(value).__name__}, not text")
+        if value is not None and not names.are_ids:
+            checked_text(value, f"{where}: the column {name}")
     new = [name for name in row if schema is not None and name not in schema.names]
     if new:
         raise DataError(f"{where}: the column {new[0]} is not in the rows before; give every row the same columns")
@@ -188,4 +204,6 @@ def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
     try:
         return pa.Table.from_pylist([dict(row) for _, row in rows], schema=schema)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{rows[0][0]} and the rows after it: mixed types in a column: {error}") from error
+        raise DataError(
+            f"{rows[0][0]} and the rows after it do not make a table, whose columns have one type each: {error}"
+        ) from error

@@ -15,17 +15,18 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from plackett._arguments import COUNT, NOT_NEGATIVE, check_fields
 from plackett._extras import extra
 from plackett._files import folder_of_files, growing_file, whole_file
 from plackett._progress import progress_bar
 from plackett._resumable import lock
-from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, names_in, parquet_parts
-from plackett.bulk.scoring import Counts, Scorer, Work, count
+from plackett.bulk.parts import RUNS, Names, Part, columns_of, copied_parts, fitting, is_run, names_in, parquet_parts
+from plackett.bulk.scoring import SCORE, Counts, Scorer, Work, count
 from plackett.bulk.texts import Texts, columns_of_texts, write_texts
 from plackett.cross_encoder import CrossEncoder
-from plackett.data.rows import Columns
+from plackett.data.rows import Columns, check_columns
 from plackett.errors import DataError, PlackettError, RemoteError, SettingError
 
 with extra("bulk"):
@@ -56,14 +57,14 @@ class Bulk:
 
     input: Path
     output: Path
-    model: str | None = None
+    model: str | os.PathLike[str] | None = None
     queries: Path | None = None
     corpus: Path | None = None
     columns: Columns = field(default_factory=dict)
-    depth: int | None = None
-    rows: int = ROWS
-    concurrency: int | None = None
-    num_gpus: float = 0
+    depth: Annotated[int, COUNT] | None = None
+    rows: Annotated[int, COUNT] = ROWS
+    concurrency: Annotated[int, COUNT] | None = None
+    num_gpus: Annotated[float, NOT_NEGATIVE] = 0
     address: str | None = None
     activation: str | None = None
     long_documents: str = "longest_first"
@@ -72,6 +73,11 @@ class Bulk:
     trust_remote_code: bool = False
     resume: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise SettingError for a value of another type, and for a number that is out of bounds."""
+        check_fields(self)
+        check_columns(self.columns)
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -173,9 +179,19 @@ def _inputs(job: Bulk) -> tuple[list[Path], Names]:
     for path in (*paths, job.queries, job.corpus):
         if path is not None and not path.is_file():
             raise DataError(f"{path} does not exist, or is not a file")
-    found = [names_in(columns_of(path), job.columns, path) for path in paths]
-    _check_options(job, found[0], is_run=paths[0].suffix in RUNS)
+    found = [names_in(_columns(job, path), job.columns, path) for path in paths]
+    other = next((path for path, names in zip(paths, found, strict=True) if names != found[0]), None)
+    if other is not None:
+        raise DataError(f"{other} has other columns than {paths[0]}; give all files the same")
+    _check_options(job, found[0], is_run=is_run(paths[0]))
     return paths, found[0]
+
+
+def _columns(job: Bulk, path: Path) -> list[str]:
+    found = columns_of(path)
+    if SCORE in found and not job.as_run:
+        raise DataError(f"{path} has a column {SCORE}, which the output would have twice; rename or drop it")
+    return found
 
 
 def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
@@ -192,6 +208,10 @@ def _output(job: Bulk) -> Path:
     """Return the path of the output, which may not be, hold or be inside an input, and must be a place to write to."""
     named = [job.input, job.queries, job.corpus, job.model]
     inputs = [name for name in named if name is not None]
+    try:
+        str(job.output).encode()
+    except UnicodeEncodeError as error:  # Arrow takes no other names
+        raise DataError(f"{job.output} is not a name in UTF-8; choose another output") from error
     output = growing_file(job.output, inputs=inputs) if job.as_run else folder_of_files(job.output, inputs=inputs)
     folder_of_files(replace(job, output=output).folder, inputs=inputs)
     return output
@@ -336,7 +356,7 @@ def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
 
 
 def _work(job: Bulk, names: Names) -> Work:
-    model = job.model
+    model = None if job.model is None else str(job.model)
     if model is not None and Path(model).exists():
         model = str(Path(model).resolve())
     options = job.model_options

@@ -15,6 +15,7 @@ from plackett._inputs import is_blank
 from plackett.bulk.parts import Names, Part
 from plackett.bulk.texts import Texts
 from plackett.cross_encoder import CrossEncoder
+from plackett.data.fields import checked_id
 from plackett.data.trec import run_lines
 from plackett.errors import DataError
 from plackett.records import ScoredDoc
@@ -107,8 +108,9 @@ def count(part: Part, work: Work) -> Counts:
 
 def read_pairs(part: Part, table: pa.Table, names: Names, texts: Texts | None) -> tuple[list[str], list[str]]:
     """Return the texts of the queries and documents; DataError for an id without a text, and for a blank query."""
-    queries, documents = (table[name].to_pylist() for name in (names.query, names.document))
+    queries, documents = (_values(part, table, name) for name in (names.query, names.document))
     if texts is not None:
+        queries, documents = _ids(part, queries, "query"), _ids(part, documents, "document")
         queries = _joined(part, texts.find("queries", queries), queries, "query")
         documents = _joined(part, texts.find("corpus", documents), documents, "document")
     for index, query in enumerate(queries):
@@ -117,8 +119,21 @@ def read_pairs(part: Part, table: pa.Table, names: Names, texts: Texts | None) -
     return queries, [text or "" for text in documents]
 
 
-def _joined(part: Part, texts: Mapping[str, str], ids: list[Any], what: str) -> list[str]:
+def _values(part: Part, table: pa.Table, name: str) -> list[Any]:
+    try:
+        values: list[Any] = table[name].to_pylist()
+    except UnicodeDecodeError as error:
+        rows = f"rows {part.first_row} to {part.first_row + len(table) - 1}"
+        raise DataError(f"{part.source}, {rows}: the column {name} is not UTF-8 text: {error}") from error
+    return values
+
+
+def _ids(part: Part, ids: list[Any], what: str) -> list[str]:
+    return [checked_id(item, f"{part.source}, row {part.first_row + i}: the {what} id") for i, item in enumerate(ids)]
+
+
+def _joined(part: Part, texts: Mapping[str, str], ids: list[str], what: str) -> list[str]:
     for index, item in enumerate(ids):
-        if str(item) not in texts:
+        if item not in texts:
             raise DataError(f"{part.source}, row {part.first_row + index}: there is no text for the {what} {item!r}")
-    return [texts[str(item)] for item in ids]
+    return [texts[item] for item in ids]

@@ -301,7 +301,7 @@ def csv_rows(source: Source) -> Iterator[Entry]:
 
     line = number  # of the start of the row: quoted cells may contain line endings
     try:
-        names = _checked_names(f"{source.name}:{line}", next(table))
+        names = checked_names(f"{source.name}:{line}", next(table))
         while True:
             line = number + table.line_num
             cells = next(table, None)
@@ -324,7 +324,7 @@ def tsv_rows(source: Source) -> Iterator[Entry]:
         cells = line.rstrip("\r\n").split("\t")
         plain = [unquoted(cell) for cell in cells]
         if first and _are_names(source, plain):
-            names = _checked_names(where, plain)
+            names = checked_names(where, plain)
         elif names is not None:
             yield _table_row(where, names, plain)
         elif len(cells) < 2:
@@ -341,7 +341,8 @@ def _are_names(source: Source, cells: list[str]) -> bool:
     return known >= min(2, len(cells))
 
 
-def _checked_names(where: str, cells: list[str]) -> list[str]:
+def checked_names(where: str, cells: list[str]) -> list[str]:
+    """Return the names of a table's columns; DataError where two have the same."""
     names = [cell.strip() for cell in cells]
     double = next((name for index, name in enumerate(names) if name and name in names[:index]), None)
     if double is not None:
@@ -371,7 +372,7 @@ def parquet_rows(source: Source) -> Iterator[Entry]:
     number = 0
     try:
         file = parquet.ParquetFile(stream)
-        _checked_names(source.name, file.schema_arrow.names)
+        checked_names(source.name, file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=256):
             for row in batch.to_pylist():
                 number += 1
