@@ -1,6 +1,6 @@
-"""Cut an input into parts: ranges of rows of Parquet files, the units of work and of the output.
+"""Split an input into parts: ranges of rows in Parquet files, which are the units of work and of the output.
 
-Parquet is read in place. Anything else is copied, part by part, into Parquet files below the output.
+Parquet is read in place. Other formats are copied, part by part, into Parquet files in the output folder.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ from plackett.ranking import best_first
 
 RUNS = (".trec", ".run")
 BYTES = 1 << 26
-"""Text of a part, where rows are long: what an actor holds in memory is a small multiple of it."""
+"""Maximum size of the text in a part. An actor's memory is a small multiple of it."""
 
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-"""Tests of a type of Arrow that holds texts; categories of texts have it as their `value_type`."""
+"""Tests for Arrow types of text; dictionaries of texts have such a type as their `value_type`."""
 
 DOC_ID_NAMES = tuple(name for name in ID_NAMES if name not in QUERY_ID_NAMES)
 
 
 @dataclass(frozen=True)
 class Names:
-    """Columns that hold the query and the document: texts, or ids of `queries` and a `corpus`."""
+    """The columns of the query and the document: texts, or ids in `queries` and a `corpus`."""
 
     query: str
     document: str
@@ -84,25 +84,25 @@ def names_in(columns: Iterable[str], given: Columns, source: Path) -> Names:
     if all(ids):
         return Names(ids[0], ids[1], are_ids=True)
     raise DataError(
-        f"{source} needs the columns query and text, or qid and docid; {keys_of(dict.fromkeys(found))}; "
-        "--columns query=NAME,text=NAME names others"
+        f"{source} needs the columns query and text, or qid and docid; {keys_of(dict.fromkeys(found))}; map other "
+        "names with --columns query=NAME,text=NAME"
     )
 
 
 def _first(found: list[str], given: Columns, names: Iterable[str]) -> str:
-    """Return the first of the names that is a column, or the one that was given for any of them."""
+    """Return the first of the names that is a column, or a given replacement for any of them."""
     return next((given.get(name, name) for name in names if given.get(name, name) in found), "")
 
 
 def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Part]:
-    """Cut Parquet files into parts of at most `rows` rows, or of `BYTES` bytes."""
+    """Split Parquet files into parts of at most `rows` rows or `BYTES` bytes."""
     number = 0
     for path in paths:
         file = _parquet(path)
         for name in () if names.are_ids else (names.query, names.document):
             kind = file.schema_arrow.field(name).type
             if not any(fits(kind.value_type if pa.types.is_dictionary(kind) else kind) for fits in TEXTS):
-                raise DataError(f"{path}: the column {name} holds {kind}, not text")
+                raise DataError(f"{path}: the column {name} contains {kind}, not text")
         groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         total = file.metadata.num_rows
         step = fitting(rows, sum(group.total_byte_size for group in groups) / max(total, 1))
@@ -113,7 +113,7 @@ def parquet_parts(paths: Iterable[Path], names: Names, rows: int) -> Iterator[Pa
 
 
 def fitting(rows: int, average: float) -> int:
-    """Return a number of rows, at most `rows`, that hold `BYTES` bytes or less, given their average."""
+    """Return the number of rows, at most `rows`, that fit into `BYTES` bytes, given their average size."""
     return max(1, min(rows, int(BYTES / max(average, 1))))
 
 
@@ -140,7 +140,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
 
 
 def copied_parts(path: Path, names: Names, rows: int, folder: Path, depth: int | None) -> Iterator[Part]:
-    """Copy another format into Parquet files in `folder`, one for each part. A run is cut between its queries."""
+    """Copy another format into Parquet files in `folder`, one for each part. A run is split between queries."""
     blocks = _run_blocks(path, rows, depth) if is_run(path) else _row_blocks(path, names, rows)
     first = 1
     for number, table in enumerate(blocks):
@@ -166,7 +166,7 @@ def _run_table(pairs: list[tuple[str, str]]) -> pa.Table:
 
 
 def _row_blocks(path: Path, names: Names, rows: int) -> Iterator[pa.Table]:
-    """Read rows as tables of one schema, that of the first block, and check their texts."""
+    """Read rows as tables with the schema of the first block, and check their texts."""
     schema: pa.Schema | None = None
     for block in _blocks(read_rows(path), rows):
         for where, row in block:
@@ -177,7 +177,7 @@ def _row_blocks(path: Path, names: Names, rows: int) -> Iterator[pa.Table]:
 
 
 def _blocks(entries: Iterable[Row], rows: int) -> Iterator[list[Row]]:
-    """Group rows: at most `rows`, or `BYTES` of text."""
+    """Group rows into blocks of at most `rows` rows or `BYTES` of text."""
     block: list[Row] = []
     size = 0
     for where, row in entries:
@@ -197,7 +197,7 @@ def _check_row(where: str, row: Mapping[str, Any], names: Names, schema: pa.Sche
             checked_text(value, f"{where}: the column {name}")
     new = [name for name in row if schema is not None and name not in schema.names]
     if new:
-        raise DataError(f"{where}: the column {new[0]} is not in the rows before; give every row the same columns")
+        raise DataError(f"{where}: the column {new[0]} is missing from earlier rows; give every row the same columns")
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:

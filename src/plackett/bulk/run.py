@@ -1,7 +1,7 @@
-"""The driver of a bulk job: plan its parts, have Ray Data score them, and finish the output.
+"""The driver of a bulk job: plans its parts, lets Ray Data score them, and finishes the output.
 
-A part is written beside its place and renamed. `_manifest.json` says what the job is, so the same command continues
-after a crash and scores again only the parts that were in flight.
+Each part is written to a temporary file and renamed. `_manifest.json` describes the job, so the same command continues
+after a crash and repeats only the parts in progress.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ with extra("bulk"):
     import ray
     import ray.data
 
-MANIFEST = "_manifest.json"  # readers of Parquet pass over names that begin so
-COUNTS = "_counts.jsonl"  # a line for each part that the driver knows to be in its place
+MANIFEST = "_manifest.json"  # Parquet readers skip names with an underscore
+COUNTS = "_counts.jsonl"  # a line for each part that the driver knows to be finished
 TEXTS = "texts.sqlite"
-WORK = "_work"  # copies of the input, and the texts; removed at the end
+WORK = "_work"  # copies of the input and the texts; removed at the end
 PLAN = f"{WORK}/plan.json"
-STARTS = 3  # of a local Ray
+STARTS = 3  # attempts to start a local Ray
 ROWS = 20_000
-"""Rows of a part: at most a minute of work, lost in a crash."""
+"""Rows per part: at most a minute of work to lose in a crash."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Bulk:
 
     @property
     def model_options(self) -> dict[str, Any]:
-        """Arguments of CrossEncoder other than the model."""
+        """CrossEncoder's arguments other than the model."""
         names = ("activation", "long_documents", "instruction", "positive_label", "trust_remote_code")
         return {name: getattr(self, name) for name in names}
 
@@ -92,13 +92,13 @@ class Bulk:
 
     @property
     def folder(self) -> Path:
-        """Folder of the parts: the output, or a folder beside the run."""
+        """Folder of the parts: the output itself, or a folder beside the run."""
         return self.output.with_name(f"{self.output.name}.parts") if self.as_run else self.output
 
 
 @dataclass(frozen=True)
 class Done:
-    """Counts of pairs that a job scored, pairs with a blank text, and pairs that an earlier call had scored."""
+    """Counts of the pairs that a job scored, of pairs with a blank text, and of pairs scored by earlier calls."""
 
     pairs: int
     blank: int
@@ -120,7 +120,7 @@ def bulk(job: Bulk, *, show_progress: bool = False) -> Done:
 
 
 def _run(job: Bulk, inputs: Sequence[Path], names: Names, facts: Mapping[str, str], show_progress: bool) -> Done:
-    """Do what is left of a job whose output is this process's own."""
+    """Do the rest of a job whose output is locked by this process."""
     if _begin(job, facts):
         return Done(**_manifest(job.folder)["done"])
     parts = _plan(job, inputs, names)
@@ -139,7 +139,7 @@ def _run(job: Bulk, inputs: Sequence[Path], names: Names, facts: Mapping[str, st
 def _score_rest(
     job: Bulk, work: Work, parts: Sequence[Part], before: Mapping[int, Counts], show_progress: bool
 ) -> dict[int, Counts]:
-    """Score the parts that are not in their places, and note each."""
+    """Score the unfinished parts, and record each."""
     rest = [part for part in parts if part.number not in before]
     total = sum(part.stop - part.start for part in parts)
     initial = sum(item.pairs for item in before.values())
@@ -171,7 +171,7 @@ def _noting_what_is_kept(job: Bulk, *counts: Mapping[int, Counts]) -> Iterator[N
 
 
 def _inputs(job: Bulk) -> tuple[list[Path], Names]:
-    """Return the files of the input and the columns to read. DataError for what cannot be scored."""
+    """Return the input files and the columns to read. DataError for an unusable input."""
     source = job.input
     paths = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     if not paths:
@@ -197,15 +197,17 @@ def _columns(job: Bulk, path: Path) -> list[str]:
 def _check_options(job: Bulk, names: Names, *, is_run: bool) -> None:
     """Raise for options that do not fit the input."""
     if names.are_ids and (job.queries is None or job.corpus is None):
-        raise DataError(f"{job.input} contains ids; name the files of their texts with --queries and --corpus")
+        raise DataError(f"{job.input} contains ids; name the files with their texts with --queries and --corpus")
     if job.as_run != is_run:
-        raise SettingError(f"{job.output}: write a run (.trec) for a run, and a folder of Parquet for anything else")
+        raise SettingError(
+            f"{job.output}: the output must be a run (.trec) if the input is a run, otherwise a folder of Parquet files"
+        )
     if job.depth is not None and not is_run:
-        raise SettingError("--depth is for runs: other inputs are scored row by row")
+        raise SettingError("--depth applies only to runs; other inputs are scored row by row")
 
 
 def _output(job: Bulk) -> Path:
-    """Return the path of the output, which may not be, hold or be inside an input, and must be a place to write to."""
+    """Return the path of the output, which must be writable, and may not be, contain or be inside an input."""
     named = [job.input, job.queries, job.corpus, job.model]
     inputs = [name for name in named if name is not None]
     try:
@@ -237,7 +239,7 @@ def _facts(job: Bulk, inputs: Sequence[Path]) -> dict[str, str]:
 
 
 def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
-    """Raise for an output that is complete, another job's, or not of a bulk job."""
+    """Raise for an output that is complete, belongs to another job, or is not a bulk output."""
     folder = job.folder
     if job.as_run and job.output.exists() and not job.overwrite:
         raise DataError(f"{job.output} exists; name another output, or use --overwrite")
@@ -250,9 +252,9 @@ def _check_output(job: Bulk, facts: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder of the parts, and hold it for this process alone. SettingError if another process does.
+    """Create the folder of the parts, and lock it. SettingError if another process has locked it.
 
-    An error leaves the folder only if a part is done, or the plan of a job whose input is right.
+    After an error, the folder is kept only if a part or the plan of a valid job is done.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -266,7 +268,7 @@ def _alone(folder: Path) -> Iterator[None]:
             if _manifest(folder) and not planned and not _has_parts(folder):
                 _remove_parts(folder)
             if made:
-                with contextlib.suppress(OSError):  # it holds something
+                with contextlib.suppress(OSError):  # it is not empty
                     folder.rmdir()
             raise
     finally:
@@ -274,7 +276,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _is_in_use(folder: Path) -> bool:
-    """Return whether something is there that is not an empty folder."""
+    """Whether a path exists and is not an empty folder."""
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
@@ -283,10 +285,9 @@ def _has_parts(folder: Path) -> bool:
 
 
 def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
-    """Begin the folder of the parts, or find that of a job that was killed; return whether all is done already.
+    """Start the folder of the parts, or resume that of a killed job; return whether all parts are done.
 
-    What another process may have done since the output was checked is checked again. Only files of bulk jobs are ever
-    removed.
+    The output is checked again, as another process may have changed it. Only files of bulk jobs are ever removed.
     """
     _check_output(job, facts)
     folder = job.folder
@@ -300,18 +301,18 @@ def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove what an earlier job wrote, the manifest last."""
+    """Remove the files of an earlier job, the manifest last."""
     shutil.rmtree(folder / WORK, ignore_errors=True)
     for path in (*folder.glob("part-*"), *folder.glob(".part-*"), folder / COUNTS, folder / MANIFEST):
         path.unlink(missing_ok=True)
 
 
 def _check_begun(job: Bulk, begun: Mapping[str, Any], facts: Mapping[str, str]) -> None:
-    """Raise for a job that is complete, or another one."""
+    """Raise for a job that is complete or has other settings."""
     changed = [name for name, value in facts.items() if begun["facts"].get(name) != value]
     if changed:
         raise SettingError(
-            f"{job.folder} was started with another value of: {', '.join(changed)}; repeat that command, name another "
+            f"{job.folder} was started with other settings ({', '.join(changed)}); repeat that command, name another "
             "output, or use --overwrite"
         )
     if begun["complete"] and not job.resume:
@@ -332,7 +333,7 @@ def _write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def _plan(job: Bulk, inputs: Sequence[Path], names: Names) -> list[Part]:
-    """Return the parts; copies of other formats and the texts are made once."""
+    """Return the parts; other formats and the texts are copied once."""
     folder = job.folder / WORK
     plan = job.folder / PLAN
     if plan.is_file():
@@ -365,14 +366,14 @@ def _work(job: Bulk, names: Names) -> Work:
 
 
 def _scored_before(job: Bulk, work: Work, parts: Sequence[Part]) -> dict[int, Counts]:
-    """Return the counts of the parts that are in their places; an actor's last may not be in the journal yet."""
+    """Return the counts of the finished parts; an actor's latest may be missing in the journal."""
     noted = _counts(job)
     there = [part for part in parts if work.file(part).is_file()]
     return {part.number: noted.get(part.number) or count(part, work) for part in there}
 
 
 def _counts(job: Bulk) -> dict[int, Counts]:
-    """Read the counts of the parts that earlier calls finished; a line that a crash cut off does not count."""
+    """Read the counts of parts finished by earlier calls, ignoring a line truncated by a crash."""
     counts = {}
     with contextlib.suppress(OSError):
         for line in (job.folder / COUNTS).read_text(encoding="utf-8").splitlines():
@@ -383,9 +384,9 @@ def _counts(job: Bulk) -> dict[int, Counts]:
 
 
 def _scored(job: Bulk, work: Work, parts: Sequence[Part]) -> Iterator[tuple[int, Counts]]:
-    """Score parts on Ray Data; each actor loads the model once, with its share of the cores."""
+    """Score parts on Ray Data; each actor loads the model once and uses its share of the cores."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Ray's own, of its own settings
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray warns about its own settings
         yield from _scored_by_ray(job, work, parts)
 
 
@@ -404,19 +405,19 @@ def _scored_by_ray(job: Bulk, work: Work, parts: Sequence[Part]) -> Iterator[tup
         )
         for row in scored.iter_rows():
             if row["error"]:
-                raise pickle.loads(row["error"])  # of our own actors
+                raise pickle.loads(row["error"])  # pickled by our own actors
             yield row["number"], Counts(row["pairs"], row["blank"])
 
 
 def _machines(num_gpus: float) -> int:
-    """Return the number of actors that fill the cluster: one for each machine, or share of a GPU."""
+    """Return the number of actors that fill the cluster: one per machine, or per share of a GPU."""
     if num_gpus:
         return max(1, int(ray.cluster_resources().get("GPU", 0) / num_gpus))
     return max(1, len([node for node in ray.nodes() if node["Alive"]]))
 
 
 def _check_reachable(address: str | None) -> None:
-    """Raise RemoteError for HOST:PORT where nothing listens; Ray itself would try for minutes."""
+    """Raise RemoteError if nothing listens at HOST:PORT; Ray itself would retry for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -427,13 +428,13 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _start(address: str | None) -> None:
-    """Start or join a cluster; start a local one again that takes more than Ray's 30 seconds on a busy machine."""
+    """Start or join a cluster; retry if a local one exceeds Ray's 30 seconds on a busy machine."""
     local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address is None else {}
     for left in reversed(range(STARTS if address is None else 1)):
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
             return
-        except Exception as error:  # whatever Ray makes of it: bare Exceptions too
+        except Exception as error:  # Ray raises many kinds, including bare Exception
             ray.shutdown()
             if not left:
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -443,7 +444,7 @@ def _start(address: str | None) -> None:
 
 @contextlib.contextmanager
 def _ray(address: str | None) -> Iterator[None]:
-    """Connect to a cluster, or start one on this machine's loopback address; leave a connection of the caller open."""
+    """Connect to a cluster, or start one on the loopback address; leave the caller's connection open."""
     if ray.is_initialized():
         yield
         return
@@ -458,7 +459,7 @@ def _ray(address: str | None) -> Iterator[None]:
 
 
 def _finish(job: Bulk, facts: Mapping[str, str], files: Sequence[Path], done: Done) -> None:
-    """Say that the output is complete, or join the parts of a run, and remove what only the job needed."""
+    """Mark the output as complete, or join the parts of a run, and remove temporary files."""
     if job.as_run:
         with whole_file(job.output) as stream:
             for path in files:
@@ -473,7 +474,7 @@ def _finish(job: Bulk, facts: Mapping[str, str], files: Sequence[Path], done: Do
 
 
 class _Actor:
-    """A Scorer in a process of Ray."""
+    """A Scorer in a Ray process."""
 
     def __init__(self, work: Work) -> None:
         self.scorer = Scorer(work)
@@ -482,5 +483,5 @@ class _Actor:
         part = Part(**row)
         try:
             return {"number": part.number, **self.scorer.score(part)._asdict(), "error": b""}
-        except (PlackettError, OSError) as error:  # as a value: what Ray raises has only its text
+        except (PlackettError, OSError) as error:  # returned as a value, because Ray would keep only the text
             return {"number": part.number, "pairs": 0, "blank": 0, "error": pickle.dumps(error)}

@@ -1,4 +1,4 @@
-"""The work of an actor: load the model once, then score parts and write each one atomically."""
+"""The work of an actor: it loads the model once, then scores parts and writes each one atomically."""
 
 import os
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ TAG = "plackett"
 
 @dataclass(frozen=True)
 class Work:
-    """Everything that an actor needs, beside the parts.
+    """Everything that an actor needs besides the parts.
 
     options: arguments of CrossEncoder. texts: the SQLite file of queries and corpus, if the input holds ids.
     as_run: whether parts are lines of a TREC run with raw logits, instead of Parquet with scores.
@@ -40,12 +40,12 @@ class Work:
     as_run: bool = False
 
     def file(self, part: Part) -> Path:
-        """The file that a part is written to."""
+        """Name of the file that a part is written to."""
         return Path(self.folder) / f"{part.name}{'.trec' if self.as_run else '.parquet'}"
 
 
 class Counts(NamedTuple):
-    """Pairs of a part, and those with a blank text, which are not scored."""
+    """Counts of pairs in a part, and of pairs with a blank text, which are not scored."""
 
     pairs: int
     blank: int
@@ -60,7 +60,7 @@ class Scorer:
         self.texts = Texts(Path(work.texts)) if work.texts else None
 
     def score(self, part: Part) -> Counts:
-        """Score one part, and put its file in place."""
+        """Score one part, and write its file."""
         table = part.table()
         queries, documents = read_pairs(part, table, self.work.names, self.texts)
         filled = np.array([not is_blank(text) for text in documents], bool)
@@ -80,13 +80,13 @@ class Scorer:
         return self.encoder.score(pairs)[:, 0] if self.work.as_run else self.encoder.predict(pairs)
 
     def _write_table(self, path: Path, table: pa.Table, scores: NDArray[np.float32], filled: NDArray[np.bool_]) -> None:
-        """Write the rows in the order of the input, with their scores; the score of a blank text is -inf."""
+        """Write the rows in input order, with their scores; the score of a blank text is -inf."""
         column = np.full(len(filled), -np.inf, np.float32)
         column[filled] = scores
         pq.write_table(table.append_column(SCORE, pa.array(column)), path)
 
     def _write_run(self, path: Path, table: pa.Table, logits: NDArray[np.float32], filled: NDArray[np.bool_]) -> None:
-        """Write the lines of each query, best first; a blank text is below all others."""
+        """Write the lines of each query, best first; blank texts come last."""
         column = np.full(len(filled), logits.min(initial=0) - 1, np.float32)
         column[filled] = logits
         names = self.work.names
@@ -100,7 +100,7 @@ class Scorer:
 
 
 def count(part: Part, work: Work) -> Counts:
-    """Count the pairs of a part, as scoring it does."""
+    """Count the pairs of a part as `score` does."""
     texts = Texts(Path(work.texts)) if work.texts else None
     _, documents = read_pairs(part, part.table(), work.names, texts)
     return Counts(len(documents), sum(map(is_blank, documents)))

@@ -1,4 +1,4 @@
-"""Texts by id on disk: what joins a corpus that is larger than memory."""
+"""Texts by id on disk, for a corpus that is larger than memory."""
 
 import sqlite3
 import weakref
@@ -26,7 +26,7 @@ def write_texts(path: Path, sources: Sequence[tuple[str, Path, Columns]]) -> Non
             database.executemany(f"INSERT INTO {table} VALUES (?, ?)", _rows(source, columns))
         database.execute("COMMIT")
     except sqlite3.IntegrityError as error:
-        raise DataError(f"{source}: an id is listed twice in it") from error
+        raise DataError(f"{source}: an id is listed twice") from error
     finally:
         database.close()
     beside.replace(path)
@@ -38,13 +38,13 @@ def _rows(path: Path, columns: Columns) -> Iterator[tuple[str, str]]:
 
 
 def columns_of_texts(columns: Columns, *, queries: bool) -> Columns:
-    """Return the columns of a file of queries, or of a corpus, by the names that its reader has."""
+    """Return the columns of a file of queries or of a corpus, under its reader's names."""
     known = OF_QUERIES if queries else OF_CORPUS
     return {known[name]: given for name, given in columns.items() if name in known} or NO_COLUMNS
 
 
 class Texts:
-    """Reads what `write_texts` wrote. Several processes may, on a file system without locks too."""
+    """Reads files of `write_texts`. Several processes may share one, even on a file system without locks."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True, check_same_thread=False)
@@ -56,5 +56,5 @@ class Texts:
         return average or 0.0
 
     def find(self, table: str, ids: Iterable[object]) -> dict[str, str]:
-        """Return the texts of ids; those that are not there are missing from the result."""
+        """Return the texts of ids, without the unknown ones."""
         return rows_in(self._database, table, ("id", "text"), list(dict.fromkeys(map(str, ids))))
