@@ -11,10 +11,14 @@ from plackett.engines.loading import Options
 
 
 @click.command()
-@click.option("--input", "source", required=True, type=FILE, help="Parquet, a folder of it, JSON lines, CSV, or a run.")
-@click.option("--output", required=True, type=FILE, help="Folder of Parquet parts to write, or for a run another run.")
-@click.option("--queries", type=FILE, help="Texts of the queries, if the input holds ids.")
-@click.option("--corpus", type=FILE, help="Texts of the documents, if the input holds ids.")
+@click.option(
+    "--input", "source", required=True, type=FILE, help="Parquet, a folder of Parquet, JSON lines, CSV, or a run."
+)
+@click.option(
+    "--output", required=True, type=FILE, help="Folder for Parquet parts; if the input is a run, the run to write."
+)
+@click.option("--queries", type=FILE, help="Texts of the queries, if the input contains ids.")
+@click.option("--corpus", type=FILE, help="Texts of the documents, if the input contains ids.")
 @COLUMNS
 @MODEL
 @click.option("--activation", help="identity, sigmoid, tanh or calibrated.  [default: the checkpoint's own]")
@@ -23,10 +27,10 @@ from plackett.engines.loading import Options
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    help="Actors, each with its share of the cores.  [default: 1 per machine]",
+    help="Number of actors; each uses its share of the cores.  [default: 1 per machine]",
 )
-@click.option("--num-gpus", type=click.FloatRange(min=0), default=0, help="GPUs of an actor.  [default: 0]")
-@click.option("--address", help="A Ray cluster: auto, or HOST:PORT.  [default: this machine alone]")
+@click.option("--num-gpus", type=click.FloatRange(min=0), default=0, help="GPUs per actor.  [default: 0]")
+@click.option("--address", help="Ray cluster: auto, or HOST:PORT.  [default: this machine only]")
 @model_options
 @click.option("--resume", is_flag=True, help="Accept an output that is already complete.")
 @click.option("--overwrite", is_flag=True, help="Replace an output of an earlier bulk job.")

@@ -59,14 +59,14 @@ def _print(level: int, message: str) -> None:
 
 
 def has_colour(stream: IO[Any]) -> bool:
-    """Return whether to colour: on a terminal unless NO_COLOR is set, and everywhere if FORCE_COLOR is."""
+    """Return whether to use colour: on a terminal unless NO_COLOR is set, and everywhere if FORCE_COLOR is set."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def plain(text: str) -> str:
-    """Show control characters as escapes: a text must not move the cursor or change the colours of a terminal."""
+    """Escape control characters, so that a text cannot move the cursor or change the colours of a terminal."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
@@ -79,14 +79,14 @@ def show(text: str) -> None:
 
 
 def options() -> list[click.Option]:
-    """Return the options that every command has, and that may come before or after its name."""
+    """Return the options that every command has; they may come before or after its name."""
     helps = {
         "quiet": "Show no progress, hints or warnings.",
         "verbose": "Log what is loaded, and how.",
         "log_json": "Print hints and log lines as JSON, one object per line.",
     }
     found = [_option(name, text) for name, text in helps.items()]
-    # `run` looks for --debug itself, so that it counts from the first error on.
+    # `run` looks for --debug itself, so that it applies even to parsing errors.
     debug = click.Option(
         ["--debug"],
         is_flag=True,
@@ -151,7 +151,7 @@ _TEXT = logging.Formatter("%(levelname)s %(name)s: %(message)s")
 
 
 def log_to_stderr() -> None:
-    """Show log lines, unless the program that calls `main` has set up its own logging."""
+    """Show log lines, unless the calling program has set up its own logging."""
     root = logging.getLogger()
     if not root.handlers:
         handler = _Handler()

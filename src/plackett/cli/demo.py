@@ -20,5 +20,5 @@ def demo(base: str | None, output: Path, seed: int) -> None:
     Every machine has this data. The embedded model ranks it. With the extra train, the demo also trains a reranker on
     it, measures the reranker on held-out modules, writes it to a folder, and uses it.
     """
-    with begins_again("what was written is not needed"):
+    with begins_again("the files written so far are not needed"):
         tour.run(base, output, seed)

@@ -39,7 +39,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def _variables(root: click.Group) -> Iterator[str]:
-    """Every variable that an option reads; the server reads its own without the command's name."""
+    """Return every variable that sets an option; the server's have no command name."""
     for name, command in root.commands.items():
         for item in command.params:
             yield f"PLACKETT_{name}_{item.name}".upper()

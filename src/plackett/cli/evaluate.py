@@ -25,7 +25,7 @@ SEMANTICS = ("trec_eval", "reference")
 
 
 def _source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that name collections, which the command gets as `sources`."""
+    """Add the options that name collections, passed to the command as `sources`."""
 
     @click.option("--data", multiple=True, help="A BEIR folder, a file of lists, nanobeir, or nanobeir:msmarco,nq.")
     @COLUMNS
@@ -46,7 +46,7 @@ def _source_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that name outputs, which the command gets as `outputs`."""
+    """Add the options that name outputs, passed to the command as `outputs`."""
 
     @click.option(
         "--output",
@@ -73,7 +73,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         with extra("evaluate"):
             from plackett.workflows.outputs import Output, Outputs
-        # Older options name the kind themselves; the reference's CSV files are a folder.
+        # Older options imply the kind of report; the reference's CSV files are in a folder.
         older = {".json": json, "" if options["semantics"] == "reference" else ".csv": csv, ".html": html}
         files = [Output(path, path.suffix) for path in paths]
         files += [Output(path, kind) for kind, path in older.items() if path is not None]
@@ -151,7 +151,7 @@ def evaluate(
 
 
 def _show(table: str, problems: Sequence[str]) -> None:
-    """Print the table, whatever happened to the files; they set the exit code."""
+    """Print the table even if a file could not be written; files set the exit code."""
     show(painted(table))
     for problem in problems:
         complain(f"plackett: {' '.join(problem.split())}")

@@ -14,7 +14,9 @@ from plackett.data import Columns
 @click.argument("checkpoint")
 @click.option("--engine", required=True, help="onnx or openvino.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 (openvino) or int8.")
-@click.option("--output", type=FILE, help="Folder to write, without weights for torch.  [default: CHECKPOINT]")
+@click.option(
+    "--output", type=FILE, help="Folder to write the export to, without torch weights.  [default: CHECKPOINT]"
+)
 @click.option("--calibration", help="Judged lists on which the ranking is measured; int8 needs them.")
 @COLUMNS
 @click.option("--accept-loss", is_flag=True, help="Write the export even if it loses more than 0.005 nDCG@10.")
@@ -49,6 +51,6 @@ def export(
             accept_loss=accept_loss,
         )
     click.echo(made.folder / made.facts.file)
-    say(f"{made.facts.bytes / 1e6:.1f} MB, logits at most {made.facts.max_difference:.1e} from torch's")
+    say(f"{made.facts.bytes / 1e6:.1f} MB, logits within {made.facts.max_difference:.1e} of torch's")
     for name, (of_torch, own) in made.facts.measures.items():
         say(f"{name} {own:.4f}, torch {of_torch:.4f}")

@@ -26,7 +26,7 @@ MODEL = click.option(
 
 
 def model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a model that is opened, beside its name, which the command gets as `options`."""
+    """Add the options for opening a model, other than its name, passed to the command as `options`."""
 
     @click.option(
         "--long-documents",
@@ -67,7 +67,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def first_stage_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a first stage to a command, which gets them as `first_stage`, None if none is given."""
+    """Add the options of a first stage, passed to the command as `first_stage`, or None if none is given."""
 
     @click.option("--first-stage", "name", help="bm25, or bi_encoder:CHECKPOINT (a folder or a Hub id).")
     @click.option("--language", help="Stop words of bm25: english, german, ..., or none.  [default: english]")

@@ -15,7 +15,7 @@ from plackett.data import Columns, read_records
 from plackett.engines.loading import Options
 from plackett.errors import InputError
 
-Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that it comes from
+Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that contains it
 
 
 @click.command()
@@ -25,8 +25,8 @@ Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that it com
     "--documents",
     "source",
     type=click.File("rb"),
-    help="A file: one document per line, or .jsonl, .json, .csv, .tsv, .parquet; also .gz. A search engine's answer in "
-    "JSON is read as its hits. - reads standard input.",
+    help="A file: one document per line, or .jsonl, .json, .csv, .tsv, .parquet; also .gz. A search engine's JSON "
+    "response is read as its hits. - reads standard input.",
 )
 @COLUMNS
 @MODEL
@@ -91,7 +91,9 @@ def _records(texts: Sequence[str], source: BinaryIO | None, columns: Columns) ->
     records: list[Record] = [(text, None) for text in texts]
     records += read_records(source, columns=columns) if source else []
     if not records:
-        raise InputError("there are no documents: give them after the query, or --documents FILE, or --documents -")
+        raise InputError(
+            "there are no documents: list them after the query, or use --documents FILE (- reads standard input)"
+        )
     return records
 
 
@@ -109,5 +111,5 @@ def _line(item: RankedDocument) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Put single spaces for white space, in pieces: a list of all words takes 20 times the memory of a text."""
+    """Normalise white space to single spaces, piece by piece: a list of all words takes 20 times a text's memory."""
     return plain(" ".join(" ".join(piece.split()) for piece in PIECES.findall(text)))

@@ -1,4 +1,4 @@
-"""Exit codes and error messages of the command line, also when a standard stream is closed, full or cut off.
+"""Exit codes and error messages of the command line, even if a standard stream is closed, full or broken.
 
 | code | meaning |
 |---|---|
@@ -27,7 +27,7 @@ FAILED, MISTAKE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 @contextlib.contextmanager
 def begins_again(kept: str = "nothing was written") -> Iterator[None]:
-    """Note on Ctrl-C that the command starts over, unless its work has noted how to continue."""
+    """On Ctrl-C, add a note that the command starts over, unless its work has noted how to continue."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -45,7 +45,7 @@ def run(command: click.Command) -> int:
         complain("plackett: standard output is closed; redirect it to a file or to /dev/null")
         return FAILED
     try:
-        # Not `command.main`, which exits with 1 at a closed pipe and at Ctrl-C: `verify` means something else by it.
+        # Not `command.main`, which exits with 1 for a closed pipe and Ctrl-C: in `verify`, 1 means something else.
         with command.make_context("plackett", sys.argv[1:]) as context:
             command.invoke(context)
         sys.stdout.flush()
@@ -70,7 +70,7 @@ def _ended(error: BaseException) -> int:
     if _is_debug():
         traceback.print_exception(error)
 
-    # A module in C that is interrupted while it is imported turns that into an ImportError.
+    # C modules turn an interruption during their import into an ImportError.
     if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
         complain(f"plackett: {'; '.join(['interrupted', *_notes(error)])}")
         return INTERRUPTED
@@ -79,7 +79,7 @@ def _ended(error: BaseException) -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    """Print what is wrong with the command line, and return the exit code."""
+    """Print the mistake in the command line, and return the exit code."""
     error.show()
     if isinstance(error, click.NoSuchOption) and error.ctx and not error.possibilities:
         _advise_on_dashes(error.ctx)
@@ -99,7 +99,7 @@ def _failed(error: BaseException) -> int:
         complain(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
         return FAILED if full else MISTAKE
 
-    if isinstance(error, PermissionError) and error.filename:  # not even a look at what is there is allowed
+    if isinstance(error, PermissionError) and error.filename:  # not even listing is permitted
         complain(f"plackett: {error.filename}: permission denied; check the path, and the folders that contain it")
         return MISTAKE
 

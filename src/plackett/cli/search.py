@@ -15,7 +15,7 @@ from plackett.engines.loading import Options
 if TYPE_CHECKING:
     from plackett.workflows.search import Found, Index
 
-WIDTH = 160  # characters of a passage that are shown
+WIDTH = 160  # characters shown of a passage
 
 
 @click.command()

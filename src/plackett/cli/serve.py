@@ -56,7 +56,7 @@ def serve_command(config: Path | None, check: bool, **flags: object) -> None:
     if check:
         click.echo(settings.render())
         return
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # means to load the models again, and they are not loaded yet
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads models, but none are loaded yet
     with extra("serve"):
         from plackett.serving.lifecycle import serve
     serve(settings)

@@ -10,7 +10,7 @@ HEADING = re.compile(r"^(?: +first stage +.*|\S[^\n]*candidates reranked)$", re.
 
 
 def painted(text: str) -> str:
-    """Headings bold; differences green or red where their interval excludes 0, and so are verdicts."""
+    """Colour a table: bold headings; green or red verdicts, and differences whose interval excludes 0."""
     text = HEADING.sub(lambda found: click.style(found[0], bold=True), text)
     text = INTERVAL.sub(_difference, text)
     return VERDICT.sub(lambda found: click.style(found[0], fg=_VERDICTS[found["verdict"]], bold=True), text)
