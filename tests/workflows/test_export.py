@@ -267,7 +267,7 @@ def test_a_graph_that_computes_something_else_is_not_kept(bert, tmp_path, monkey
 
     monkeypatch.setattr(graph, "build", other)
     before = sorted(folder.rglob("*"))
-    with pytest.raises(CheckpointError, match=r"the onnx graph of .* gives logits .* from torch's"):
+    with pytest.raises(CheckpointError, match=r"the onnx graph of .* has logits .* torch's"):
         export(str(folder), engine="onnx")
     with pytest.raises(CheckpointError, match="from torch's"):
         export(str(folder), engine="openvino", output=tmp_path / "alone")
@@ -314,7 +314,7 @@ def test_a_wheel_is_no_folder_to_write_to():
 def test_the_command(exported, run, tmp_path):
     code, out, err = run("export", exported("bert"), "--engine", "onnx", "--output", tmp_path / "alone")
     assert (code, out) == (0, f"{tmp_path / 'alone' / 'onnx' / 'model.onnx'}\n")
-    assert "from torch's" in err
+    assert "of torch's" in err
     code, out, err = run("export", exported("bert"), "--engine", "onnx", "--precision", "bf16")
     assert (code, out) == (2, "")
     assert err.startswith("plackett: the engine onnx computes in fp32 or int8")

@@ -1,1 +1,1 @@
-"""One file for each command: what the command line calls, without its parsing and printing."""
+"""One module per command: the work that the command line calls, without parsing and printing."""

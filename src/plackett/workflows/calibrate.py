@@ -1,4 +1,4 @@
-"""Calibrate a checkpoint on judged candidates, and write its calibration, picture, facts and card."""
+"""Calibrate a checkpoint on judged candidates, and write its calibration, plot, facts and card."""
 
 import os
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class CalibrationSettings:
 def calibrate(
     folder: Path, sources: Sources, settings: CalibrationSettings = CalibrationSettings()
 ) -> fitting.Calibrated:
-    """Fit a calibration to the judged candidates of collections, and write all its files or none.
+    """Fit a calibration to the judged candidates of collections, and write either all its files or none.
 
     Raises DataError if no pair is relevant, or every pair is; SettingError for fewer queries than folds; and
     CheckpointError for a checkpoint with several labels, or one that is not a writable folder.
@@ -75,7 +75,7 @@ def calibrate(
 
 
 def _copy(folder: Path) -> str:
-    """Return how to make a copy that can be calibrated."""
+    """Return the commands for a copy that can be calibrated."""
     code = f"from plackett import CrossEncoder; CrossEncoder('{folder}').save_pretrained('models/{folder.name}')"
     return f'Calibrate a copy: python -c "{code}", then plackett calibrate models/{folder.name}'
 
@@ -83,7 +83,7 @@ def _copy(folder: Path) -> str:
 def _judged_pairs(
     encoder: CrossEncoder, collections: Sequence[Collection], name: str, settings: CalibrationSettings
 ) -> JudgedPairs:
-    """Score the candidates that have text. Unusable data is refused before anything is scored."""
+    """Score the candidates that have text. Unusable data is refused before scoring starts."""
     candidates = [Candidates.of(encoder, judged_only(item)[0], settings.depth) for item in collections]
     relevant, queries, numbers = list[bool](), list[int](), dict[tuple[int, str], int]()
 

@@ -15,7 +15,7 @@ from plackett.publishing.collect import described, known_facts, usage
 def card(folder: Path) -> Path:
     """Write a checkpoint's card and its picture again from its facts, and return the path of the card.
 
-    A checkpoint without facts gets those that it tells itself. If its activation or token limit changed since, the
+    A checkpoint without facts gets those that its files contain. If its activation or token limit has changed, the
     scores on the card are computed again.
     """
     now = described(folder)
@@ -28,7 +28,7 @@ def card(folder: Path) -> Path:
 
     with whole_files(folder) as beside:
         if known.training:
-            from plackett.training.plot import plot_training  # matplotlib, a second
+            from plackett.training.plot import plot_training  # matplotlib takes a second to import
 
             plot_training(known.training.log, beside / TRAINING_PLOT)
         write_card(beside, known)

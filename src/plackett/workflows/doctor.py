@@ -1,4 +1,4 @@
-"""A report of what is installed, what would be faster, and what is misconfigured; it imports nothing heavy."""
+"""A report on what is installed, what would be faster, and what is misconfigured, without heavy imports."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ from plackett.workflows.info import Info, read_info
 Status = Literal["ok", "faster", "problem"]
 PROBLEM: Status = "problem"
 
-# Extra -> modules that it installs, and what they are for.
+# Extra -> the modules that it installs, and their purpose.
 EXTRAS = {
     "train": (("torch", "transformers", "ir_measures", "bm25s"), "training and evaluation"),
     "openvino": (("openvino",), "the engine openvino"),
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine(environment: Mapping[str, str], known: Collection[str]) -> list[Finding]:
-    """Examine this installation, this machine and the environment, whose `known` variables have an effect."""
+    """Examine this installation, this machine and the environment; `known` are the variables that have an effect."""
     info = read_info()
     found = [finding for check in CHECKS for finding in check(info, environment)]
     return [*found, *_mistyped(environment, known)]
@@ -63,7 +63,7 @@ def _embedded_model(info: Info, _environment: Mapping[str, str]) -> Iterator[Fin
 
 
 def _conflicts(_info: Info, _environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Two builds of onnxruntime overwrite each other's files; old releases miss what Plackett calls."""
+    """Find several builds of onnxruntime, which overwrite each other's files, and releases that are too old."""
     builds = [name for name in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino") if _has(name)]
     if len(builds) > 1:
         advice = f"pip uninstall {' '.join(builds)}; pip install onnxruntime"

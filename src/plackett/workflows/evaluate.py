@@ -48,12 +48,12 @@ def evaluate(
     options: Options = NO_OPTIONS,
     outputs: Outputs = NO_OUTPUTS,
 ) -> Evaluated:
-    """Measure checkpoints and runs (systems that are files) on collections; all depths take one scoring pass.
+    """Measure checkpoints and runs (systems that are files) on collections, scoring once for all depths.
 
-    `options` say how to open the checkpoints, all alike.
+    `options` apply to all checkpoints.
 
-    Outputs are checked before anything is scored. If one fails afterwards, no error is raised, because that would lose
-    the figures: the result names it.
+    Outputs are checked before anything is scored. If writing one fails afterwards, no error is raised, because that
+    would lose the results: the return value names it.
     """
     check_measures(measures)
     _check_given(systems, depths)
@@ -84,7 +84,7 @@ def _check_given(systems: Sequence[str], depths: Sequence[int]) -> None:
 
 
 def _check_defaults(options: Options) -> None:
-    """Raise SettingError for options that change scores: a card shows those of everybody who loads its checkpoint."""
+    """Raise SettingError for options that change scores, because a card shows a checkpoint's default behaviour."""
     if options.given:
         given = ", ".join(f"--{name.replace('_', '-')}" for name in options.given)
         raise SettingError(f"a card shows its checkpoint's default behaviour; leave out {given} or --card")
@@ -115,7 +115,7 @@ def _run(system: str, encoders: Mapping[str, CrossEncoder], collection: Collecti
 def _comparisons(
     collections: Sequence[Collection], runs: Runs, depths: Iterable[int], measures: Sequence[str]
 ) -> list[Comparison]:
-    """Compare by collection, depth and system; if there are several collections, their means come last."""
+    """Compare by collection, depth and system; the means of several collections come last."""
     systems = dict.fromkeys(system for _, system in runs)
     found, means = list[Comparison](), list[Comparison]()
     for depth in depths:
@@ -136,7 +136,7 @@ def _comparisons(
 
 
 def _short_names(systems: Sequence[str]) -> dict[str, str]:
-    """Return the last parts of paths if they tell the systems apart, otherwise the paths as given."""
+    """Return the last parts of paths if they are distinct, otherwise the paths as given."""
     if len(set(systems)) < len(systems):
         raise SettingError("a system is named twice")
     short = {name: Path(name).name or name for name in systems}

@@ -1,4 +1,4 @@
-"""Measure a checkpoint as the evaluators of sentence-transformers do."""
+"""Measure a checkpoint like sentence-transformers' evaluators."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from plackett.publishing.storage import read_facts
 from plackett.retrieval.sources import Sources
 from plackett.workflows.outputs import NO_OUTPUTS, Outputs, Writer, add_to_card, text_writer
 
-JSON, CSV_FOLDER = ".json", ""  # the kinds of output: a file, and a folder, which has no suffix
+JSON, CSV_FOLDER = ".json", ""  # kinds of output: a file, and a folder without a suffix
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def evaluate_as_reference(
     options: Options = NO_OPTIONS,
     outputs: Outputs = NO_OUTPUTS,
 ) -> EvaluatedAsReference:
-    """Measure one checkpoint at one depth; outputs are treated as by `workflows.evaluate`."""
+    """Measure one checkpoint at one depth; outputs are handled as in `workflows.evaluate`."""
     if Path(system).is_file():
         raise SettingError(f"{system} is a run; --semantics reference measures one checkpoint")
     if outputs.per_query:

@@ -1,4 +1,4 @@
-"""A checkpoint out, as a graph for an engine that needs no torch: built, compared with torch, then put in its place."""
+"""Export a checkpoint as a graph for an engine without torch: build it, compare it with torch, move it in place."""
 
 import contextlib
 import os
@@ -54,23 +54,23 @@ from plackett.retrieval.reranking import Candidates
 from plackett.retrieval.sources import read_one
 
 TOLERANCE = 1e-4
-"""Of a raw logit in fp32; of its share of the largest, where that is above 1."""
+"""Largest accepted difference of a raw logit in fp32; relative to the largest logit if that is above 1."""
 
 MOST_LOST = 0.005
-"""Of nDCG@10 against torch in fp32, on the lists of `calibration`."""
+"""Largest accepted loss of nDCG@10 against torch in fp32, on the lists of `calibration`."""
 
 TRACED = frozenset(
     {"albert", "deberta-v2", "gemma", "gte", "llama", "mistral", "modernbert", "mpnet", "qwen2", "qwen3"}
 )
-"""Families beyond BERT's, whose graphs torch traces; the tests compare each with transformers."""
+"""Families beyond BERT's whose graphs torch traces; the tests compare each with transformers."""
 
 MEASURE = f"nDCG@{TOP}"
 DEPTH = 100
 
 SETTINGS_FILES = (CONFIG, SENTENCE_TRANSFORMERS, MODULES)
-SHOWN_FILES = (CALIBRATION, CALIBRATION_PLOT, TRAINING_PLOT)  # that the card tells of
+SHOWN_FILES = (CALIBRATION, CALIBRATION_PLOT, TRAINING_PLOT)  # shown on the card
 
-# Pairs of many lengths, in case the facts of the checkpoint hold none.
+# Pairs of many lengths, in case the checkpoint's facts contain none.
 QUERY = "how do I sort a list of words"
 DOCUMENTS = (
     "The method sort puts the items of a list in order, in place.",
@@ -79,12 +79,12 @@ DOCUMENTS = (
     "A parser for command line options, with help and defaults. " * 3,
     "Return a new list that holds the items of the given one from the smallest to the largest. " * 40,
 )
-WORKLOAD = [(QUERY, document) for document in DOCUMENTS * 20]  # what the speed on the card is that of
+WORKLOAD = [(QUERY, document) for document in DOCUMENTS * 20]  # for the speed on the card
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The folder and what is known of the file in it."""
+    """The folder, and the facts and measurements of the export in it."""
 
     folder: Path
     facts: EngineFacts
@@ -101,15 +101,15 @@ def export(
     columns: Columns = NO_COLUMNS,
     accept_loss: bool = False,
 ) -> Exported:
-    """Write an engine's graph beside the weights of a checkpoint, or to the folder `output`, atomically.
+    """Atomically write an engine's graph beside the weights of a checkpoint, or to the folder `output`.
 
-    `output` holds what the engine needs and no weights for torch. The graph is loaded again and compared with torch.
-    `calibration` names judged lists, a file or a BEIR folder, on which its ranking is measured too; int8 needs them.
-    Nothing is fitted on them: int8 scales are made as the engine runs.
+    `output` receives what the engine needs, without torch weights. The graph is loaded again and compared with torch.
+    `calibration` names judged lists (a file or a BEIR folder) on which its ranking is measured too; int8 requires them.
+    Nothing is fitted to them: the engine computes int8 scales as it runs.
 
-    Raises SettingError for an engine or precision that there is not, DataError for lists without positives,
-    CheckpointError for a checkpoint whose family cannot be exported, where the graph gives other logits than torch,
-    and where it ranks worse by more than `MOST_LOST` nDCG@10, unless `accept_loss`.
+    Raises SettingError for an unknown engine or precision, DataError for lists without positives, and CheckpointError
+    if the checkpoint's family cannot be exported, if the graph's logits differ from torch's, and, unless `accept_loss`,
+    if the ranking loses more than `MOST_LOST` nDCG@10.
     """
     _check(engine, precision, calibration)
     target = None if output is None else checkpoint_folder(output, inputs=[model, calibration or ""])
@@ -156,7 +156,7 @@ def _check(engine: str, precision: str, calibration: str | None) -> None:
 
 
 def _check_family(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError, before anything is loaded, for a model of which no graph can be made."""
+    """Raise CheckpointError, before anything is loaded, for a model that cannot be exported."""
     what = ""
     if checkpoint.lists is not None:
         what = "reads lists of documents"
@@ -175,9 +175,9 @@ def _check_family(checkpoint: Checkpoint) -> None:
 
 @contextlib.contextmanager
 def _workshop(checkpoint: Checkpoint) -> Iterator[Path]:
-    """A folder with what the checkpoint has beside its weights."""
+    """Yield a folder with everything in the checkpoint except its weights."""
     with tempfile.TemporaryDirectory(prefix="plackett-export-") as name:
-        work = Path(name) / "export"  # the temporary folder itself is closed to others
+        work = Path(name) / "export"  # the temporary folder itself is private
         work.mkdir()
         copy_tokenizer(checkpoint.folder, work)
         _copy(checkpoint.folder, work, SETTINGS_FILES)
@@ -192,7 +192,7 @@ def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
 
 
 def _write_graph(work: Path, engine: str, precision: str, module: Reranker, checkpoint: Checkpoint) -> None:
-    """Build the graph from the weights where Plackett knows the family's layers, else trace its modules."""
+    """Build the graph from the weights if Plackett knows the family's layers, else trace its modules."""
     path, int8 = work / _files(engine, precision)[0], precision == "int8"
     path.parent.mkdir()
     weights = read_weights(module)
@@ -209,7 +209,7 @@ def _files(engine: str, precision: str) -> Sequence[str]:
 
 
 def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) -> EngineFacts:
-    """The facts of the graph in `work`. CheckpointError where it does not compute what torch does."""
+    """Return the facts of the graph in `work`. CheckpointError if its logits differ from torch's."""
     names = _files(engine, precision)
     encoder = CrossEncoder(work, engine=engine, precision=precision)
     pairs = _pairs(reference.checkpoint.folder)
@@ -217,8 +217,8 @@ def _measured(work: Path, engine: str, precision: str, reference: CrossEncoder) 
     difference = float(np.abs(found - expected).max())
     if precision == "fp32" and difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise CheckpointError(
-            f"the {engine} graph of {reference.checkpoint.folder} gives logits {difference:.1e} from torch's, more "
-            f"than {TOLERANCE:.0e}: it was not written"
+            f"the {engine} graph of {reference.checkpoint.folder} has logits that differ from torch's by up to "
+            f"{difference:.1e}, more than {TOLERANCE:.0e}: it was not written"
         )
     seconds = _seconds(encoder)
     return EngineFacts(
@@ -242,7 +242,7 @@ def _lists(name: str, columns: Columns) -> Collection:
 
 
 def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Collection) -> EngineFacts:
-    """The facts with (torch, this engine) of nDCG@10, and of the agreement with torch."""
+    """Return the facts with nDCG@10 of (torch, this engine), and the agreement with torch."""
     if not reference.model.ranks:
         raise SettingError(
             f"a model with {reference.model.labels} labels does not rank documents; leave out --calibration"
@@ -278,7 +278,7 @@ def _check_loss(made: EngineFacts, accept_loss: bool) -> None:
 
 
 def _seconds(encoder: CrossEncoder) -> float:
-    """To score WORKLOAD: the median of three, after one that does not count."""
+    """Return the seconds to score WORKLOAD: the median of three runs after a warm-up."""
     times = timeit.repeat(lambda: encoder.score(WORKLOAD), number=1, repeat=4)
     return median(times[1:])
 
@@ -290,14 +290,14 @@ def _pairs(folder: Path) -> list[tuple[str, str]]:
 
 
 def _move_in(work: Path, folder: Path, engine: str, precision: str) -> None:
-    """Put the files beside the weights; the one that is looked for goes first and comes last."""
+    """Move the files beside the weights; the main one is removed first and added last."""
     name = _files(engine, precision)[0]
     with whole_files(folder, last=name) as beside:
         shutil.copytree((work / name).parent, (beside / name).parent, copy_function=shutil.copyfile)
 
 
 def _add_facts(folder: Path, made: EngineFacts) -> None:
-    """Record the export in a card of Plackett's; a card from elsewhere is left alone."""
+    """Record the export in a card of Plackett's; other cards are left unchanged."""
     if (folder / FACTS).is_file():
         write_card(folder, add_engine(read_facts(folder), made))
 
@@ -312,9 +312,9 @@ def _write_folder(output: OutputFolder, work: Path, checkpoint: Checkpoint, made
 
 
 def _of_export(known: Facts, folder: Path, made: EngineFacts) -> Facts:
-    """The facts, of this folder's engine only, and the scores that it gives to the example where nothing else is said.
+    """Return the facts with this folder's engine only, and its default scores for the example.
 
-    Those are in fp32 for a file that can be run in bf16.
+    The scores are in fp32 for a file that can also run in bf16.
     """
     alone = replace(known, model=replace(known.model, weights=False), engines=())
     if known.usage is None:

@@ -1,6 +1,6 @@
 """The capabilities of this machine and of a checkpoint: versions, instructions, threads, engines, precisions.
 
-Nothing heavy is imported for it: engines count as installed where their packages are found.
+Nothing heavy is imported: engines count as installed if their packages are found.
 """
 
 import platform
@@ -37,7 +37,7 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Export:
-    """A graph in the folder: its engine, the precision in which it is stored, its file."""
+    """A graph in the folder: its engine, stored precision and file."""
 
     engine: str
     precision: str
@@ -46,10 +46,10 @@ class Export:
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a checkpoint's folder.
+    """The contents of a checkpoint folder.
 
-    weights: safetensors' names of their types, empty without any. window: the sliding window of all layers, None
-    without one. memory: what each engine that can run the folder needs at least.
+    weights: data types by safetensors' names, empty without weights. window: the sliding window of all layers, None
+    without one. memory: the minimum for each engine that can run the folder.
     """
 
     folder: str
@@ -69,9 +69,9 @@ class Contents:
 
 @dataclass(frozen=True)
 class Info:
-    """This machine. `automatic` is what engine="auto" picks, for the checkpoint where one is named.
+    """This machine. `automatic` is the engine that "auto" selects, for the checkpoint if one is named.
 
-    `default_model` is the folder of the embedded model, or what is wrong with it.
+    `default_model` is the folder of the embedded model, or the error about it.
     """
 
     versions: dict[str, str]
@@ -88,7 +88,7 @@ class Info:
 
 
 def read_info(name: str | None = None) -> Info:
-    """Of this machine, and of the checkpoint `name`, a folder or what the Hub's cache holds. Raises as CrossEncoder."""
+    """Read about this machine and the checkpoint `name`, a folder or a cached Hub id. Raises as CrossEncoder does."""
     with own_errors(name):
         folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
         checkpoint = read_checkpoint(folder) if folder else None
@@ -110,7 +110,7 @@ def read_info(name: str | None = None) -> Info:
 
 
 def render(info: Info) -> str:
-    """For people: a line for each thing."""
+    """Format the information for display, one item per line."""
     packages = ", ".join(f"{name} {number}" for name, number in info.versions.items())
     rows = [
         ("versions", packages),
@@ -134,13 +134,13 @@ def _available(memory: int | None) -> str:
 
 
 def _template(checkpoint: Checkpoint) -> str:
-    """Describe what a pair goes through before it is tokenised."""
+    """Describe how a pair is rendered before it is tokenised."""
     if checkpoint.lists is not None:
         return checkpoint.lists.summary
     if checkpoint.template is None:
         return f"none; the query begins with {checkpoint.prompt!r}" if checkpoint.prompt else "none: pairs of texts"
     instruction = checkpoint.template.instruction
-    return f"chat template, instruction {instruction!r}" if instruction else "chat template, its own instruction"
+    return f"chat template, instruction {instruction!r}" if instruction else "chat template with its own instruction"
 
 
 def _head(checkpoint: Checkpoint) -> str:
@@ -169,7 +169,7 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
         yield "exports", "none"
-    yield "facts", FACTS if contents.facts else "none: plackett card CHECKPOINT writes them"
+    yield "facts", FACTS if contents.facts else "none; to write them: plackett card CHECKPOINT"
 
 
 def _versions() -> Iterator[tuple[str, str]]:

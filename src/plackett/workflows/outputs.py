@@ -25,7 +25,7 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The outputs of an evaluation: reports in files, and with `card` the figures to the cards of the checkpoints.
+    """The outputs of an evaluation: report files, and with `card` the figures on the checkpoints' cards.
 
     `per_query` adds every query's values to the JSON report.
     """
@@ -35,7 +35,7 @@ class Outputs:
     card: bool = False
 
     def check(self, kinds: Collection[str], inputs: Iterable[str | Path] = ()) -> None:
-        """Raise SettingError for an unknown kind of report or a file named twice, DataError for what cannot be written.
+        """Raise SettingError for an unknown kind of report or a file named twice, DataError for unwritable files.
 
         No output may be one of the `inputs`.
         """
@@ -43,7 +43,7 @@ class Outputs:
         known = ", ".join(sorted(kind or "a folder" for kind in kinds))
         for output in self.files:
             if output.kind not in kinds:
-                raise SettingError(f"{output.path} names no kind of report; known: {known}")
+                raise SettingError(f"{output.path} is not a known kind of report; use one of: {known}")
             if output.kind:
                 output_file(output.path, inputs=inputs)
             else:  # a folder
@@ -74,7 +74,7 @@ def add_to_card(folder: Path, facts: Facts, evaluations: Sequence[Evaluation]) -
 
 
 def text_writer(text: Callable[[], str]) -> Writer:
-    """Return a writer of a text, which is made when it is needed."""
+    """Return a writer of a text, which is created when it is needed."""
 
     def write(path: Path) -> None:
         with whole_file(path) as stream:
@@ -85,7 +85,7 @@ def text_writer(text: Callable[[], str]) -> Writer:
 
 @contextlib.contextmanager
 def _problem_in(problems: list[str], path: Path) -> Iterator[None]:
-    """Turn an error into a line of `problems`: hours of scoring must not be lost to one file."""
+    """Turn an error into a line of `problems`, so that one file cannot lose hours of scoring."""
     try:
         yield
     except Exception as error:

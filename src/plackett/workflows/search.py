@@ -1,4 +1,4 @@
-"""Search the files of a folder: BM25 finds passages in an index that is kept up to date, the reranker orders them."""
+"""Search the files of a folder: BM25 finds passages in an up-to-date index, and the reranker orders them."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from plackett.retrieval.bm25 import BM25, ENGLISH, SAVED, Splitting
 from plackett.retrieval.passages import FileState, Passage, read_passages
 
 INDEX = ".plackett-search"
-"""Folder of the index, in the folder that is searched or beside the file."""
+"""Folder of the index, in the searched folder or beside the searched file."""
 
-FILES = "files.json"  # written last: without it the other files do not count
+FILES = "files.json"  # written last: without it, the other files are ignored
 IGNORE, EVERYTHING = ".gitignore", "*\n"
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Found:
-    """A passage, its score, and its ranks by BM25 alone and by the reranker, from 1."""
+    """A passage, its score, and its ranks (from 1) by BM25 alone and by the reranker."""
 
     passage: Passage
     score: float
@@ -36,9 +36,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Index:
-    """Passages by number, and BM25 over them.
+    """Numbered passages, and BM25 over them.
 
-    read: files that were new or changed; left_out: files without text; is_kept: whether the index could be written.
+    read: number of new or changed files; left_out: files without text; is_kept: whether the index was written.
     """
 
     passages: Sequence[Passage]
@@ -67,11 +67,11 @@ class Index:
 
 
 def open_index(source: Path, folder: Path | None = None, splitting: Splitting = ENGLISH) -> Index:
-    """Read the index of a file or folder, after bringing it up to date; files that did not change are not read again.
+    """Update and read the index of a file or folder; unchanged files are not read again.
 
     `folder` holds the index, by default `.plackett-search` in the folder, or beside the file. If it cannot be written,
-    the index is used once. Raises DataError for a source that is missing, or without any text, and for a folder of the
-    index that holds anything else, or that would be searched itself.
+    the index is used once. Raises DataError for a source that is missing or has no text, and for an index folder that
+    contains other files or would be searched itself.
     """
     if not source.exists():
         raise DataError(f"{source} does not exist; name a folder or a file")
@@ -85,7 +85,7 @@ def open_index(source: Path, folder: Path | None = None, splitting: Splitting = 
     digests = {name: state.digest for name, state in known.items()}
     read = sum(state.digest != digests.get(name) for name, state in states.items())
     if states == known:
-        with suppress(Exception):  # an index that cannot be read is made again
+        with suppress(Exception):  # an unreadable index is built again
             return Index(passages, BM25.load(folder), read, left_out)
     bm25 = BM25({str(number): passage.text for number, passage in enumerate(passages)}, splitting)
     return Index(passages, bm25, read, left_out, _keep(folder, states, bm25, splitting))
@@ -96,7 +96,7 @@ def _place_of(source: Path) -> Path:
 
 
 def _check_place(folder: Path, source: Path) -> None:
-    """Raise DataError for a folder that is not for an index alone."""
+    """Raise DataError for a folder with files other than an index."""
     place, root = (Path(os.path.realpath(path)) for path in (folder, source))
     is_hidden = place != root and place.is_relative_to(root) and place.relative_to(root).parts[0].startswith(".")
     if not is_hidden:
@@ -104,7 +104,7 @@ def _check_place(folder: Path, source: Path) -> None:
     try:
         foreign = sorted(path.name for path in place.iterdir() if not _is_own(path)) if place.is_dir() else []
     except OSError as error:
-        raise DataError(f"the folder of the index, {folder}, cannot be read: {error.strerror}") from error
+        raise DataError(f"the index folder {folder} cannot be read: {error.strerror}") from error
     if foreign:
         raise DataError(
             f"{folder} contains files that are not part of an index, such as {foreign[0]}; name another folder with "
@@ -113,8 +113,8 @@ def _check_place(folder: Path, source: Path) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether an entry of the folder of an index was written by a search."""
-    if path.is_dir():  # indexes of single files, and what a killed search left behind
+    """Whether an entry of the index folder was written by a search."""
+    if path.is_dir():  # indexes of single files, and leftovers of a killed search
         return path.parent.name == INDEX or path.name.endswith(".plackett")
     if path.name == IGNORE:
         return path.read_text(encoding="utf-8", errors="replace") == EVERYTHING
@@ -143,7 +143,7 @@ def _keep(folder: Path, states: Mapping[str, FileState], bm25: BM25, splitting: 
 
 
 def _known(folder: Path, splitting: Splitting) -> dict[str, FileState]:
-    """Read what the index holds; nothing if there is none, or it is of another release or another way to split."""
+    """Read the index; return nothing if there is none, or if another release or splitting wrote it."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content = json.loads((folder / FILES).read_text(encoding="utf-8"))
         if (content["format"], content["splitting"]) == (FORMAT, str(splitting)):

@@ -1,4 +1,4 @@
-"""Train by a recipe, measure, and write the checkpoint with its card."""
+"""Train from a recipe, measure, and write the checkpoint with its card."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ from plackett.training.train import train as run_training
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained checkpoint: its folder, its facts, and a comparison for each `test` collection, then their mean.
+    """A trained checkpoint: its folder, its facts, and comparisons on the `test` collections, then their mean.
 
-    Of several training processes, only the first has facts and comparisons.
+    With several training processes, only the first has facts and comparisons.
     """
 
     folder: Path
@@ -51,13 +51,13 @@ def train(
     replaced: Mapping[str, Any] | None = None,
     resume: bool = False,
 ) -> Trained:
-    """Train by a recipe, measure on its `test` collections, and write the checkpoint with its card.
+    """Train from a recipe, measure on its `test` collections, and write the checkpoint with its card.
 
-    `recipe_path` is a YAML file or the name of a recipe that ships with Plackett. `overrides` and `replaced` change
-    its settings, as in `read_recipe`.
+    `recipe_path` is a YAML file or the name of a recipe that ships with Plackett. `overrides` and `replaced` change its
+    settings as in `read_recipe`.
     """
     recipe = read_recipe(recipe_path, overrides, replaced=replaced)
-    _check_base(recipe)  # before the lists are read, as the arguments
+    _check_base(recipe)  # before the lists are read, like the arguments
     arguments_of(recipe, measured=bool(recipe.dev or recipe.hold_out))
     parts = [_part(name, share, recipe) for name, share in recipe.train.items()]
     named, tests = _collections(recipe.dev, recipe), _collections(recipe.test, recipe)
@@ -88,7 +88,7 @@ def train(
 def _check_base(recipe: Recipe) -> None:
     """Raise CheckpointError for a folder on this machine that cannot be trained."""
     if recipe.base == DEFAULT:
-        find_folder(DEFAULT, revision=None, local_files_only=True)  # compares the files with their sums
+        find_folder(DEFAULT, revision=None, local_files_only=True)  # verifies the checksums of its files
     elif Path(recipe.base).is_dir():
         found = find_folder(recipe.base, revision=None, local_files_only=True)
         with own_errors(recipe.base), trainable(found) as folder:

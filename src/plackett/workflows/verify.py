@@ -1,4 +1,4 @@
-"""The same pairs through two models, engines or servers: do they say the same?"""
+"""Comparison of two models, engines or servers on the same pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,12 +24,12 @@ MEASURE = f"nDCG@{TOP}"
 MOST_TOKENISED = 100
 """Pairs whose tokens are compared with those of transformers."""
 
-CHARACTERS, IDS = 90, 16  # of a text and of its token ids in the report
+CHARACTERS, IDS = 90, 16  # shown of a text and of its token ids
 
 
 @dataclass(frozen=True)
 class PairDifference:
-    """One pair, the logits of both sides, and the token ids where a side has its tokenizer here."""
+    """One pair, the logits of both sides, and the token ids of sides with a local tokenizer."""
 
     query: str
     document: str
@@ -43,8 +43,8 @@ class PairDifference:
 class Verification:
     """The outcome of `verify`.
 
-    measured: nDCG@10 of both sides, where the pairs are judged.
-    misread: folder of a side -> what other libraries read otherwise there, a line each; empty where they agree.
+    measured: nDCG@10 of both sides, if the pairs are judged.
+    misread: folder of a side -> what other libraries read differently, one line each; empty if they agree.
     """
 
     a: str
@@ -63,12 +63,12 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether A and B agree, and other libraries would read their folders as Plackett does."""
+        """Whether A and B agree, and other libraries read their folders as Plackett does."""
         return self.within and not self.misread
 
 
 def open_side(name: str) -> CrossEncoder:
-    """A folder, a Hub id or an address; an `@ENGINE`, `@ENGINE:PRECISION` or `@:PRECISION` after the first two."""
+    """Open a folder or Hub id, optionally with `@ENGINE`, `@ENGINE:PRECISION` or `@:PRECISION`, or an address."""
     model, at, how = name.rpartition("@")
     if not at or is_url(name) or Path(name).exists():
         return CrossEncoder(name)
@@ -86,10 +86,10 @@ def verify(
     tolerance: Annotated[float, NOT_NEGATIVE] = 1e-4,
     show_progress: bool = False,
 ) -> Verification:
-    """Compare the raw logits of `a` and `b`, names for `open_side`, for the first candidates of each query.
+    """Compare the raw logits of `a` and `b`, names for `open_side`, on the top candidates of each query.
 
-    Measuring judgements needs the extra `train`. Raises SettingError for sides of different labels, and
-    DataError for a collection without texts.
+    Measuring judgements needs the extra `train`. Raises SettingError for sides with different labels, and DataError for
+    a collection without texts.
     """
     sides = _open_sides(a, b)
     candidates = [Candidates.of(side, collection, depth) for side in sides]
@@ -124,7 +124,7 @@ def verify(
 def _misread(
     sides: Mapping[str, CrossEncoder], collection: Collection, keys: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return what other libraries read otherwise, by folder; tokens are compared where transformers is installed."""
+    """Return what other libraries read differently, by folder; tokens are compared if transformers is installed."""
     checkpoints = [side.checkpoint for name, side in sides.items() if not is_url(name)]
     pairs = [(collection.queries[query], collection.corpus[document]) for query, document in keys]
     by_folder = {str(checkpoint.folder): checkpoint for checkpoint in checkpoints}
@@ -160,7 +160,7 @@ def _open_sides(a: str, b: str) -> list[CrossEncoder]:
 def _measured(
     candidates: Sequence[Candidates], logits: Sequence[NDArray[np.float32]], collection: Collection
 ) -> tuple[float, float]:
-    """nDCG@10 of both sides."""
+    """Return nDCG@10 of both sides."""
     with extra("train"):
         from plackett.evaluation.measures import evaluate
     of_a, of_b = (
@@ -171,12 +171,12 @@ def _measured(
 
 
 def figures(verification: Verification) -> dict[str, Any]:
-    """Return the report as JSON takes it; None stands for what could not be computed."""
+    """Return the report for JSON; None stands for values that could not be computed."""
     return asdict(verification) | {"within": verification.within}
 
 
 def report(verification: Verification) -> str:
-    """Return the report as lines for a screen."""
+    """Return the report as text for a terminal."""
     found = verification.agreement
     lines = [
         f"A  {verification.a}",

@@ -1,1 +1,1 @@
-"""`plackett demo`: the main job on the documentation of Python itself."""
+"""`plackett demo`: reranking Python's own documentation."""

@@ -1,4 +1,4 @@
-"""The documentation of the running Python's standard library, as a ranking collection that every machine has."""
+"""The documentation of the running Python's standard library as a ranking collection, available on every machine."""
 
 import ast
 import contextlib
@@ -19,7 +19,7 @@ from types import ModuleType
 # Importing these prints, opens a window or a browser, or runs a program.
 SKIPPED = {"__main__", "antigravity", "idlelib", "lib2to3", "test", "tests", "this", "tkinter", "turtle", "turtledemo"}
 
-QUESTION = "split a string into words, keeping quoted parts together"  # what the demo asks of it
+QUESTION = "split a string into words, keeping quoted parts together"  # the demo's query
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'`(\[A-Z])|\n\s*\n")
 _SIGNATURE_LINE = re.compile(r"[\w.]+\(.*\)\s*(->.*)?")
@@ -29,8 +29,8 @@ _SIGNATURE_LINE = re.compile(r"[\w.]+\(.*\)\s*(->.*)?")
 class DocumentedObject:
     """One class, function or method with a docstring of at least two sentences.
 
-    `module` is the top-level module that is held out as a whole, without leading underscores, so that `socket` goes
-    with `_socket`; `parent` is the class, or else the module, that the object lives in.
+    `module` is the top-level module, the unit that is held out, without leading underscores, so `_socket` counts as
+    `socket`. `parent` is the class that contains the object, or else its module.
     """
 
     name: str
@@ -41,7 +41,7 @@ class DocumentedObject:
 
 
 def read_objects() -> list[DocumentedObject]:
-    """Every documented object of the standard library, sorted by name; the first of several with the same query."""
+    """Return every documented object of the standard library, sorted by name; of several with one query, the first."""
     objects: dict[str, DocumentedObject] = {}
     with _silence():
         for module in _modules():
@@ -53,7 +53,7 @@ def read_objects() -> list[DocumentedObject]:
 
 
 def read_package_objects(packages: Sequence[str]) -> list[DocumentedObject]:
-    """Every documented object in the source files of installed packages, which are read, not imported."""
+    """Return every documented object in the source files of installed packages, which are not imported."""
     objects: dict[str, DocumentedObject] = {}
     for package in packages:
         spec = importlib.util.find_spec(package)
@@ -71,7 +71,7 @@ def read_package_objects(packages: Sequence[str]) -> list[DocumentedObject]:
 
 
 def held_out_modules(objects: Sequence[DocumentedObject], share: float, seed: int) -> set[str]:
-    """Whole modules, drawn by `seed` until they hold `share` of the objects."""
+    """Draw whole modules, by `seed`, until they contain `share` of the objects."""
     modules = sorted({item.module for item in objects})
     random.Random(seed).shuffle(modules)
     held_out: set[str] = set()
@@ -83,7 +83,7 @@ def held_out_modules(objects: Sequence[DocumentedObject], share: float, seed: in
 
 
 def relevance(target: DocumentedObject, candidate: DocumentedObject) -> int:
-    """2 for the object itself, 1 for a sibling (same class, else same module), 0 for the rest."""
+    """Return 2 for the object itself, 1 for a sibling (same class, else same module), 0 for the rest."""
     if candidate.name == target.name:
         return 2
     return int(candidate.parent == target.parent)
@@ -98,7 +98,7 @@ def _modules() -> Iterator[ModuleType]:
 
 def _module_names(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        if name.rpartition(".")[2] in SKIPPED or name.startswith("_py"):  # the twins, in Python, of modules in C
+        if name.rpartition(".")[2] in SKIPPED or name.startswith("_py"):  # Python versions of C modules
             continue
         yield name
         if "." not in name and not name.startswith("_"):
@@ -107,7 +107,7 @@ def _module_names(names: Iterable[str]) -> Iterator[str]:
 
 
 def _import(name: str) -> ModuleType | None:
-    """The module, or None where this platform lacks it."""
+    """Import a module; None if this platform lacks it."""
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit):
@@ -116,14 +116,14 @@ def _import(name: str) -> ModuleType | None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Without what old modules print and warn of when they are looked at."""
+    """Silence the output and warnings of old modules."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _members(module: ModuleType) -> Iterator[tuple[str, str, object]]:
-    """(parent, name, value) of the public functions and classes that `module` itself defines, and their methods."""
+    """Yield (parent, name, value) of the public functions and classes that `module` defines, and their methods."""
     for name, value in sorted(vars(module).items(), key=lambda item: item[0]):
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
@@ -137,12 +137,12 @@ def _members(module: ModuleType) -> Iterator[tuple[str, str, object]]:
 
 
 def _parsed(path: Path, module: str) -> Iterator[DocumentedObject]:
-    """The public functions and classes of a source file, and their methods."""
+    """Yield the public functions and classes of a source file, and their methods."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes in strings
+        warnings.simplefilter("ignore")  # about escapes in strings
         try:
             tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):  # a file for another version of Python, or a template
+        except (SyntaxError, ValueError):  # written for another Python version, or a template
             return
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     for parent, body in [(module, tree.body), *((f"{module}.{node.name}", node.body) for node in classes)]:
@@ -173,10 +173,10 @@ def _describe(parent: str, name: str, docstring: object, signature: str) -> Docu
 
 
 def _signature(value: object) -> str:
-    """Parameter names, with defaults that are plain constants: others may hold addresses or the environment."""
+    """Return the parameters, with constant defaults only: others may contain addresses or environment values."""
     try:
         parameters = inspect.signature(value).parameters.values()  # type: ignore[arg-type]
-    except Exception:  # C modules carry signatures that inspect itself cannot parse
+    except Exception:  # some signatures of C modules cannot be parsed by inspect
         return "()"
     return f"({', '.join(_parameter(parameter) for parameter in parameters)})"
 

