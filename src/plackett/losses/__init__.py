@@ -1,11 +1,11 @@
 """Losses: pure functions `(scores, labels, mask, *, options) -> scalar`, by name in `LOSSES`.
 
-`scores` and `labels` are `[lists, depth]`, `mask` is True where there is a document; whatever the padding holds is
-ignored. Arithmetic is in fp32 at least. Scores of ±1e4 stay finite in every precision. Lists without documents give
-0, and so do batches without lists, with a gradient of 0 that stays attached to the graph. In `list_mle`,
-`p_list_mle`, `list_softmax`, `rank_net`, `lambda_loss`, `approx_ndcg` and `neural_ndcg` the labels state preferences,
-so a list whose labels are all equal gives 0 as well (two options of the reference excepted: ties="input_order" and
-scheme="ndcg_loss1"); in the other losses labels are targets, and equal targets are still targets.
+`scores` and `labels` are `[lists, depth]`, and `mask` is True for documents; values in the padding are ignored.
+Arithmetic is in at least fp32, and stays finite for scores of ±1e4 in every precision. Lists without documents and
+batches without lists give 0, with a gradient of 0 that stays attached to the graph. In `list_mle`, `p_list_mle`,
+`list_softmax`, `rank_net`, `lambda_loss`, `approx_ndcg` and `neural_ndcg` the labels state preferences, so a list whose
+labels are all equal gives 0 as well (except with two options of the reference: ties="input_order" and
+scheme="ndcg_loss1"). In the other losses labels are targets, even if they are equal.
 
 "The reference" is sentence-transformers 6.2.
 """

@@ -34,16 +34,16 @@ def list_mle(
     the mean over lists (Xia, Liu, Wang, Zhang & Li 2008, ICML). `ties` sets the order of documents with equal labels:
 
     - "efron" (default), "breslow": no order among them, by the approximations of the Cox partial likelihood (Efron
-      1977, JASA; Breslow 1974, Biometrics). The lowest label is never chosen, only chosen against, like the censored
-      in survival analysis: binary labels train the positives against all, and with one positive this is
-      `list_softmax`.
+      1977, JASA; Breslow 1974, Biometrics). Documents with the lowest label are never chosen, only compared against,
+      like censored observations in survival analysis: binary labels train the positives against all documents, and with
+      one positive this is `list_softmax`.
     - "random": a new random order in each call, from `generator` or the global generator.
     - "stable": their input order.
     - "input_order": the documents are already in order, and the labels are ignored (the reference's default,
       `respect_input_order=True`). It trains documents with equal labels, even all of them, to keep their input order.
 
     Labels [2, 1, 1, 0] with exp(scores) [4, 1, 2, 1]: efron ln 10, breslow ln 16, stable and input_order ln 12,
-    random ln 12 or ln 8; `docs/ties.md` has the steps. Without ties all five agree on sorted documents. SettingError
+    random ln 12 or ln 8; `docs/ties.md` shows the steps. Without ties all five agree on sorted documents. SettingError
     for unknown `ties`.
     """
     return _plackett_luce(scores, labels, mask, lambda ranks, mask: torch.ones_like(ranks), False, ties, generator)
@@ -59,15 +59,15 @@ def p_list_mle(
     ties: str = "efron",
     generator: Generator | None = None,
 ) -> Scalar:
-    """Position-aware ListMLE: `list_mle` with a weight for every rank.
+    """Position-aware ListMLE: `list_mle` with a weight for each rank.
 
     -Σ_i w(i) log P(i); the sum over positions, then the mean over lists (Lan, Zhu, Guo, Niu & Cheng 2014, UAI).
     `weight` is a name in `POSITION_WEIGHTS` or a function `(ranks, mask) -> weights`, all `[lists, depth]`, of the
     1-based ranks of the sorted lists; padding is masked afterwards. `normalise` divides by each list's Σw + 1e-10.
 
     The defaults are the published recipe's unnormalised 1 / ln(1 + rank); `weight="exponential", normalise=True` is
-    the reference's PListMLELoss. Unnormalised exponential weights grow as 2^length: for short lists only. `ties` as
-    in `list_mle`; the documents of an "efron" or "breslow" group all have the mean weight of its ranks.
+    the reference's PListMLELoss. Unnormalised exponential weights grow as 2^length, so use them only for short lists.
+    `ties` as in `list_mle`; the documents of an "efron" or "breslow" group all get the mean weight of its ranks.
     """
     if isinstance(weight, str):
         check_choice("position weight", weight, POSITION_WEIGHTS)

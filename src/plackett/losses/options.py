@@ -7,20 +7,20 @@ from plackett.errors import SettingError
 
 
 def check_choice(kind: str, name: str, known: Iterable[str]) -> None:
-    """Refuse a name that is not among the known ones."""
+    """Refuse an unknown name."""
     known = tuple(known)
     if name not in known:
         raise SettingError.unknown(kind, name, known)
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuse what is not a finite number above 0."""
+    """Refuse anything but a finite number above 0."""
     if not 0 < value < math.inf:
         raise SettingError(f"{name} must be above 0 and finite, not {value}")
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Refuse what is not a finite number from 0 on."""
+    """Refuse anything but a finite number of at least 0."""
     if not 0 <= value < math.inf:
         raise SettingError(f"{name} must be at least 0 and finite, not {value}")
 

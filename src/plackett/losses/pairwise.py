@@ -38,8 +38,8 @@ def rank_net(
     """Logistic loss of every pair of documents that the labels order (RankNet), in bits.
 
     log2(1 + exp(-sigma (s_i - s_j))) over the pairs with label i above label j, mean over pairs (Burges, Shaked,
-    Renshaw, Lazier, Deeds, Hamilton & Hullender 2005, ICML). The options are those of `lambda_loss`, of which this is
-    the scheme "none".
+    Renshaw, Lazier, Deeds, Hamilton & Hullender 2005, ICML). The options are those of `lambda_loss`; this is its scheme
+    "none".
     """
     return lambda_loss(scores, labels, mask, scheme="none", cutoff=cutoff, sigma=sigma, reduction=reduction)
 
@@ -57,19 +57,19 @@ def lambda_loss(
 ) -> Scalar:
     """LambdaLoss: the logistic loss of pairs, weighted by their effect on nDCG at the current ranks.
 
-    w_ij log2(1 + exp(-sigma (s_i - s_j))) over the pairs with label i above label j, of which at least one ranks
-    within `cutoff` (Wang, Li, Golbandi, Bendersky & Najork 2018, CIKM). The schemes, with G the gain over the ideal
-    DCG and D(r) = log2(1 + r) at the current ranks r:
+    w_ij log2(1 + exp(-sigma (s_i - s_j))) over the pairs with label i above label j where at least one document ranks
+    within `cutoff` (Wang, Li, Golbandi, Bendersky & Najork 2018, CIKM). The schemes, with G the gain over the ideal DCG
+    and D(r) = log2(1 + r) at the current ranks r:
 
     - "none": 1, which is RankNet.
-    - "ndcg_loss1": G_i / D(r_i), over all pairs whatever their labels, i = j included.
+    - "ndcg_loss1": G_i / D(r_i), over all pairs regardless of labels, including i = j.
     - "ndcg_loss2": |G_i - G_j| (1 / D(d) - 1 / D(d + 1)) with d = |r_i - r_j|.
     - "lambda_rank": |G_i - G_j| |1 / D(r_i) - 1 / D(r_j)|.
     - "ndcg_loss2++": mu times ndcg_loss2 plus lambda_rank.
 
-    `reduction="batch"` is the mean over all pairs of the batch (the reference: lists with many pairs dominate),
-    "list" the mean over the pairs of each list, then over lists. SettingError for an unknown scheme or reduction and
-    for a cut-off below 1.
+    `reduction="batch"` is the mean over all pairs of the batch (as in the reference, where lists with many pairs
+    dominate), "list" the mean over the pairs of each list, then over lists. SettingError for an unknown scheme or
+    reduction and for a cut-off below 1.
     """
     check_choice("scheme", scheme, SCHEMES)
     check_choice("reduction", reduction, REDUCTIONS)
@@ -95,7 +95,7 @@ def lambda_loss(
 
 
 def _pair_weights(gains: Matrix, scheme: str, mu: float) -> Square:
-    """The weights of `lambda_loss` for rows in the order of the scores."""
+    """Return the weights of `lambda_loss` for rows in score order."""
     ranks = ranks_like(gains)
     discounts = torch.log2(1 + ranks)
     if scheme == "none":
@@ -103,7 +103,7 @@ def _pair_weights(gains: Matrix, scheme: str, mu: float) -> Square:
     if scheme == "ndcg_loss1":
         return (gains / discounts)[:, :, None]
     distance = differences(ranks).abs()
-    # Documents at distance 0 are one document: its gain differs from itself by 0.
+    # At distance 0 there is only one document, with a gain difference of 0.
     ndcg_loss2 = 1 / torch.log2(1 + distance.clamp_min(1)) - 1 / torch.log2(2 + distance)
     lambda_rank = differences(1 / discounts).abs()
     weights = {"ndcg_loss2": ndcg_loss2, "lambda_rank": lambda_rank, "ndcg_loss2++": mu * ndcg_loss2 + lambda_rank}
@@ -111,9 +111,9 @@ def _pair_weights(gains: Matrix, scheme: str, mu: float) -> Square:
 
 
 def margin_mse(scores: Matrix, labels: Matrix, mask: Mask) -> Scalar:
-    """Squared error of the margin between the first document and each other one, against the teacher's (MarginMSE).
+    """Squared error of the margins between the first and each other document, against the teacher's (MarginMSE).
 
-    ((s_0 - s_k) - (y_0 - y_k))² for k ≥ 1 with y the labels, which are teacher scores; mean over the (list, k) of the
+    ((s_0 - s_k) - (y_0 - y_k))² for k ≥ 1 with y the labels, which are teacher scores; mean over all (list, k) in the
     batch (Hofstätter, Althammer, Schröder, Sertkan & Hanbury 2020, arXiv:2010.02666). The positive is in column 0;
     margins m_k instead of scores are the labels 0, -m_1, -m_2, …
     """

@@ -1,4 +1,4 @@
-"""Losses of one document at a time: against its label, or its rank against the label's."""
+"""Losses over single documents: score against label, or rank against the label's rank."""
 
 import torch
 from torch.nn import functional
@@ -17,7 +17,7 @@ from plackett.losses.options import check_positive
 
 
 def binary_cross_entropy(scores: Matrix, labels: Matrix, mask: Mask, *, positive_weight: float = 1.0) -> Scalar:
-    """Binary cross-entropy of each document by itself; the scores are logits, the labels within [0, 1].
+    """Binary cross-entropy of each document; scores are logits, labels are within [0, 1].
 
     -(positive_weight y log sigmoid(s) + (1 - y) log(1 - sigmoid(s))), mean over the documents of the batch (Nogueira
     & Cho 2019, arXiv:1901.04085).
@@ -38,8 +38,8 @@ def adr_mse(scores: Matrix, labels: Matrix, mask: Mask, *, alpha: float = 1.0) -
     """Squared error between approximate and true ranks, discounted by the true rank (ADR-MSE).
 
     (r_i - r̂_i)² / log2(1 + r_i) with r̂_i = 1 + Σ_{j≠i} sigmoid(alpha (s_j - s_i)) and r_i the label's rank, ties at
-    their mean rank; mean over the documents of the batch (Schlatt et al. 2025, ECIR). Equal labels are a target as
-    well: equal scores.
+    their mean rank; mean over the documents of the batch (Schlatt et al. 2025, ECIR). Equal labels are a target too:
+    equal scores.
     """
     check_positive("alpha", alpha)
     scores, labels, mask = clean(scores, labels, mask)
