@@ -1,4 +1,4 @@
-"""Publishing: the facts of a checkpoint, its model card, the upload to the Hub."""
+"""Publishing: the facts of a checkpoint, its model card, and the upload to the Hub."""
 
 from typing import TYPE_CHECKING
 

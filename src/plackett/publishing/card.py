@@ -1,4 +1,4 @@
-"""Facts in, README.md out: a pure function. The sections are those of sentence-transformers' cards, in its order."""
+"""Facts in, README.md out: a pure function. The sections follow those of sentence-transformers' cards."""
 
 import json
 import re
@@ -21,11 +21,11 @@ from plackett.publishing.citations import papers
 from plackett.publishing.storage import read_facts, write_facts
 
 SIGNIFICANT = 0.05
-FOLDED = 100  # rows of the training log beyond which it is folded away
+FOLDED = 100  # a training log with more rows is collapsed
 
 
 def render(facts: Facts) -> str:
-    """The model card of these facts."""
+    """Render the model card of these facts."""
     facts = replace(facts, evaluations=_told_apart(facts.evaluations))
     environment = jinja2.Environment(
         trim_blocks=True,
@@ -68,9 +68,9 @@ def write_card(folder: Path, facts: Facts) -> Path:
 
 
 def cell(value: object) -> str:
-    """Text as plain characters in a line or a table: Markdown, HTML, mathematics and links in it are only characters.
+    """Escape text for a line or a table, so that Markdown, HTML, mathematics and links in it have no effect.
 
-    Names stay legible in a terminal: an underscore between letters, which means nothing in Markdown, is left.
+    Underscores between letters, which mean nothing in Markdown, are kept, so names stay readable in a terminal.
     """
     text = " ".join(str(value).split())
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]", "\ufffd", text)
@@ -79,7 +79,7 @@ def cell(value: object) -> str:
 
 
 def code(value: object) -> str:
-    """`cell` in the type of code."""
+    """Escape text as `cell` does, formatted as code."""
     return f"<code>{cell(value)}</code>"
 
 
@@ -89,7 +89,7 @@ def _reference(match: re.Match[str]) -> str:
 
 def _front_matter(facts: Facts) -> str:
     model, training = facts.model, facts.training
-    library = "sentence-transformers" if model.weights else "plackett"  # whose code the Hub shows
+    library = "sentence-transformers" if model.weights else "plackett"  # the library whose code the Hub shows
     tags = dict.fromkeys([library, "cross-encoder", "reranker", "plackett"])
     values = {
         "language": list(model.language),
@@ -133,7 +133,7 @@ def _index_entry(item: Evaluation) -> dict[str, Any]:
 
 
 def _told_apart(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
-    """A collection that was measured at several depths carries them in its name, as sentence-transformers' do."""
+    """Add the depth to the name of a collection measured at several depths, as sentence-transformers does."""
     times = Counter(item.collection for item in evaluations)
     return tuple(
         replace(item, collection=f"{item.collection}_R{item.depth}") if times[item.collection] > 1 else item
@@ -142,7 +142,7 @@ def _told_apart(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
 
 
 def _groups(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Evaluations in their order, those of the same measures one after the other in one table."""
+    """Yield adjacent evaluations with the same measures together, for one table."""
     return [list(group) for _, group in groupby(evaluations, key=lambda item: (list(item.measures), item.primary))]
 
 
@@ -152,7 +152,7 @@ def _in_one_cell(item: Evaluation, name: str) -> str:
 
 
 def _mark(item: Evaluation, name: str) -> str:
-    """An asterisk, bare of Markdown, where the difference is more than chance."""
+    """Return an escaped asterisk if the difference is significant."""
     p_value = item.measures[name].p_value
     return "\\*" if p_value is not None and p_value < SIGNIFICANT else ""
 
@@ -176,7 +176,7 @@ def _measured_names(training: Training) -> list[str]:
 
 
 def _log_rows(training: Training) -> Iterator[list[str]]:
-    """Epoch, step, loss, learning rate and measures, one row a step, that of the chosen weights in bold."""
+    """Return epoch, step, loss, learning rate and measures, one row per step, with the chosen weights in bold."""
     steps: dict[int, dict[str, float]] = {}
     for entry in training.log:
         steps.setdefault(int(entry["step"]), {}).update(entry)
@@ -205,7 +205,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def _line(value: Mapping[str, Any]) -> str:
-    """JSON in one line, fit for backticks."""
+    """Return JSON in one line, safe within backticks."""
     return json.dumps(value, ensure_ascii=False, default=list).replace("`", "'")
 
 

@@ -1,4 +1,4 @@
-"""The papers behind losses, bases and data, for the end of a card. The entries are in `citations.bib`."""
+"""The papers behind losses, bases and data, cited at the end of a card. The entries are in `citations.bib`."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ LOSS_PAPERS = {
     "multiple_negatives": "henderson2017efficient",
 }
 
-# How the name of a base, a dataset or a collection goes -> the key of its paper.
+# Pattern of the name of a base, data set or collection -> the key of its paper.
 NAMED_PAPERS = {
     r"\bminilm": "wang2020minilm",
     r"\bbert-(base|large)": "devlin2019bert",
@@ -39,7 +39,7 @@ NAMED_PAPERS = {
 
 
 def papers(loss: str, names: Iterable[str]) -> list[str]:
-    """BibTeX entries of a loss and of what has these names, in this order, each once."""
+    """Return the BibTeX entries for a loss and for bases and data of these names, in this order, each once."""
     keys = [LOSS_PAPERS[loss]] if loss in LOSS_PAPERS else []
     for name in names:
         keys += [key for pattern, key in NAMED_PAPERS.items() if re.search(pattern, name, re.IGNORECASE)]
@@ -48,6 +48,6 @@ def papers(loss: str, names: Iterable[str]) -> list[str]:
 
 
 def entries() -> dict[str, str]:
-    """Key -> BibTeX entry."""
+    """Return key -> BibTeX entry."""
     text = files("plackett.publishing").joinpath("citations.bib").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in re.finditer(r"^@\w+\{(\w+),.*?^\}", text, re.MULTILINE | re.DOTALL)}

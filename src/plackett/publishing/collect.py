@@ -1,4 +1,4 @@
-"""Join the facts of a checkpoint: its own, those of its training, and an example of its use."""
+"""Combine the facts of a checkpoint: its own, those of its training, and an example of its use."""
 
 import json
 import platform
@@ -27,7 +27,7 @@ USAGE_CHARACTERS = 300
 
 
 def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
-    """Return the facts of the checkpoint in `folder`, just trained by `recipe`."""
+    """Return the facts of the checkpoint in `folder`, which was just trained with `recipe`."""
     known = described(folder)
     base, revision = _base(recipe.base)
     model = replace(
@@ -42,11 +42,11 @@ def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
 
 
 def described(folder: Path) -> Facts:
-    """Return the facts that a checkpoint itself tells, of unknown training."""
+    """Return the facts that a checkpoint's files contain, without its training."""
     layout = layout_of(folder)
     if layout is not None:
         raise CheckpointError(
-            f"{folder} is a {layout}, and a card describes a plain classifier; write one first: "
+            f"{folder} is a {layout}, and a card can only describe a plain classifier; write one first: "
             f"CrossEncoder({str(folder)!r}).save_pretrained(FOLDER)"
         )
     checkpoint = read_checkpoint(folder)
@@ -71,12 +71,12 @@ def described(folder: Path) -> Facts:
 
 
 def known_facts(folder: Path) -> Facts:
-    """Return the facts in a checkpoint's file, or what it tells itself if it has no such file."""
+    """Return the facts in a checkpoint's `plackett.json`, or those in its other files without one."""
     return read_facts(folder) if (folder / FACTS).is_file() else described(folder)
 
 
 def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:
-    """Score a query with its first documents, all shortened for display: the scores are those of the texts shown."""
+    """Score a query with its first documents, all shortened for display, so the scores are those of the texts shown."""
     query = shortened(query, USAGE_CHARACTERS)
     shown = tuple(shortened(text, USAGE_CHARACTERS) for text in documents if text.strip())[:USAGE_DOCUMENTS]
     pairs = [(query, document) for document in shown]
@@ -84,7 +84,7 @@ def usage(encoder: CrossEncoder, query: str, documents: Sequence[str]) -> Usage:
 
 
 def _base(name: str) -> tuple[str, str]:
-    """Return the Hub id and the commit of a base; a folder is known by its name, not by its path."""
+    """Return the Hub id and the commit of a base; a folder is identified by its name, not its path."""
     if Path(name).is_dir() or not is_hub_id(name):
         return Path(name).name, ""
     snapshot = find_folder(name, revision=None, local_files_only=True)

@@ -1,4 +1,4 @@
-"""A checkpoint to the Hub, through huggingface-hub: checked first, then sent whole in one commit."""
+"""Publishing a checkpoint to the Hub: it is checked, then sent in one commit."""
 
 import fnmatch
 import json
@@ -24,9 +24,9 @@ from plackett.publishing.card import render
 from plackett.publishing.storage import dump_facts, read_facts
 from plackett.training.recipe import without_paths
 
-# What a folder of weights may hold beside a checkpoint: hidden files, half of a training, pickles.
+# Files that a folder may contain besides its checkpoint: hidden files, intermediate checkpoints, pickles.
 LEFT_OUT = (".*", "checkpoint-*", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "pytorch_model*.bin", "*.lock")
-TOLERANCE = 1e-3  # of a score: engines, libraries and machines differ by less, other weights by more
+TOLERANCE = 1e-3  # for a score: engines, libraries and machines differ by less, other weights by more
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SentFile:
 
 @dataclass(frozen=True)
 class Published:
-    """The files that were sent, and the address of the commit or pull request: empty for a dry run."""
+    """The files that were sent, and the address of the commit or pull request, which is empty for a dry run."""
 
     files: tuple[SentFile, ...]
     url: str = ""
@@ -57,13 +57,13 @@ def publish(
 ) -> Published:
     """Send a checkpoint to `repository` (org/name) on the Hub, in one commit or pull request.
 
-    The repository is created if it is missing, `private` or not, and so is the branch `revision`. What the Hub has
-    already is not sent again, so the same call continues after an interruption. In the published card and facts the
-    repository replaces the folder, and the recipe names files without their paths. `dry_run`
-    checks everything and makes no request.
+    A missing repository is created, `private` or not, and so is a missing branch `revision`. Files that the Hub already
+    has are not sent again, so the same call continues after an interruption. The published card and facts name the
+    repository instead of the folder, and the published recipe names files without their paths. `dry_run` checks
+    everything and makes no request.
 
-    Raises CheckpointError for a folder that does not load, that other libraries would read otherwise, or whose card is
-    not what its facts give; HubError where the Hub refuses or cannot be reached.
+    Raises CheckpointError for a folder that does not load, that other libraries would read differently, or whose card
+    does not match its facts; HubError if the Hub refuses or cannot be reached.
     """
     if not is_hub_id(repository):
         raise SettingError(f"{repository!r} is not a Hub id such as org/name")
@@ -92,7 +92,7 @@ def publish(
 
 
 def check(folder: Path) -> Facts:
-    """Return the facts of a checkpoint that is fit to be published: all read it alike, and its card is true."""
+    """Return a checkpoint's facts after checking that libraries read it alike and that its card is correct."""
     facts = read_facts(folder)
     check_inside(folder)
     encoder = CrossEncoder(folder)
@@ -100,7 +100,9 @@ def check(folder: Path) -> Facts:
     _check_readers(encoder.checkpoint)
     _check_card(folder, facts, encoder)
     if facts.calibration and parameters_of(read_calibration(folder)) != facts.calibration.parameters:
-        raise CheckpointError(f"the card of {folder} shows a calibration that differs from its file; calibrate again")
+        raise CheckpointError(
+            f"the card of {folder} shows a calibration that differs from its calibration file; calibrate again"
+        )
     if facts.usage:
         scores = encoder.predict([(facts.usage.query, document) for document in facts.usage.documents])
         if not np.allclose(scores, facts.usage.scores, atol=TOLERANCE):
@@ -137,7 +139,7 @@ def _check_card(folder: Path, facts: Facts, encoder: CrossEncoder) -> None:
 
 
 def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
-    """One for each file; the card, the facts and the recipe as readers of the repository will see them."""
+    """Return one operation per file, with the card, facts and recipe in their published form."""
     own = {CARD: render(facts).encode(), FACTS: dump_facts(facts).encode()}
     if (folder / RECIPE).is_file():
         own[RECIPE] = _recipe(folder / RECIPE, facts.model.base)
@@ -147,7 +149,7 @@ def _operations(folder: Path, facts: Facts) -> list[CommitOperationAdd]:
 
 
 def _recipe(path: Path, base: str) -> bytes:
-    """The recipe without the paths of this machine."""
+    """Return the recipe without local paths."""
     try:
         values = without_paths(json.loads(path.read_text(encoding="utf-8")), base=base)
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Read and write `plackett.json`, the file of a checkpoint that holds its facts.
+"""Read and write `plackett.json`, the file with a checkpoint's facts.
 
 Training writes the file; evaluation, export and calibration add to it. Its fields are those of `plackett.facts`.
 """
@@ -25,7 +25,7 @@ def read_facts(folder: Path) -> Facts:
     """Return the facts of a checkpoint. Raises CheckpointError if it has none, or if a newer Plackett wrote them."""
     path = folder / FACTS
     if not os.path.isfile(path):
-        raise CheckpointError(f"{folder} holds no {FACTS}, the facts of its card; write one: plackett card {folder}")
+        raise CheckpointError(f"{folder} has no {FACTS}, the facts of its card; to write one: plackett card {folder}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         _check_schema(path, values)
@@ -41,7 +41,7 @@ def read_facts(folder: Path) -> Facts:
 def _check_schema(path: Path, values: object) -> None:
     schema = values.get("schema") if isinstance(values, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
-        raise CheckpointError(f"{path} has schema {schema}, but this Plackett reads {SCHEMA}: install a newer one")
+        raise CheckpointError(f"{path} has schema {schema}, but this Plackett reads {SCHEMA}: install a newer Plackett")
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
