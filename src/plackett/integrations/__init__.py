@@ -1,1 +1,1 @@
-"""Adapters for frameworks: one small file each, imported by its own name, with the framework as an extra."""
+"""Adapters for frameworks: one small module each, imported by name, with the framework as an extra."""

@@ -10,11 +10,11 @@ from plackett.cross_encoder import CrossEncoder
 from plackett.errors import InputError, MissingExtraError
 
 Source = str | os.PathLike[str] | CrossEncoder | None
-"""A folder, a Hub id, the address of a server, or a model that is open; None for the one that comes with Plackett."""
+"""A folder, a Hub id, the address of a server, or an open model; None for the embedded model."""
 
 
 def opened(model: Source) -> CrossEncoder:
-    """Return a model, which may be open already. Raises InputError for a model whose labels do not rank."""
+    """Return a model, opening it if necessary. Raises InputError for a model with several labels that cannot rank."""
     encoder = model if isinstance(model, CrossEncoder) else CrossEncoder(model)
     if not encoder.model.ranks:
         raise InputError(
@@ -25,7 +25,7 @@ def opened(model: Source) -> CrossEncoder:
 
 
 def check_items(items: Sequence[object], kind: type, wrapped: str) -> None:
-    """Raise InputError for an item that is not of a framework's class; `wrapped` says how to make one of a text."""
+    """Raise InputError for an item that is not of a framework's class; `wrapped` shows how to wrap a text."""
     for number, item in enumerate(items):
         if not isinstance(item, kind):
             raise InputError(f"document {number} is {type(item).__name__}, not {kind.__name__}; pass {wrapped}")

@@ -1,4 +1,4 @@
-"""DuckDB: a function that scores a query with a text, for the rows of any query."""
+"""DuckDB: an SQL function that scores a query with a text."""
 
 from plackett._inputs import is_blank
 from plackett.integrations._shared import Source, framework, opened
@@ -9,10 +9,10 @@ with framework("duckdb", "duckdb", "1.0"):
 
 
 def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, name: str = "plackett_score") -> None:
-    """Add the function `name`(query, text) to a connection: the reranker's score; NULL if either has no words.
+    """Add the function `name`(query, text) to a connection: it returns the reranker's score, or NULL for blank texts.
 
-    DuckDB passes it up to 2,048 rows at a time, which are scored together. Rerank the rows that a search has found, not
-    a whole table.
+    DuckDB passes up to 2,048 rows at a time, which are scored together. Rerank the rows found by a search, not a whole
+    table.
     """
     encoder = opened(model)
 

@@ -1,4 +1,4 @@
-"""Rank the rows of a table: pandas, polars, Arrow, and whatever else narwhals reads."""
+"""Rank the rows of a table: pandas, polars, Arrow, and other kinds that narwhals reads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,8 +29,8 @@ def rank_frame(
     called `score`. The default `model` is the embedded one. Rows with equal scores keep their order, and a pandas index
     stays with its row.
 
-    Raises InputError for something that is not a table, a missing column, an existing column `score`, and a row whose
-    texts are null or not texts, named by its number.
+    Raises InputError for anything but a table, a missing column, an existing column `score`, and a row (given by its
+    number) whose values are null or not text.
     """
     table = _table(frame)
     fields = text_fields(text)

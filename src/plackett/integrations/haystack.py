@@ -25,11 +25,12 @@ SETTINGS = (
 
 @component
 class PlackettRanker:
-    """Orders documents by a reranker, best first, with its scores.
+    """Orders documents by a reranker's scores, best first.
 
-    model: a folder, a Hub id or the address of a server; the default is embedded. It is loaded by `warm_up`, or by the
-    first run. top_k, score_threshold: number of documents to keep, and their least score. meta_fields: metadata to read
-    in front of the content, joined by `separator`. positive_label: the label to rank by, of a model with several.
+    model: a folder, a Hub id or the address of a server; the default is the embedded model. It is loaded by `warm_up`,
+    or by the first run. top_k, score_threshold: number of documents to keep, and their minimum score. meta_fields:
+    metadata to read before the content, joined by `separator`. positive_label: the label to rank by, for a model with
+    several labels.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class PlackettRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """Return the best documents first; `top_k` and `score_threshold` override those of the component."""
+        """Return the best documents first; `top_k` and `score_threshold` override the component's."""
         ranked = self._loaded().rank(query, self._texts(documents), **self._limits(top_k, score_threshold))
         return _best(documents, ranked)
 
@@ -80,7 +81,7 @@ class PlackettRanker:
         top_k: int | None = None,
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
-        """Return the best documents first, without blocking the event loop; stops if its task is cancelled."""
+        """Return the best documents first, without blocking the event loop; stop if the task is cancelled."""
         encoder = await asyncio.to_thread(self._loaded)
         ranked = await encoder.arank(query, self._texts(documents), **self._limits(top_k, score_threshold))
         return _best(documents, ranked)
@@ -92,7 +93,7 @@ class PlackettRanker:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "PlackettRanker":
-        """Make the component of its settings."""
+        """Create the component from its settings."""
         ranker: PlackettRanker = default_from_dict(cls, data)
         return ranker
 

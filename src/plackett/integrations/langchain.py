@@ -30,9 +30,9 @@ class PlackettCrossEncoder(BaseCrossEncoder):
 class PlackettReranker(BaseDocumentCompressor):
     """Keeps the best documents of a retriever, best first, each with its score in the metadata.
 
-    model: a folder, a Hub id, the address of a server, or a `plackett.CrossEncoder`; the default is embedded.
-    top_n: number of documents to keep, None for all. min_score: the least score of a document to keep.
-    score_key: the key in the metadata. Documents are copied, never changed.
+    model: a folder, a Hub id, the address of a server, or a `plackett.CrossEncoder`; the default is the embedded model.
+    top_n: number of documents to keep, None for all. min_score: minimum score of a document to keep. score_key: key of
+    the score in the metadata. Documents are copied, never changed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -57,7 +57,7 @@ class PlackettReranker(BaseDocumentCompressor):
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Rerank without blocking the event loop; a task that is cancelled stops the scoring."""
+        """Rerank without blocking the event loop; stop if the task is cancelled."""
         texts = _texts(documents)
         encoder = await asyncio.to_thread(lambda: self.encoder)
         return self._best(documents, await encoder.arank(query, texts, top_k=self.top_n, min_score=self.min_score))

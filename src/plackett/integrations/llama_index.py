@@ -17,8 +17,8 @@ with framework("llama-index", "llama-index-core", "0.14"):
 class PlackettRerank(BaseNodePostprocessor):
     """Keeps the best nodes of a retriever, best first, with the reranker's scores.
 
-    The nodes are read with the metadata that they show to embeddings. They are not changed, unless
-    `keep_retrieval_score` asks for the retriever's score in their metadata, as `retrieval_score`.
+    Nodes are read with the metadata that embedding models see. They are not changed, unless `keep_retrieval_score`
+    stores the retriever's score in their metadata, as `retrieval_score`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""MTEB: a cross-encoder of its protocol, for reranking and retrieval tasks."""
+"""MTEB: a cross-encoder with its protocol, for reranking and retrieval tasks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,9 +15,9 @@ with framework("mteb", "mteb", "2.0"):
 
 
 class PlackettCrossEncoder:
-    """`mteb.evaluate(PlackettCrossEncoder("models/mine"), tasks)`: scores as raw logits, so that none are ties.
+    """`mteb.evaluate(PlackettCrossEncoder("models/mine"), tasks)`; scores are raw logits, to avoid ties.
 
-    `model_name` is a folder, a Hub id or a `plackett.CrossEncoder`; the default is embedded.
+    `model_name` is a folder, a Hub id or a `plackett.CrossEncoder`; the default is the embedded model.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PlackettCrossEncoder:
     def predict(
         self, inputs1: Iterable[Mapping[str, Any]], inputs2: Iterable[Mapping[str, Any]], **_: object
     ) -> NDArray[np.float32]:
-        """Score the texts of two loaders, query by document, in their order: float32 (pairs,)."""
+        """Score the paired texts of two loaders, in order: float32 (pairs,)."""
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
         return self.model.score(pairs)[:, 0] if pairs else np.empty(0, np.float32)
 

@@ -10,10 +10,10 @@ with framework("pyterrier", "python-terrier", "1.0"):
 
 
 class PlackettReranker(pt.Transformer):
-    """Gives the rows of a result frame the reranker's scores, as raw logits, and new ranks.
+    """Adds the reranker's scores (raw logits) and new ranks to a result frame.
 
     `retriever % 100 >> PlackettReranker("models/mine")`. The frame needs the columns qid, query, docno, and
-    `text_field`, which `pt.text.get_text` adds. Every row stays, its other columns too.
+    `text_field`, which `pt.text.get_text` adds. All rows and their other columns are kept.
     """
 
     def __init__(self, model: Source = None, *, text_field: str = "text") -> None:

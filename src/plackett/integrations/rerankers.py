@@ -1,4 +1,4 @@
-"""The library rerankers: a ranker for its interface."""
+"""rerankers: a ranker with the interface of this library."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ with framework("rerankers", "rerankers", "0.8"):
 
 
 class PlackettRanker(BaseRanker):
-    """Ranks texts or `rerankers.Document`s; replaces what `rerankers.Reranker(...)` returns."""
+    """Ranks texts or `rerankers.Document`s; replaces the result of `rerankers.Reranker(...)`."""
 
     def __init__(self, model_name_or_path: Source = None, verbose: int = 1) -> None:
         self.model = opened(model_name_or_path)

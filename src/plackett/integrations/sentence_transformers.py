@@ -1,4 +1,4 @@
-"""`CrossEncoder` with the interface of sentence-transformers 6.2: a program migrates by one import line.
+"""`CrossEncoder` with the interface of sentence-transformers 6.2: to migrate, change one import.
 
 Needs neither sentence-transformers nor, unless a tensor or an activation function of torch is requested, torch.
 docs/sentence-transformers.md lists the differences.
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ORGANISATION = "cross-encoder"  # of names without one, as in sentence-transformers
+ORGANISATION = "cross-encoder"  # the default organisation, as in sentence-transformers
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 PRECISIONS = {"None": None, "auto": None, "float32": "fp32", "bfloat16": "bf16"}
 
-# What each dictionary of arguments may hold: those that Plackett reads, and those that change no score.
+# Keys of each dictionary of arguments: those that Plackett reads, and those that change no score.
 MODEL_KWARGS = {"dtype", "torch_dtype", "device_map"} | {
     *("attn_implementation", "export", "file_name", "low_cpu_mem_usage", "provider", "use_safetensors"),
 }
 PROCESSOR_KWARGS = {"model_max_length", "use_fast"}
 CONFIG_KWARGS = {"num_labels", "classifier_dropout"}
 
-# Arguments of earlier releases -> their names in 6.2; None for those that have no effect any more.
+# Arguments of earlier releases -> their names in 6.2; None if they no longer have an effect.
 RENAMED = {
     "model_name": "model_name_or_path",
     "automodel_args": "model_kwargs",
@@ -65,7 +65,7 @@ Activation = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def _accepts_earlier_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Take the arguments of earlier releases too, with a warning in the log."""
+    """Accept the arguments of earlier releases too, with a warning in the log."""
 
     @functools.wraps(function)
     def accepting(self: "CrossEncoder", *given: Any, **options: Any) -> Any:
@@ -74,7 +74,9 @@ def _accepts_earlier_names(function: Callable[..., Any]) -> Callable[..., Any]:
             options = dict(zip(POSITIONAL, more, strict=False)) | options
         for old in RENAMED.keys() & options.keys():
             value, new = options.pop(old), RENAMED[old]
-            logger.warning("%s is an argument of earlier releases; use %s", old, new or "none: it has no effect")
+            logger.warning(
+                "%s is an argument of earlier releases; %s", old, f"use {new}" if new else "it has no effect"
+            )
             if new is not None:
                 options.setdefault(new, value)
         return function(self, *given, **options)
@@ -83,20 +85,20 @@ def _accepts_earlier_names(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _NoCard:
-    """Takes the figures that evaluators store for sentence-transformers' model card; `plackett card` writes ours."""
+    """Accepts the figures that evaluators store for a model card, which `plackett card` writes instead."""
 
     def set_evaluation_metrics(self, *_: object, **__: object) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
 
 class CrossEncoder:
     """A reranker with the arguments, methods and results of `sentence_transformers.CrossEncoder`.
 
-    `backend` is by default the fastest exact engine of the checkpoint. `model_kwargs` may hold `dtype` (float32 or
+    `backend` defaults to the checkpoint's fastest exact engine. `model_kwargs` may hold `dtype` (float32 or
     bfloat16) and `device_map` (the name of a device). `trust_remote_code` runs the code of a folder on this
     machine only. `batch_size` has no effect on the result: batches are cut by their number of tokens.
 
-    Raises SettingError (a ValueError) for arguments that Plackett has no counterpart of, such as `modules`, and
+    Raises SettingError (a ValueError) for arguments without a counterpart in Plackett, such as `modules`, and
     CheckpointError as `plackett.CrossEncoder` does.
     """
 
@@ -161,7 +163,7 @@ class CrossEncoder:
         self._assemble(open_model(*self._opened))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CrossEncoder":
-        """Return a model whose settings can change separately; both share the engine, which no call changes."""
+        """Return a model with separate settings; both share the engine, which no call changes."""
         copied = CrossEncoder.__new__(CrossEncoder)
         vars(copied).update(vars(self))
         copied.prompts = dict(self.prompts)
@@ -188,9 +190,10 @@ class CrossEncoder:
     ) -> Any:
         """Score one (query, document) pair, or a list, array or column of pairs.
 
-        Returns float32 (pairs,), or (pairs, labels) for several labels: an array, with `convert_to_tensor` a tensor, or
-        without `convert_to_numpy` a list of tensors; for one pair its item. `processing_kwargs={"text": {"max_length":
-        256}}` overrides the token limit of this call. Raises InputError for an item that is not a pair of texts.
+        Returns float32 (pairs,), or (pairs, labels) for several labels: by default an array, with `convert_to_tensor` a
+        tensor, and without `convert_to_numpy` a list of tensors. A single pair gives a single item.
+        `processing_kwargs={"text": {"max_length": 256}}` overrides the token limit for this call. Raises InputError for
+        an item that is not a pair of texts.
         """
         if batch_size <= 0:
             raise SettingError(f"batch_size={batch_size} is not a valid number of pairs")
@@ -245,7 +248,7 @@ class CrossEncoder:
         ]
 
     def evaluate(self, evaluator: Callable[..., Any], output_path: str | None = None) -> Any:
-        """Call an evaluator of sentence-transformers with this model, and return its figures."""
+        """Call an evaluator of sentence-transformers with this model, and return its results."""
         if output_path is not None:
             os.makedirs(output_path, exist_ok=True)
         return evaluator(self, output_path)
@@ -265,15 +268,15 @@ class CrossEncoder:
     save = save_pretrained
 
     def start_multi_process_pool(self, target_devices: Sequence[str] | None = None) -> dict[str, Any]:
-        """Return an empty pool: one process uses all cores. `plackett bulk` uses several devices and machines."""
+        """Return an empty pool: one process uses all cores, and `plackett bulk` uses several devices and machines."""
         return {}
 
     @staticmethod
     def stop_multi_process_pool(pool: object) -> None:
-        """Do nothing: there are no processes."""
+        """Do nothing, because there are no processes."""
 
     def eval(self) -> "CrossEncoder":
-        """Return the model: it never trains."""
+        """Return the model, which is always in evaluation mode."""
         return self
 
     def to(self, device: "str | torch.device") -> "CrossEncoder":
@@ -282,7 +285,7 @@ class CrossEncoder:
         return self
 
     def get_backend(self) -> str:
-        """Return the backend by the name that loaded it."""
+        """Return the name of the backend."""
         return str(self._opened[1].engine)
 
     @property
@@ -338,7 +341,7 @@ class CrossEncoder:
         self._encoder = Encoder.from_parts(parts)
 
     def _set_prompts(self, prompts: Mapping[str, str] | None, default: str | None) -> None:
-        """Take the given prompts, or those that the checkpoint holds."""
+        """Set the given prompts, or those in the checkpoint."""
         checkpoint = self._parts.checkpoint
         saved = read_optional(checkpoint.folder / SENTENCE_TRANSFORMERS) if checkpoint else {}
         self.prompts: dict[str, str] = dict(saved.get("prompts") or {} if prompts is None else prompts)
@@ -352,7 +355,7 @@ class CrossEncoder:
             )
 
     def _move(self, device: Any) -> None:
-        """Load the model again if it is to compute elsewhere."""
+        """Load the model again if the device changes."""
         name, options = self._opened
         wanted = _device(device)
         if wanted not in (None, options.device or "cpu"):
@@ -376,7 +379,7 @@ class CrossEncoder:
         return self._encoder.score_encoded(encoded, show_progress=is_shown)
 
     def _scores(self, logits: NDArray[np.float32], activation: Activation | None, softmax: bool) -> Any:
-        """Raw logits, (pairs, labels), to scores: (pairs,), or (pairs, labels) for several labels."""
+        """Convert raw logits, (pairs, labels), to scores: (pairs,), or (pairs, labels) for several labels."""
         if activation is None:
             scores = self._parts.model.activate(logits)
         else:
@@ -396,7 +399,7 @@ class CrossEncoder:
 
 
 def _activation_name(function: Activation) -> str:
-    """Return the name by which a checkpoint keeps an activation function."""
+    """Return the name under which a checkpoint stores an activation function."""
     kind = type(function)
     for name, (dotted, _) in ACTIVATIONS.items():
         if dotted == f"{kind.__module__}.{kind.__qualname__}":
@@ -408,7 +411,7 @@ def _activation_name(function: Activation) -> str:
 
 
 def _checked(name: str, given: Mapping[str, Any] | None, known: set[str]) -> Mapping[str, Any]:
-    """Raise SettingError for an argument that Plackett has no counterpart of."""
+    """Raise SettingError for an argument without a counterpart in Plackett."""
     given = given or {}
     for key in given:
         if key not in known:
@@ -417,7 +420,7 @@ def _checked(name: str, given: Mapping[str, Any] | None, known: set[str]) -> Map
 
 
 def _options(backend: str, device: Any, model: Mapping[str, Any], processor: Mapping[str, Any]) -> Options:
-    """Translate the arguments that say how a model runs."""
+    """Translate the arguments that determine how a model runs."""
     _checked("model_kwargs", model, MODEL_KWARGS)
     _checked("processor_kwargs", processor, PROCESSOR_KWARGS)
     if backend not in BACKENDS:
@@ -431,7 +434,7 @@ def _options(backend: str, device: Any, model: Mapping[str, Any], processor: Map
 
 
 def _device(device: Any) -> str | None:
-    """Return the name of a device; of several, the first must stand for all."""
+    """Return the name of a device; several must all be the same."""
     if isinstance(device, list | tuple):
         several = {str(item) for item in device}
         if len(several) > 1:
@@ -450,7 +453,7 @@ def _precision(dtype: object) -> str | None:
 
 
 def _find(name: str | os.PathLike[str] | None, options: Options, access: Access) -> str | os.PathLike[str] | None:
-    """Return the folder of a model by the rules of sentence-transformers; others are unchanged."""
+    """Return the folder of a model by sentence-transformers' rules; leave other names unchanged."""
     if name is None or is_url(name) or str(name).startswith("pypi:") or Path(name).exists():
         return name
     access = access._replace(cache_folder=access.cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME"))
@@ -465,15 +468,15 @@ def _find(name: str | os.PathLike[str] | None, options: Options, access: Access)
 
 
 def _limited(parts: Parts, limit: int) -> Parts:
-    """The same model with another token limit."""
+    """Return the same model with another token limit."""
     if parts.checkpoint is None:
-        raise CheckpointError(f"{parts.model.name} is a server, which has its own token limit")
+        raise CheckpointError(f"{parts.model.name} is a server, which sets its own token limit")
     checkpoint = replace(parts.checkpoint, inputs=replace(parts.checkpoint.inputs, max_length=limit))
     return Parts.of(checkpoint, parts.engine, parts.long_documents)
 
 
 def _token_limit(given: Mapping[str, Any] | None) -> int | None:
-    """Return the token limit of `processing_kwargs`, whose paddings change no score."""
+    """Return the token limit in `processing_kwargs`; its padding options change no score."""
     text = _checked("processing_kwargs", given, {"text"}).get("text")
     limit: int | None = _checked("processing_kwargs", text, {"max_length", "padding", "truncation"}).get("max_length")
     return limit
@@ -498,5 +501,5 @@ def _pair(index: int, item: Any) -> tuple[str, str]:
     query, document = item
     if not isinstance(query, str) or not isinstance(document, str):
         kinds = f"{type(query).__name__} and {type(document).__name__}"
-        raise InputError(f"pair {index} holds {kinds}; both must be text")
+        raise InputError(f"pair {index} contains {kinds}; both must be text")
     return str(query), str(document)
