@@ -1,4 +1,4 @@
-"""Around every request: its id, the key, metrics, and a line of JSON in the log, without texts."""
+"""What surrounds every request: its id, the key, metrics, and a line of JSON in the log, without texts."""
 
 import asyncio
 import json
@@ -19,17 +19,17 @@ from plackett.serving.replies import NOTES, on_error
 from plackett.serving.service import CLIENT_LEFT, Service
 
 LOGGER = logging.getLogger("plackett.serving.access")
-OPEN = {  # with GET and HEAD
+OPEN = {  # paths without a key, for GET and HEAD
     f"{prefix}{path}"
     for prefix in ("", *(f"/{prefix}" for prefix in PREFIXES))
     for path in ("/", "/health", "/ready", "/ping")
 }
-STARTED = "plackett.started"  # key of the scope: whether the response is under way
+STARTED = "plackett.started"  # scope key: whether the response has started
 ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 class Access:
-    """The outermost application."""
+    """The outermost ASGI application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class Access:
         self._key = service.settings.key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run a request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,7 +69,7 @@ class Access:
             await self._app(request.scope, receive, send)
         except Refusal as error:
             await self._refuse(request, error, receive, send)
-        except asyncio.CancelledError:  # at the end of draining
+        except asyncio.CancelledError:  # when draining ends
             if request.scope.get(STARTED):
                 raise
             end = Refusal(503, "the server is shutting down", headers={"Retry-After": "1"})

@@ -8,10 +8,10 @@ from plackett.serving.refusal import Refusal
 
 @dataclass(frozen=True)
 class Admission:
-    """Refuses what would make the queue longer than `queue_tokens`, or than `seconds` of work at the measured rate.
+    """Refuses requests that would extend the queue beyond `queue_tokens`, or `seconds` of work at the measured rate.
 
-    A request with a `priority` above 0, the default, is of low priority: it is refused when the queue is
-    `low_priority_share` full. Any request is accepted while nothing waits.
+    A request with a `priority` above 0 (the default) has low priority: it is refused once the queue is
+    `low_priority_share` full. If the queue is empty, any request is accepted.
     """
 
     queue_tokens: int
@@ -19,7 +19,7 @@ class Admission:
     seconds: float = math.inf
 
     def check(self, tokens: int, queued: int, rate: float, priority: int = 0) -> None:
-        """Raise Refusal, status 429 with the seconds that the queue takes, if a request of `tokens` has no room."""
+        """Raise Refusal, status 429 with the duration of the queue, if there is no room for a request of `tokens`."""
         bound = min(self.queue_tokens, self.seconds * rate) * (self.low_priority_share if priority > 0 else 1.0)
         if not queued or queued + tokens <= bound:
             return

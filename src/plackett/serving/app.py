@@ -28,7 +28,7 @@ NIM_PATH = "/v1/retrieval/{model:path}/reranking"
 
 
 def build_app(service: Service, reload: Callable[[], Awaitable[None]]) -> ASGIApp:
-    """Build the application. `reload` loads the models again."""
+    """Build the application. `reload` reloads the models."""
     pages = Pages(service, reload)
     prefixed = [Mount(f"/{prefix}", routes=_routes(service, pages, prefix)) for prefix in PREFIXES]
     errors = (Refusal, RequestError, HTTPException, ClientDisconnect, Exception)
@@ -40,7 +40,7 @@ def build_app(service: Service, reload: Callable[[], Awaitable[None]]) -> ASGIAp
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Let pages of other origins in. It surrounds the check of the key, as browsers ask for permission without one."""
+    """Allow pages of other origins. CORS precedes the check of the key, because preflights have none."""
     if not origins:
         return app
     return CORSMiddleware(
@@ -68,7 +68,7 @@ def _ranking(service: Service, path: str, dialects: Sequence[Dialect]) -> Endpoi
 
 
 def _route(path: str, endpoints: dict[tuple[str, str], Endpoint]) -> Route:
-    """One route for all methods of a path, so that others get status 405 with all of them in `Allow`."""
+    """Return one route for all methods of a path, so that status 405 lists all of them in `Allow`."""
     methods = {method: endpoint for (method, at), endpoint in endpoints.items() if at == path}
 
     async def dispatch(request: Request) -> Response:

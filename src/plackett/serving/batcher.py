@@ -1,6 +1,6 @@
-"""Threads that work on the queue: one tokenises, the others score. The event loop waits for none.
+"""Threads that work on the queue: one tokenises, the others score. The event loop never waits for them.
 
-As many score as the engine has lanes, so that no core is idle at the end of a batch.
+There are as many scoring threads as the engine has lanes, so no core is idle at the end of a batch.
 """
 
 import logging
@@ -17,15 +17,15 @@ from plackett.serving.scheduling import ENOUGH, Job, Piece, Queue, joined
 T = TypeVar("T")
 LOGGER = logging.getLogger("plackett.serving")
 FIRST_RATE = 10_000.0  # tokens per second, until the first batch is measured
-WEIGHT = 0.2  # of the latest batch in the measured rate
+WEIGHT = 0.2  # weight of the latest batch in the measured rate
 
 BATCH_SECONDS = 0.2
-"""Time of a batch whose size is not set, divided by the lanes. A short request waits until one ends."""
+"""Target duration of a batch if no size is set, divided by the lanes. A short request may wait for one batch."""
 
 LEAST = 128
-"""Tokens of a batch at least, where several lanes share the end of the work."""
+"""Minimum number of tokens per batch when several lanes share the end of the work."""
 
-LARGEST_BATCH = 16_384  # tokens: engines gain no speed from more
+LARGEST_BATCH = 16_384  # tokens; more do not make engines faster
 
 
 def _ignore(*_measured: float) -> None:
@@ -34,14 +34,14 @@ def _ignore(*_measured: float) -> None:
 
 @dataclass(frozen=True)
 class Observer:
-    """Callbacks for after a chunk was tokenised, with seconds, and after a batch, with tokens, pairs and seconds."""
+    """Callbacks after a chunk is tokenised (with seconds) and after a batch is scored (with tokens, pairs, seconds)."""
 
     tokenised: Callable[[float], None] = _ignore
     scored: Callable[[int, int, float], None] = _ignore
 
 
 class Batcher:
-    """Runs jobs. All methods may be called from any thread; `Job.finished` is called from the threads here."""
+    """Runs jobs. All methods may be called from any thread; `Job.finished` is called from its threads."""
 
     def __init__(
         self,
@@ -59,28 +59,28 @@ class Batcher:
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._scorers = 0
-        self._ended = 0.0  # the latest batch
+        self._ended = 0.0  # end of the latest batch
         self._tokens, self._seconds = FIRST_RATE * BATCH_SECONDS, BATCH_SECONDS  # of the latest batches, weighted
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens of the next batch: as given, or what takes its time at the measured rate of one lane."""
+        """Return the tokens of the next batch: as configured, or computed from one lane's measured rate."""
         in_time = int(self.rate / self.lanes * BATCH_SECONDS / self.lanes)
         return self._given or min(max(in_time, ENOUGH), LARGEST_BATCH)
 
     def _budget(self) -> int:
-        """Tokens to take now: less towards the end of the work, so that all lanes end at about the same time."""
+        """Return the tokens to take now: fewer towards the end of the work, so all lanes end at about the same time."""
         if self.lanes == 1:
             return self.batch_tokens
         return min(self.batch_tokens, max(LEAST, self._queue.ready_tokens // (2 * self.lanes)))
 
     def start(self) -> None:
-        """Start a thread that tokenises and one that scores."""
+        """Start one thread to tokenise and one to score."""
         self._start(self._tokenise)
         self.widen(1)
 
     def widen(self, lanes: int) -> None:
-        """Score this many batches at once; threads that were started for more stay."""
+        """Score this many batches at once; threads started for a larger number stay."""
         with self._changed:
             self.lanes = lanes
             missing = lanes - self._scorers
@@ -103,13 +103,13 @@ class Batcher:
 
     @property
     def queued(self) -> int:
-        """Tokens that are still to be scored."""
+        """Number of tokens that are waiting to be scored."""
         with self._changed:
             return self._queue.tokens
 
     @property
     def waiting(self) -> int:
-        """Requests that are not finished."""
+        """Number of unfinished requests."""
         with self._changed:
             return len(self._queue)
 
@@ -120,12 +120,12 @@ class Batcher:
             self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
-        """Drop what is left of a job. What is being scored at this moment is finished."""
+        """Drop the rest of a job. Batches in progress are finished."""
         with self._changed:
             self._queue.remove(job)
 
     def _next(self, pick: Callable[[], T | None]) -> T | None:
-        """Wait for work. None once this is closed."""
+        """Wait for work; return None once this is closed."""
         with self._changed:
             while not self._closed:
                 found = pick()
@@ -146,7 +146,7 @@ class Batcher:
             with self._changed:
                 job.add(start, rows)
                 self._changed.notify_all()
-        except Exception as error:  # of this request only
+        except Exception as error:  # an error of this request only
             self._finish(job, error)
         self._observer.tokenised(self._clock() - began)
 
@@ -164,7 +164,7 @@ class Batcher:
             if len(pieces) == 1:
                 self._finish(pieces[0].job, error)
             else:
-                LOGGER.warning("a batch of %d parts failed; scoring each alone", len(pieces), exc_info=True)
+                LOGGER.warning("a batch of %d parts failed; scoring them separately", len(pieces), exc_info=True)
                 self._score_apart(pieces)
         self._measure(pieces, began, self._clock())
 
@@ -179,7 +179,7 @@ class Batcher:
                 self._finish(job, None)
 
     def _score_apart(self, pieces: Sequence[Piece]) -> None:
-        """Score each piece alone, so that only the request at fault fails."""
+        """Score each piece separately, so that only the request at fault fails."""
         for piece in pieces:
             with self._changed:
                 if piece.job not in self._queue:
@@ -196,7 +196,7 @@ class Batcher:
             job.finished(error)
 
     def _measure(self, pieces: Sequence[Piece], began: float, ended: float) -> None:
-        """Count a batch. Of batches that overlap, the time that they share counts once."""
+        """Measure a batch. Time shared by overlapping batches counts once."""
         tokens = sum(int(piece.rows.lengths.sum()) for piece in pieces)
         with self._changed:
             self._tokens += WEIGHT * (tokens - self._tokens)

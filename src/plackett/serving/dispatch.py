@@ -1,4 +1,4 @@
-"""The choice of a request's dialect: by its path, its prefix, and its body."""
+"""Choice of a request's dialect, by its path, its prefix and its body."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from plackett.dialects import DIALECTS, Dialect
 
 INVOCATIONS, ROOT = "/invocations", "/"
 
-# Prefix -> the dialects of that server, of which the last is the fallback.
+# Prefix -> the dialects of that server; the last is the fallback.
 PREFIXES: Mapping[str, tuple[str, ...]] = {
     "tei": ("sentence_similarity", "tei"),
     "cohere": ("cohere",),
@@ -23,30 +23,30 @@ RERANK = ("/rerank", "/v1/rerank", "/v2/rerank")
 
 TEI_PATHS = (ROOT, "/predict", INVOCATIONS, "/tokenize")
 
-FALLBACKS = {ROOT: "tei"}  # of paths that Cohere's dialect does not have; otherwise the last dialect there
+FALLBACKS = {ROOT: "tei"}  # for paths without Cohere's dialect; elsewhere the last dialect is the fallback
 
 
 def routes() -> dict[str, tuple[Dialect, ...]]:
-    """The dialects of each path; the last one is the fallback."""
+    """Return the dialects of each path; the last one is the fallback."""
     paths = {path for dialect in DIALECTS.values() for path in dialect.paths}
     return {path: _at(path) for path in sorted(paths)}
 
 
 def prefixed_routes(prefix: str) -> dict[str, tuple[Dialect, ...]]:
-    """The dialects of each path under a prefix."""
+    """Return the dialects of each path under a prefix."""
     dialects = tuple(DIALECTS[name] for name in PREFIXES[prefix])
     return {path: dialects for dialect in dialects for path in (*dialect.paths, *RERANK)}
 
 
 def choose(dialects: Sequence[Dialect], body: object) -> Dialect:
-    """The first dialect that recognises a body, otherwise the last."""
+    """Return the first dialect that recognises a body, otherwise the last."""
     if not isinstance(body, dict):
         return dialects[-1]
     return next((dialect for dialect in dialects if dialect.recognises(body)), dialects[-1])
 
 
 def presumed(path: str) -> Dialect:
-    """The dialect of the error to a request whose body cannot be read."""
+    """Return the dialect for the error response to an unreadable body."""
     prefix = path.lstrip("/").partition("/")[0]
     if prefix in PREFIXES:
         return DIALECTS[PREFIXES[prefix][-1]]

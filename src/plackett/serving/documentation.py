@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the same as a page without scripts."""
+"""The OpenAPI document, as JSON and as a page without scripts."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ summary { cursor: pointer; padding: .3rem 0; overflow-wrap: anywhere; }
 
 
 def documented(endpoints: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Endpoint]:
-    """The endpoints that describe all others, and themselves."""
+    """Return the endpoints that describe all endpoints, including themselves."""
     described = document([*endpoints, *PATHS])
     html = page(described)
 
@@ -46,11 +46,11 @@ def documented(endpoints: Sequence[tuple[str, str]]) -> dict[tuple[str, str], En
 
 
 def page(described: Mapping[str, Any]) -> str:
-    """Render a document: its operations, then its schemas."""
+    """Render a document as a page: its operations, then its schemas."""
     about = described["info"]
     parts = [
         f"<h1>{escape(about['title'])} {escape(about['version'])}</h1>",
-        '<p>The same as a document for programs: <a href="openapi.json">openapi.json</a></p>',
+        '<p>The machine-readable version: <a href="openapi.json">openapi.json</a></p>',
         "<h2>Paths</h2>",
         *(
             _operation(method, path, operation)
@@ -81,11 +81,11 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _links(names: list[str]) -> str:
-    return ", ".join(f'<a href="#{name}">{name}</a>' for name in names) or "no JSON"
+    return ", ".join(f'<a href="#{name}">{name}</a>' for name in names) or "none"
 
 
 def _references(value: Any) -> Iterator[str]:
-    """The names of the schemas that are mentioned somewhere in a value."""
+    """Yield the names of the schemas that a value refers to."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == "$ref":

@@ -1,4 +1,4 @@
-"""The life of a server: listen, load and warm up, serve, load again on SIGHUP, and drain on SIGTERM or Ctrl-C."""
+"""The life of a server: listen, load and warm up, serve, reload on SIGHUP, and drain on SIGTERM or Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,11 @@ from plackett.serving.service import Service
 from plackett.serving.settings import Settings
 
 LOGGER = logging.getLogger("plackett.serving")
-ARRIVED = 0.1  # seconds to read what clients had sent before the end
+ARRIVED = 0.1  # seconds to read requests that were sent before the end
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends with exit code 0 after a signal."""
+    """uvicorn's server, with exit code 0 after a signal."""
 
     def __init__(self, config: uvicorn.Config, life: "Life") -> None:
         super().__init__(config)
@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals in the event loop; they are not raised again at the end."""
+        """Handle signals in the event loop, without raising them again at the end."""
         loop = asyncio.get_running_loop()
         handlers: dict[signal.Signals, Callable[[], object]] = {
             signal.SIGTERM: lambda: self.handle_exit(signal.SIGTERM, None),
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain. Requests that have arrived are read first; those that are cancelled at the limit get their error."""
+        """Drain: read requests that have arrived first, and send errors to those cancelled at the time limit."""
         for server in self.servers:
             server.close()
         await asyncio.sleep(ARRIVED)
@@ -77,7 +77,7 @@ class Life:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, stop: Callable[[], None]) -> None:
-        """Load the models for the first time; `stop` ends the server if that fails."""
+        """Load the models for the first time; if that fails, `stop` ends the server."""
         try:
             self.service.use(await asyncio.to_thread(self._load, self.service.settings))
         except PlackettError as error:
@@ -88,18 +88,18 @@ class Life:
             stop()
 
     async def reload(self) -> None:
-        """Load the models again. Refusal, status 500, if that fails: then the old ones stay."""
+        """Reload the models. If that fails, raise Refusal, status 500, and keep the old ones."""
         async with self._loading:
             try:
                 self.service.use(await asyncio.to_thread(self._load, self.service.settings))
             except Exception as error:
                 self.service.metrics.count("plackett_reloads", "failed")
-                LOGGER.exception("the models could not be loaded again; the old ones stay")
-                raise Refusal(500, "the models could not be loaded; the old ones stay") from error
+                LOGGER.exception("the models could not be reloaded; the previous ones stay in use")
+                raise Refusal(500, "the models could not be reloaded; the previous ones stay in use") from error
         self.service.metrics.count("plackett_reloads", "done")
 
     def reload_later(self) -> None:
-        """Load the models again in the background."""
+        """Reload the models in the background."""
         self.run_later(self._reload_quietly())
 
     def run_later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -114,7 +114,7 @@ class Life:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises what loading the models raised, and SettingError for an address in use."""
+    """Serve until SIGTERM or Ctrl-C. Raises the error of loading the models, and SettingError for an address in use."""
     if settings.access_log:
         log_to_stderr()
     asyncio.run(_serve(settings, listen(settings)))
@@ -158,12 +158,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Open the socket that the server accepts connections from. SettingError if that fails."""
+    """Open the listening socket. SettingError if that fails."""
     try:
         family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0  # of the system, or below 0 of the look-up of a name
+        number = getattr(error, "errno", None) or 0  # the system's, or a negative one of name resolution
         why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
         raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own sockets only

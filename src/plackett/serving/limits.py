@@ -1,4 +1,4 @@
-"""Limits of a request: its key, its headers and its body, all checked before anything is computed."""
+"""Limits of a request: its key, headers and body, all checked before anything is computed."""
 
 import hmac
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from plackett.serving.refusal import Refusal
 from plackett.serving.settings import Settings
 
 JSON = "application/json"
-HELD = "plackett.held"  # key of the scope: bytes in the buffer
+HELD = "plackett.held"  # scope key: bytes in the buffer
 CHARSETS = ("", "utf-8", "utf8", "us-ascii")
 
 
 def check_key(authorization: str, key: str) -> None:
-    """Raise Refusal, status 401, unless the header holds the key. Without a key, any client is accepted."""
+    """Raise Refusal, status 401, unless the header contains the key. Without a key, any client is accepted."""
     if not key:
         return
     scheme, _, given = authorization.strip().partition(" ")
@@ -37,7 +37,7 @@ def check_headers(headers: Headers, settings: Settings) -> None:
         raise Refusal(415, "compressed bodies are not accepted", headers={"Accept-Encoding": "identity"})
     length = headers.get("content-length", "")
     if length and "transfer-encoding" in headers:
-        raise Refusal(400, "a request has either a length or chunks", headers={"Connection": "close"})
+        raise Refusal(400, "Content-Length and Transfer-Encoding exclude each other", headers={"Connection": "close"})
     if length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
         raise _too_large(settings)
 
@@ -53,7 +53,7 @@ def _check_type(content_type: str) -> None:
 
 @dataclass
 class Buffer:
-    """The bytes of all bodies that are in memory, at most `most`, or one body of any size."""
+    """A bound on the bytes of all bodies in memory: at most `most`, or a single body of any size."""
 
     most: int
     held: int = 0
@@ -66,9 +66,9 @@ class Buffer:
 
 
 async def read_body(request: Request, settings: Settings, buffer: Buffer) -> bytes:
-    """Read a body, counted on the way: Refusal, status 413, once it is too large.
+    """Read a body and count its bytes: Refusal, status 413, once it is too large.
 
-    Its bytes stay in the buffer until `release`.
+    Its bytes count towards the buffer until `release`.
     """
     check_headers(request.headers, settings)
     parts, size = [], 0

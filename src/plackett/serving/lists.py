@@ -1,4 +1,4 @@
-"""Reads texts for a listwise reranker: the documents of a request with one query are one list, never cut in two."""
+"""Reads texts for a listwise reranker: all documents of one query are one list, which is never split."""
 
 import threading
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from plackett.tokenization.windows import LongDocuments
 
 
 class ListReader:
-    """The tokenizer of a listwise checkpoint; the same calls as `TextReader`. Threads may share it."""
+    """The tokenizer of a listwise checkpoint, with the interface of `TextReader`. Threads may share it."""
 
     takes_instructions = True
 
@@ -27,7 +27,7 @@ class ListReader:
         self._lock = threading.Lock()
 
     def check(self, request: RerankRequest) -> None:
-        """Raise RequestError for settings of pairs, which lists do not have."""
+        """Raise RequestError for settings that apply only to pairs."""
         given = {
             "truncate_prompt_tokens": request.max_tokens is not None,
             "truncation_side": request.truncation_side == "left",
@@ -42,15 +42,15 @@ class ListReader:
                 )
 
     def bounds(self, request: RerankRequest, pairs: int) -> NDArray[np.int64]:
-        """The first pair of each list, and the end: all pairs of one query, or each alone."""
+        """Return the first pair of each list, and the end: one list per query, or one per pair."""
         return np.array([0, pairs]) if len(request.queries) == 1 else np.arange(pairs + 1)
 
     def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-        """Guess the tokens of each pair by its characters, (pairs,)."""
+        """Estimate the tokens of each pair from its characters, (pairs,)."""
         return guessed(pairs, 1, self.max_length)
 
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedLists:
-        """Tokenise whole lists of a request; `indices` are those that errors name."""
+        """Tokenise whole lists of a request; errors refer to `indices`."""
 
         def refuse(index: int, reason: str) -> None:
             raise RequestError(f"document {indices[index]}: {reason}", field="truncate")
@@ -65,8 +65,8 @@ class ListReader:
             return tokenizer.encode_lists(pairs, refuse, lists)
 
     def readings(self, _request: RerankRequest, _pairs: Sequence[tuple[str, str]]) -> list[Reading]:
-        """Refuse: `check` has done so before."""
-        raise RequestError("relevant spans are for models that read pairs", field="relevant_spans", status=400)
+        """Refuse; requests get here only if `check` has passed."""
+        raise RequestError("relevant spans require a model that reads pairs", field="relevant_spans", status=400)
 
     def tokens(self, texts: Sequence[str], *, special: bool) -> list[list[Token]]:
         """Tokenise single texts."""

@@ -1,4 +1,4 @@
-"""Prometheus metrics: TEI's names where the meaning is the same, `plackett_` for the rest."""
+"""Prometheus metrics: TEI's names if the meaning is the same, otherwise with the prefix `plackett_`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,16 +13,16 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 COUNTS = {  # name -> (help, label)
     "te_request_count": ("Requests by path", "method"),
-    "te_request_success": ("Requests answered with status 2xx", "method"),
-    "te_request_failure": ("Requests answered with an error", "err"),
+    "te_request_success": ("Successful requests", "method"),
+    "te_request_failure": ("Failed requests", "err"),
     "te_predict_count": ("Requests for the scores of pairs", "method"),
-    "te_predict_success": ("Requests for the scores of pairs that were answered", "method"),
+    "te_predict_success": ("Successful requests for the scores of pairs", "method"),
     "plackett_refused": ("Requests refused because the queue was full", "priority"),
-    "plackett_left": ("Requests whose client left before the answer", "method"),
-    "plackett_reloads": ("Times that the models were loaded", "outcome"),
+    "plackett_left": ("Requests whose client disconnected before the response", "method"),
+    "plackett_reloads": ("Reloads of the models", "outcome"),
 }
 HISTOGRAMS = {
-    "te_request_duration": ("Seconds from the head of a request to its answer", SECONDS),
+    "te_request_duration": ("Seconds from the headers of a request to its response", SECONDS),
     "te_request_queue_duration": ("Seconds until the first pairs of a request were scored", SECONDS),
     "te_request_tokenization_duration": ("Seconds to tokenise a chunk of pairs", SECONDS),
     "te_request_inference_duration": ("Seconds to score a batch", SECONDS),
@@ -30,13 +30,13 @@ HISTOGRAMS = {
     "te_request_input_length": ("Tokens of a request", SIZES),
     "te_batch_next_size": ("Pairs of a batch", SIZES),
     "te_batch_next_tokens": ("Tokens of a batch", SIZES),
-    "plackett_batch_fill": ("Tokens of a batch as a share of the most", SHARES),
+    "plackett_batch_fill": ("Tokens of a batch as a share of the maximum", SHARES),
 }
 GAUGES = {
-    "te_queue_size": "Requests that are not finished",
-    "plackett_queue_tokens": "Tokens that are still to be scored",
-    "plackett_buffered_bytes": "Bytes of the bodies in memory",
-    "plackett_tokens_per_second": "Measured speed of the engine",
+    "te_queue_size": "Requests in progress",
+    "plackett_queue_tokens": "Tokens waiting to be scored",
+    "plackett_buffered_bytes": "Bytes of request bodies in memory",
+    "plackett_tokens_per_second": "Measured speed of the engine in tokens per second",
 }
 
 
@@ -55,7 +55,7 @@ class Metrics:
         self._registry.register(self)
 
     def count(self, name: str, label: str) -> None:
-        """Add one to a count."""
+        """Increment a counter."""
         with self._lock:
             self._counts[name, label] = self._counts.get((name, label), 0) + 1
 
@@ -64,11 +64,11 @@ class Metrics:
         self._histograms[name].observe(value)
 
     def gauge(self, name: str, value: Callable[[], float]) -> None:
-        """Set where the value of a gauge comes from."""
+        """Set the function that returns the value of a gauge."""
         self._gauges[name] = value
 
     def collect(self) -> Iterator[Metric]:
-        """Yield counts and gauges. prometheus-client would add `_total` to the names of counters, which TEI lacks."""
+        """Yield counters and gauges. prometheus-client would append `_total` to counters, unlike TEI."""
         with self._lock:
             counts = dict(self._counts)
         for name, (help, label) in COUNTS.items():

@@ -1,4 +1,4 @@
-"""The models of a server: how each tokenises, scores and scales, and which one a request means."""
+"""The models of a server: each one's tokenizer, scores and scale, and the choice of a request's model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ WARM_UP = ("what do cats eat", "Cats eat meat: mice, birds and fish.")
 
 
 class ServedModel:
-    """A checkpoint that is loaded and ready. Requests in progress keep theirs if the server loads another one."""
+    """A loaded checkpoint. Requests in progress keep theirs if the server loads another one."""
 
     def __init__(self, name: str, encoder: CrossEncoder, activation: str) -> None:
         if not encoder.model.ranks:
@@ -35,25 +35,25 @@ class ServedModel:
         self.reader: TextReader | ListReader = (ListReader if reads_lists else TextReader)(self.checkpoint)
         self._encoder = encoder
         self._calibration = _calibration(encoder)
-        # Cosines have no sigmoid: only a calibration makes probabilities of them.
+        # Cosines have no sigmoid: only a calibration turns them into probabilities.
         self._default = activation if not reads_lists or activation == CALIBRATED else "identity"
         self.activation(None)
 
     @property
     def lanes(self) -> int:
-        """Batches that are scored at once."""
+        """Number of batches scored at once."""
         return self._encoder.lanes
 
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> Rows:
-        """Tokenise some pairs of a request, whole lists of them; `indices` are those that errors name."""
+        """Tokenise some pairs of a request, in whole lists; errors refer to `indices`."""
         return self.reader.encode(request, pairs, indices)
 
     def score(self, rows: Rows) -> NDArray[np.float32]:
-        """Raw logits, float32 (pairs,)."""
+        """Return raw logits, float32 (pairs,)."""
         return self._encoder.score_encoded(WindowedPairs.whole(rows))[:, 0]
 
     def activation(self, name: str | None) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-        """The function from logits to scores. RequestError for a name that is not known."""
+        """Return the function from logits to scores. RequestError for an unknown name."""
         name = name or self._default
         if name == CALIBRATED:
             if self._calibration is None:
@@ -65,13 +65,13 @@ class ServedModel:
 
     @staticmethod
     def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The sigmoid of logits, whatever the scores of replies are."""
+        """Return the sigmoid of logits, whatever the scale of replies."""
         return FUNCTIONS["sigmoid"](logits.astype(np.float64))
 
     def warm_up(self) -> None:
-        """Score some pairs, so that the first request does not wait for what engines prepare on first use.
+        """Score some pairs, so that the first request does not wait for preparations of the engine.
 
-        Short ones do: after them, a request of 20 long pairs takes as long as every later one.
+        Short pairs suffice: after them, a request of 20 long pairs takes as long as later ones.
         """
         request = RerankRequest.of(WARM_UP[0], WARM_UP[1:] * 4)
         self.score(self.encode(request, request.pairs, range(4)))
@@ -85,13 +85,13 @@ class Models:
 
     @property
     def default(self) -> ServedModel:
-        """The model of requests that name none."""
+        """The model for requests that name none."""
         return next(iter(self.by_name.values()))
 
     def find(self, name: str | None, *, strict: bool = True) -> ServedModel:
-        """The model that a request means. A single model serves all names.
+        """Return the model for a request. A single model serves all names.
 
-        Of several, an unknown name is refused with status 404 or, unless `strict`, stands for the default.
+        With several models, an unknown name is refused with status 404 or, unless `strict`, means the default.
         """
         if name is None or len(self.by_name) == 1:
             return self.default
@@ -126,7 +126,7 @@ def _load(name: str, checkpoint: str | None, settings: Settings) -> ServedModel:
 
 
 def _instructed(encoder: CrossEncoder) -> Checkpoint:
-    """The checkpoint with the instruction that the server was started with, if any."""
+    """Return the checkpoint with the server's instruction, if any."""
     checkpoint, instruction = encoder.checkpoint, encoder.model.instruction
     if not instruction:
         return checkpoint
@@ -142,11 +142,11 @@ def _calibration(encoder: CrossEncoder) -> Calibration | None:
         return encoder.model.calibration
     try:
         return read_calibration(encoder.checkpoint.folder)
-    except PlackettError:  # none, or damaged: nobody has asked for it yet
+    except PlackettError:  # missing or damaged, but not requested yet
         return None
 
 
-# In float64, unlike the functions' own type: in float32 a sigmoid is 1 from a logit of 17 on.
+# In float64, because in float32 the sigmoid of a logit above 17 is 1.
 FUNCTIONS = cast(
     Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]],
     {name: ACTIVATIONS[name][1] for name in SCALES},

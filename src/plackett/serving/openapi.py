@@ -10,21 +10,21 @@ from plackett.serving.dispatch import routes
 from plackett.serving.schemas import SCHEMAS
 
 STATUSES = {
-    "400": "No JSON, an empty list, or a limit that does not fit the model",
-    "401": "No key, or the wrong one",
-    "403": "The server has no key",
+    "400": "Invalid JSON, an empty list, or a limit that does not fit the model",
+    "401": "The key is missing or wrong",
+    "403": "The server has no key, which this endpoint requires",
     "404": "Unknown path or model",
     "413": "The body is too large",
-    "415": "The body is not plain JSON",
-    "422": "The body has the wrong shape, or too much in it",
+    "415": "The body is not uncompressed JSON",
+    "422": "The body has the wrong structure, or too many documents or characters",
     "429": "Overloaded; try again after Retry-After seconds",
     "500": "The model could not score the request",
     "503": "The model is being loaded, or the server is shutting down",
-    "504": "The time for the request is over",
+    "504": "The request timed out",
 }
 RETRIED = ("429", "503")  # with Retry-After
 
-# Dialect -> (schema of its requests, schema of its replies), where they are not those of Cohere's dialect.
+# Dialect -> (schema of its requests, schema of its replies), if they differ from those of Cohere's dialect.
 SHARED = ("RerankRequest", "RerankReply")
 OF_DIALECTS = {
     "tei": ("TeiRequest", "TeiReply"),
@@ -35,9 +35,9 @@ OF_DIALECTS = {
 }
 PREDICT = ("PredictRequest", "PredictReply")
 
-# (method, path) -> (summary, schemas of requests, schemas of replies) of what ranks nothing.
+# (method, path) -> (summary, schemas of requests, schemas of replies) of endpoints other than ranking.
 OTHERS: Mapping[tuple[str, str], tuple[str, Sequence[str], Sequence[str]]] = {
-    ("GET", "/"): ("A page to try the server, or its health for clients that do not ask for HTML", [], ["Status"]),
+    ("GET", "/"): ("A page to try the server, or its health for clients that do not request HTML", [], ["Status"]),
     ("GET", "/health"): ("Whether the process is alive", [], ["Status"]),
     ("GET", "/ping"): ("Whether the process is alive", [], ["Status"]),
     ("GET", "/ready"): ("Whether the models are loaded and warm", [], ["Status"]),
@@ -49,7 +49,7 @@ OTHERS: Mapping[tuple[str, str], tuple[str, Sequence[str], Sequence[str]]] = {
     ("GET", "/metrics"): ("Metrics in Prometheus' format", [], []),
     ("GET", "/openapi.json"): ("This document", [], ["Anything"]),
     ("GET", "/docs"): ("This document as a page", [], []),
-    ("POST", "/admin/reload"): ("Load the models again", [], ["Reloaded"]),
+    ("POST", "/admin/reload"): ("Reload the models", [], ["Reloaded"]),
 }
 RANKING = "Rank documents by their relevance to a query"
 TEXT_TYPES = {"/metrics": "text/plain", "/docs": "text/html"}
@@ -63,7 +63,7 @@ HEADERS = [
         "schema": schema,
     }
     for name, description, schema in (
-        ("X-Request-Timeout", "Seconds that the client waits", {"type": "number", "minimum": 1}),
+        ("X-Request-Timeout", "Seconds that the client will wait", {"type": "number", "minimum": 1}),
         (
             "X-Priority",
             "low waits longer and is refused first",
@@ -75,13 +75,13 @@ HEADERS = [
 
 
 def document(endpoints: Iterable[tuple[str, str]]) -> dict[str, object]:
-    """Describe endpoints, given as methods and paths."""
+    """Describe endpoints, given by method and path."""
     paths: dict[str, dict[str, object]] = {}
     for method, path in endpoints:
         shown = re.sub(r"\{(\w+):path\}", r"{\1}", path)
         paths.setdefault(shown, {})[method.lower()] = _operation(method, shown)
     about = {"title": "Plackett", "version": version("plackett"), "description": "A rerank server."}
-    bearer = {"bearer": {"type": "http", "scheme": "bearer", "description": "If the server has a key."}}
+    bearer = {"bearer": {"type": "http", "scheme": "bearer", "description": "Required if the server has a key."}}
     return {
         "openapi": "3.1.0",
         "info": about,
@@ -109,7 +109,7 @@ def _operation(method: str, path: str) -> dict[str, object]:
 
 
 def _ranking(path: str) -> tuple[str, list[str], list[str]]:
-    """Describe what the dialects at a path take and return."""
+    """Describe the requests and replies of the dialects at a path."""
     names = [dialect.name for dialect in routes().get(path, (DIALECTS["nim"],))]
     pairs = dict.fromkeys(OF_DIALECTS.get(name, SHARED) for name in names)
     if "tei" in names and path != "/rerank":

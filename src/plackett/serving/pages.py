@@ -1,4 +1,4 @@
-"""The endpoints beside scoring: the page, health, models, tokens, metrics and reloading."""
+"""The other endpoints: home page, health, models, tokens, metrics and reloading."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,7 +24,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def home_page() -> str:
-    """The page to try the server on, in one file: browsers then need nothing behind the key."""
+    """Return the home page as a single file, so that browsers need nothing that requires the key."""
     folder = files("plackett.serving") / "static"
     html = (folder / "index.html").read_text(encoding="utf-8")
     for name in ("page.css", "page.js"):
@@ -33,7 +33,7 @@ def home_page() -> str:
 
 
 class Pages:
-    """Endpoints of one server. `reload` loads the models again."""
+    """Endpoints of one server. `reload` reloads the models."""
 
     def __init__(self, service: Service, reload: Callable[[], Awaitable[None]]) -> None:
         self._service = service
@@ -41,7 +41,7 @@ class Pages:
         self._home = home_page()
 
     def endpoints(self, prefix: str) -> Iterator[tuple[tuple[str, str], Endpoint]]:
-        """Yield endpoints by method and path. A prefix has those that its clients look for."""
+        """Yield endpoints by method and path. Each prefix has those that its clients use."""
         yield ("GET", "/"), (self.health if prefix else self.home)
         for path in ("/health", "/ping"):
             yield ("GET", path), self.health
@@ -55,29 +55,29 @@ class Pages:
             yield ("POST", "/admin/reload"), self.reload
 
     async def home(self, request: Request) -> Response:
-        """Return the page for browsers, and the health for clients that look for it here."""
+        """Return the page to browsers, and the health to clients that expect it here."""
         vary = {"Vary": "Accept"}
         if "text/html" not in request.headers.get("accept", ""):
             return json_response({"status": "ok"}, headers=vary)
         return HTMLResponse(self._home, headers={**page_headers(self._home), **vary})
 
     async def health(self, _request: Request) -> Response:
-        """Say that the process is alive."""
+        """Report that the process is alive."""
         return json_response({"status": "ok"})
 
     async def ready(self, _request: Request) -> Response:
-        """Say whether the models are loaded and warm."""
+        """Report whether the models are loaded and warm."""
         if self._service.is_ready:
             return json_response({"status": "ready"})
         status = "draining" if self._service.draining else "loading"
         return json_response({"status": status}, 503, {"Retry-After": "1"})
 
     async def models(self, _request: Request) -> Response:
-        """List the models as OpenAI does."""
+        """List the models in OpenAI's format."""
         return json_response({"object": "list", "data": [self._model(name) for name in self._service.models.by_name]})
 
     async def infinity_models(self, _request: Request) -> Response:
-        """List the models as Infinity does: its client requires every one of these values."""
+        """List the models in Infinity's format; its client requires all of these values."""
         batcher = self._service.batcher
         stats = {
             "queue_fraction": min(1.0, batcher.queued / self._service.settings.queue_tokens),
@@ -90,7 +90,7 @@ class Pages:
         return json_response({"object": "list", "data": models})
 
     async def info(self, _request: Request) -> Response:
-        """Describe the server as TEI does."""
+        """Describe the server in TEI's format."""
         settings, model = self._service.settings, self._service.models.default
         labels = {"id2label": {"0": LABEL}, "label2id": {LABEL: 0}}
         return json_response(
@@ -113,7 +113,7 @@ class Pages:
         )
 
     async def tokenize(self, request: Request) -> Response:
-        """Return tokens: TEI's reply to `inputs`, vLLM's to `prompt`."""
+        """Return tokens, in TEI's format for `inputs` and in vLLM's for `prompt`."""
         content = await read_body(request, self._service.settings, self._service.buffer)
         body = await aside(len(content), read_json, content, self._service.settings.max_nesting)
         given = given_fields(body)
@@ -137,7 +137,7 @@ class Pages:
         return Response(self._service.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     async def reload(self, _request: Request) -> Response:
-        """Load the models again. Requests in progress keep the old ones."""
+        """Reload the models. Requests in progress keep the old ones."""
         if not self._service.settings.key:
             raise Refusal(403, "reloading needs a server with a key; start it with --api-key, or send it SIGHUP")
         await self._reload()

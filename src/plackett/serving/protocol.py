@@ -1,7 +1,7 @@
-"""uvicorn's protocol with timers: for half-sent heads and bodies, and for replies that nobody reads.
+"""uvicorn's protocol with time limits for incomplete headers and bodies, and for replies that are not read.
 
-uvicorn times idle connections only after a reply. It also takes a client that closed its sending side for one that
-left. Here such a client gets its reply: interim responses tell it from one that is gone, whose system refuses them.
+uvicorn times idle connections only after a reply. It also treats a client that closed its sending side as gone. Here
+such a client gets its reply: interim responses distinguish it from one that is gone, whose system refuses them.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from plackett.serving.settings import Settings
 from plackett.serving.strict_json import write_json
 
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
-PROBES, BETWEEN = 3, 0.2  # the first one provokes the refusal, a later one meets it
-LINGER = 1.0  # seconds in which the rest of a refused request is read, or its reset could overtake the reply
+PROBES, BETWEEN = 3, 0.2  # the first provokes the refusal, a later one detects it
+LINGER = 1.0  # seconds to read the rest of a refused request; otherwise a reset could overtake the reply
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
@@ -25,7 +25,7 @@ class TimedProtocol(H11Protocol):
     settings = Settings()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for the head of a request."""
+        """Start the timer for the headers of a request."""
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._timed = ""
@@ -44,25 +44,25 @@ class TimedProtocol(H11Protocol):
         if self._refused:
             return
         if self._is_too_large(data):
-            self._refuse(431, "the head of the request is too large")
+            self._refuse(431, "the headers of the request are too large")
             return
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request."""
+        """Prepare for the next request."""
         super().on_response_complete()
         if not self._refused:
             self._watch()
 
     def pause_writing(self) -> None:
-        """Limit the time for a client to read its reply."""
+        """Limit the time that a client may take to read its reply."""
         super().pause_writing()
         if self._writing is None:
             self._writing = self.loop.call_later(self.settings.body_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads."""
+        """Stop that timer, because the client is reading."""
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
@@ -78,14 +78,14 @@ class TimedProtocol(H11Protocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP."""
+        """Refuse anything that is not HTTP."""
         self._refuse(400, msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Take the request as one of HTTP, which it may be, without advice to install libraries for WebSockets."""
+        """Treat the request as plain HTTP, without advice to install libraries for WebSockets."""
 
     def _is_too_large(self, data: bytes) -> bool:
-        """Whether a head is larger than the limit. h11 limits only those that arrive in several parts."""
+        """Whether headers exceed the limit. h11 limits only those that arrive in several parts."""
         if self.conn.their_state is not h11.IDLE:
             return False
         head = self.conn.trailing_data[0] + data
@@ -100,7 +100,7 @@ class TimedProtocol(H11Protocol):
             self._time("")
 
     def _time(self, what: str) -> None:
-        """Start the timer of a part of a request, unless it runs: more data of the same part gives no more time."""
+        """Start the timer of a part of a request, unless it is running: more data of a part does not extend it."""
         if what == self._timed:
             return
         if self._timer is not None:
@@ -121,7 +121,7 @@ class TimedProtocol(H11Protocol):
         self._refuse(408, "the request was not sent in time")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Send an error, read on for a while, and close."""
+        """Send an error, keep reading briefly, and close."""
         body = write_json(DIALECTS["cohere"].error(Problem(status, message)))
         head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\nConnection: close\r\n"
         self._refused = True
@@ -138,5 +138,5 @@ class TimedProtocol(H11Protocol):
 
 
 def protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """The protocol with the limits of a server."""
+    """Return the protocol class with the limits of a server."""
     return type("Protocol", (TimedProtocol,), {"settings": settings})

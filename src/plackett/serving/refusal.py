@@ -1,10 +1,10 @@
-"""A request that the server answers with an error."""
+"""Errors with which the server refuses a request."""
 
 from collections.abc import Mapping
 
 
 class Refusal(Exception):
-    """A status, a message that quotes nothing of the request, the field at fault, and headers to send."""
+    """An error response: a status, a message without text from the request, the field at fault, and headers."""
 
     def __init__(self, status: int, message: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Responses: JSON bodies, and errors in the dialect of their request."""
+"""Responses: JSON bodies, and errors in the dialect of the request."""
 
 import re
 import time
@@ -17,19 +17,19 @@ from plackett.serving.refusal import Refusal
 from plackett.serving.service import CLIENT_LEFT
 from plackett.serving.strict_json import write_json
 
-DIALECT, NOTES = "plackett.dialect", "plackett.notes"  # keys of the scope: the dialect's name, fields of the log
+DIALECT, NOTES = "plackett.dialect", "plackett.notes"  # scope keys: the dialect's name, fields of the log
 STRANGE = re.compile(r"[^\w.-]", re.ASCII)
 NOT_ROUTED = {404: "there is no such path; GET /docs lists all", 405: "this path takes {}"}  # status -> message
 SHOWN = 500  # characters of a warning header
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Build a response of JSON."""
+    """Build a JSON response."""
     return Response(write_json(value), status, dict(headers or {}), media_type="application/json")
 
 
 def page_headers(html: str) -> dict[str, str]:
-    """Security headers of a page: it may run and load only what is in it, and send requests to this server only."""
+    """Return security headers for a page: it may only use its own content, and send requests only to this server."""
     inline = {kind: re.findall(rf"<{kind}>(.*?)</{kind}>", html, re.DOTALL) for kind in ("style", "script")}
     allowed = "".join(f"; {kind}-src {' '.join(map(_source, texts))}" for kind, texts in inline.items() if texts)
     return {
@@ -47,7 +47,7 @@ def _source(text: str) -> str:
 
 
 def warning_header(ignored: Sequence[str]) -> dict[str, str]:
-    """Name the fields of a request that have no effect, as far as a header can carry their names."""
+    """Return a header with the names of fields without effect, as far as they fit."""
     if not ignored:
         return {}
     names = ", ".join(STRANGE.sub("?", name[:40]) for name in ignored)
@@ -55,7 +55,7 @@ def warning_header(ignored: Sequence[str]) -> dict[str, str]:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Build the response to an error in the dialect of its request."""
+    """Build the error response in the dialect of the request."""
     status, message, field, headers = _parts(error)
     name = request.scope.get(DIALECT)
     dialect = DIALECTS[name] if name else presumed(request.scope["path"])
@@ -73,10 +73,10 @@ def _parts(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:
         message = NOT_ROUTED.get(error.status_code, str(error.detail))
         return error.status_code, message.format(headers.get("Allow")), "", headers
     if isinstance(error, ClientDisconnect):
-        return CLIENT_LEFT, "the client left", "", {}
-    return 500, "the server made a mistake", "", {}
+        return CLIENT_LEFT, "the client disconnected", "", {}
+    return 500, "internal server error", "", {}
 
 
 def now() -> int:
-    """Unix seconds."""
+    """Return the time in Unix seconds."""
     return int(time.time())

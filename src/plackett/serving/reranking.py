@@ -23,7 +23,7 @@ from plackett.serving.strict_json import read_json
 
 TIMEOUT, PRIORITY = "x-request-timeout", "x-priority"
 PRIORITIES = {"high": 0, "normal": 0, "low": 1}
-NAMELESS = ("tei", "sentence_similarity")  # dialects without names of models
+NAMELESS = ("tei", "sentence_similarity")  # dialects without model names
 LABEL = "LABEL_0"
 
 
@@ -33,7 +33,7 @@ async def rerank(service: Service, dialects: Sequence[Dialect], request: Request
 
 
 async def rerank_or_predict(service: Service, dialects: Sequence[Dialect], request: Request) -> Response:
-    """Score a request, which may be one of TEI's `/predict`."""
+    """Score a request in one of the dialects, or for TEI's `/predict`."""
     body, size = await _body(service, dialects, request)
     if isinstance(body, dict) and isinstance(body.get("inputs"), str | list):
         return await _predict(service, request, body)
@@ -41,16 +41,16 @@ async def rerank_or_predict(service: Service, dialects: Sequence[Dialect], reque
 
 
 async def predict(service: Service, request: Request) -> Response:
-    """Score pairs as TEI's `/predict` does."""
+    """Score pairs like TEI's `/predict`."""
     body, _ = await _body(service, (), request)
     return await _predict(service, request, body)
 
 
 async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> tuple[object, int]:
-    """The body of a request, and its size in bytes."""
+    """Return the body of a request, and its size in bytes."""
     content = await read_body(request, service.settings, service.buffer)
     if b'"texts"' in content and any(dialect.name == "tei" for dialect in dialects):
-        request.scope[DIALECT] = "tei"  # of the error, if the rest cannot be read
+        request.scope[DIALECT] = "tei"  # for the error, if the rest is unreadable
     return await aside(len(content), read_json, content, service.settings.max_nesting), len(content)
 
 
@@ -63,7 +63,7 @@ async def _rerank(service: Service, dialects: Sequence[Dialect], request: Reques
 
 
 def _warning(parsed: RerankRequest, model: ServedModel) -> dict[str, str]:
-    """The header that names the fields of a request without effect on a model."""
+    """Return the header that names the fields without effect on the model."""
     ignores_instruction = parsed.instruction is not None and not model.reader.takes_instructions
     return warning_header([*parsed.ignored, *(["instruction"] if ignores_instruction else [])])
 
@@ -75,7 +75,7 @@ def _reply(dialect: Dialect, parsed: RerankRequest, answer: Answer, headers: Map
 async def _answer(
     service: Service, request: Request, parsed: RerankRequest, *, strict: bool
 ) -> tuple[Answer, ServedModel]:
-    """The answer to a request, and the model that gave it."""
+    """Return the answer to a request, and the model that computed it."""
     check_size(parsed, service.settings)
     model = service.models.find(request.path_params.get("model") or parsed.model, strict=strict)
     seconds = _seconds(request, service.settings.request_timeout)
@@ -88,7 +88,7 @@ async def _answer(
 
 
 async def _gone(request: Request) -> None:
-    """Return when the client leaves."""
+    """Return when the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -107,7 +107,7 @@ def _seconds(request: Request, most: float) -> float:
 
 
 def _with_priority(request: Request, parsed: RerankRequest) -> RerankRequest:
-    """Take the priority of the header, unless the body has one."""
+    """Use the priority in the header, unless the body sets one."""
     text = request.headers.get(PRIORITY, "").strip().lower()
     if not text or parsed.priority is not None:
         return parsed
@@ -138,7 +138,7 @@ async def _predict(service: Service, request: Request, body: object) -> Response
 
 
 def _pairs(inputs: object) -> tuple[bool, list[tuple[str, str]]]:
-    """Read one pair or a list of pairs. Whether it is one."""
+    """Read one pair or a list of pairs, and return whether it was a single one."""
     if not isinstance(inputs, list):
         raise RequestError("inputs must be a pair of texts or a list of pairs", field="inputs")
     if not inputs:

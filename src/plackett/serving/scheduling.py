@@ -1,9 +1,9 @@
-"""The order of work: which pairs are tokenised next, and which are scored together. No threads, no clock.
+"""Scheduling: which pairs to tokenise next, and which to score together. It uses no threads and no clock.
 
-For a listwise model a unit of work is a list of pairs, which is never split; what is said here of pairs holds for it.
+For a listwise model, everything said here about pairs applies to whole lists, which are never split.
 
-Requests with the least tokens left come first, so a short one waits for the batch in progress and no longer. Every
-`AGEING`th batch is for the request that waits longest, whatever its size and priority, so none is starved.
+Requests with the fewest tokens left come first, so a short one only waits for the batch in progress. Every `AGEING`th
+batch serves the request that has waited longest, whatever its size and priority, so none is starved.
 """
 
 import itertools
@@ -20,12 +20,12 @@ from plackett.tokenization.lists import EncodedLists
 Rows = EncodedPairs | EncodedLists
 
 AGEING = 8
-CHUNK = 64  # pairs that are tokenised at a time
-ENOUGH = 512  # tokens with which an engine is nearly as fast as with more
+CHUNK = 64  # pairs tokenised at a time
+ENOUGH = 512  # tokens; engines are hardly faster with more
 
 
 class Scorer(Protocol):
-    """Scores tokenised pairs. Requests share a batch if their scorer is the same object."""
+    """Scores tokenised pairs. Requests with the same scorer object may share a batch."""
 
     def score(self, rows: Any, /) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs,)."""
@@ -34,7 +34,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Piece:
-    """Pairs of one request, in the order of `rows`; `pairs` are their indices in it."""
+    """Some pairs of one request, in the order of `rows`; `pairs` are their indices in the request."""
 
     job: "Job"
     pairs: NDArray[np.int64]
@@ -44,9 +44,9 @@ class Piece:
 class Job:
     """The work of one request.
 
-    `encode(start, stop)` tokenises some of its pairs; `estimates` are the tokens per pair until then. Where `encode`
-    counts lists, `bounds` holds the first pair of each list, and the end. `finished` is called once, with the error if
-    there is one. `logits` and `tokens` hold the results.
+    `encode(start, stop)` tokenises some of its pairs; until then, `estimates` are the tokens per pair. If `encode`
+    works on lists, `bounds` holds the first pair of each list, and the end. `finished` is called once, with the error
+    if any. `logits` and `tokens` hold the results.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Job:
         self.priority = priority
         self.logits = np.full(len(estimates), np.nan, np.float32)
         self.tokens = 0
-        self.begun = 0.0  # when its first pairs were scored
+        self.begun = 0.0  # time when its first pairs were scored
         self.number = 0
         self.left = int(estimates.sum())
         self._counts = np.ones(len(estimates), np.int64) if bounds is None else np.diff(bounds)
@@ -75,12 +75,12 @@ class Job:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has pairs to score."""
+        """Whether any pairs are ready to be scored."""
         return bool(self._ready)
 
     @property
     def ready_tokens(self) -> int:
-        """Tokens that are to be scored and that no batch has taken."""
+        """Number of tokens that are ready to be scored and not yet in a batch."""
         return sum(int(rows.lengths.sum()) for _, rows in self._ready)
 
     @property
@@ -94,7 +94,7 @@ class Job:
         return self._unscored == 0
 
     def chunk(self) -> tuple[int, int]:
-        """The pairs to tokenise next: the first, and the one behind the last."""
+        """Return the start and end of the pairs to tokenise next."""
         return self._encoded, min(self._encoded + CHUNK, len(self._estimates))
 
     def add(self, start: int, rows: Rows) -> None:
@@ -126,7 +126,7 @@ class Job:
 
 
 class Queue:
-    """The requests that are not finished yet."""
+    """The unfinished requests."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
@@ -141,12 +141,12 @@ class Queue:
 
     @property
     def tokens(self) -> int:
-        """Tokens that are still to be scored."""
+        """Number of tokens that are waiting to be scored."""
         return sum(job.left for job in self._jobs.values())
 
     @property
     def ready_tokens(self) -> int:
-        """Tokens that the next batches can take."""
+        """Number of tokens available for the next batches."""
         return sum(job.ready_tokens for job in self._jobs.values())
 
     def add(self, job: Job) -> None:
@@ -155,22 +155,22 @@ class Queue:
         self._jobs[job.number] = job
 
     def remove(self, job: Job) -> bool:
-        """Remove a request, with all of its work. Whether it was there."""
+        """Remove a request with all its work, and return whether it was there."""
         return self._jobs.pop(job.number, None) is not None
 
     def all(self) -> list[Job]:
-        """The requests, oldest first."""
+        """Return the requests, oldest first."""
         return list(self._jobs.values())
 
     def next_to_encode(self) -> Job | None:
-        """The request to tokenise a chunk of."""
+        """Return the request to tokenise a chunk of."""
         return min((job for job in self._jobs.values() if not job.is_encoded), key=_urgency, default=None)
 
     def take(self, budget: int) -> list[Piece]:
-        """Take the next batch, of about `budget` tokens and of one scorer. It may be empty.
+        """Take the next batch, of about `budget` tokens, for one scorer. It may be empty.
 
-        It takes all of the first request where only a little would be left. Once it holds `ENOUGH` tokens, it takes no
-        parts of requests that it cannot finish: short requests would wait for them.
+        It includes all of the first request if only a little would be left. Once it has `ENOUGH` tokens, it does not
+        add parts of requests that it cannot finish, because short requests would wait for them.
         """
         ready = [job for job in self._jobs.values() if job.is_ready]
         if not ready:
@@ -178,10 +178,10 @@ class Queue:
         self._batches += 1
         order = sorted(ready, key=_urgency)
         if self._batches % AGEING == 0:
-            order.sort(key=lambda job: job is not ready[0])  # the oldest, then the others as before
+            order.sort(key=lambda job: job is not ready[0])  # the oldest first, then the others as before
         pieces: list[Piece] = []
         if 0 < order[0].left - budget < ENOUGH <= budget:
-            budget = order[0].left  # a rest would be a slow batch
+            budget = order[0].left  # a small rest would be an inefficient batch
         taken = 0
         for job in order:
             room = budget - taken
@@ -202,14 +202,14 @@ class Queue:
 
 
 def joined(pieces: Sequence[Piece]) -> Rows:
-    """The pairs of all pieces, which are of one scorer."""
+    """Join the pairs of all pieces, which have the same scorer."""
     parts: list[Any] = [piece.rows for piece in pieces]
     found: Rows = type(parts[0]).joined(parts) if len(parts) > 1 else parts[0]
     return found
 
 
 def _sums(values: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sum of each run of values between two neighbours in `bounds`."""
+    """Return the sum of the values between each two neighbours in `bounds`."""
     return np.diff(np.concatenate([[0], np.cumsum(values)])[bounds])
 
 

@@ -89,7 +89,7 @@ def _ranking(name: str) -> Schema:
 
 
 def _sides(left: str, right: str) -> Schema:
-    """One text on the left, any number on the right."""
+    """Return the schemas of two sides: one text on the left, any number on the right."""
     return _object({left: QUERY, right: {"anyOf": [TEXT, DOCUMENTS]}}, OPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""Scores one request: admission, the queue, deadlines, clients that leave, and the results in input order."""
+"""Scoring of a request: admission, queue, deadlines, disconnected clients, and results in input order."""
 
 import asyncio
 import contextlib
@@ -31,15 +31,15 @@ from plackett.serving.spans import relevant_spans
 
 LOGGER = logging.getLogger("plackett.serving")
 BLANK = -12.0
-"""The logit of blank documents, or less: they are below all others of their request."""
+"""Upper bound for the logit of blank documents, which rank below all others of their request."""
 
 WAIT_SHARE = 0.5
-"""Part of the time for a request that the queue may take; a longer one would end in status 504."""
+"""Share of a request's time that the queue may take; with a longer one, it would end in status 504."""
 
 CLIENT_LEFT = 499
-PREPARING = 50  # characters whose reading costs what preparing a pair does
+PREPARING = 50  # characters that take as long to read as a pair takes to prepare
 
-# (headers, request, name of the model) -> around the scoring; what it yields is called with the answer.
+# (headers, request, name of the model) -> a context around the scoring; it yields a function of the answer.
 Trace = Callable[[Mapping[str, str], RerankRequest, str], AbstractContextManager[Callable[[Answer], None]]]
 
 
@@ -51,7 +51,7 @@ def untraced(
 
 
 class Service:
-    """The state of a server: its models, once they are loaded, the queue, and the metrics."""
+    """The state of a server: its models (once loaded), the queue, and the metrics."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -72,25 +72,25 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether models are loaded and warm. Load does not change that."""
+        """Whether models are loaded and warm, regardless of load."""
         return self.loaded is not None and not self.draining
 
     @property
     def models(self) -> Models:
-        """The models. Refusal, status 503, until they are loaded."""
+        """The models. Raises Refusal, status 503, until they are loaded."""
         if self.loaded is None:
             raise Refusal(503, "the model is being loaded", headers={"Retry-After": "1"})
         return self.loaded
 
     def use(self, models: Models) -> None:
-        """Answer by these models from now on; requests in progress keep theirs."""
+        """Use these models from now on; requests in progress keep theirs."""
         self.batcher.widen(max(model.lanes for model in models.by_name.values()))
         self.loaded = models
 
     async def answer(
         self, request: RerankRequest, model: ServedModel, gone: Coroutine[Any, Any, None], seconds: float
     ) -> Answer:
-        """Score a request within `seconds`, unless `gone` returns before: then its work is dropped.
+        """Score a request within `seconds`; its work is dropped if `gone` returns before.
 
         Raises Refusal and RequestError.
         """
@@ -125,7 +125,7 @@ class Service:
     async def _with_spans(
         self, request: RerankRequest, options: SpanOptions, model: ServedModel, answer: Answer, caller: "Caller"
     ) -> Answer:
-        """Add the relevant spans of the first results: their sentences are scored by leaving out each in turn."""
+        """Add the relevant spans of the first results, by scoring them without each of their sentences in turn."""
         pairs = request.pairs
         best = [index for index in best_first(request, answer) if not is_blank(pairs[index][1])]
         best = best[: self.settings.max_explained]
@@ -148,7 +148,7 @@ class Service:
         result: asyncio.Future[None] = loop.create_future()
 
         def finished(error: Exception | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits
                 loop.call_soon_threadsafe(_resolve, result, error)
 
         bounds = model.reader.bounds(request, len(pairs))
@@ -190,7 +190,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Caller:
-    """A client that waits for an answer: `left` is done when the client leaves; `deadline` is in monotonic seconds."""
+    """A client that waits for an answer: `left` is done when it disconnects; `deadline` is in monotonic seconds."""
 
     left: "asyncio.Future[None]"
     seconds: float
@@ -198,7 +198,7 @@ class Caller:
 
 
 async def _first(result: "asyncio.Future[None]", caller: Caller) -> None:
-    """Wait for the result. Refusal if the client leaves or the time is over before."""
+    """Wait for the result. Refusal if the client disconnects or the time is up first."""
     seconds = max(0.0, caller.deadline - time.monotonic())
     await asyncio.wait({result, caller.left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     if result.done():
@@ -210,7 +210,7 @@ async def _first(result: "asyncio.Future[None]", caller: Caller) -> None:
         LOGGER.error("a request could not be scored", exc_info=error)
         raise Refusal(500, "the model could not score the request") from error
     if caller.left.done():
-        raise Refusal(CLIENT_LEFT, "the client left")
+        raise Refusal(CLIENT_LEFT, "the client disconnected")
     raise Refusal(504, f"the request was not finished within {caller.seconds:g} s")
 
 
@@ -221,18 +221,18 @@ def _resolve(result: "asyncio.Future[None]", error: Exception | None) -> None:
         result.set_result(None)
     else:
         result.set_exception(error)
-        result.exception()  # read here, because the client may have left
+        result.exception()  # retrieved here, because the client may have disconnected
 
 
 def _without_blanks(request: RerankRequest) -> tuple[list[int], list[tuple[str, str]]]:
-    """The pairs to score, after their indices."""
+    """Return the indices of the pairs to score, and the pairs."""
     pairs = request.pairs
     scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
     return scored, [pairs[index] for index in scored]
 
 
 def _with_blanks(count: int, scored: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logits of all documents, (count,); blank ones are below the rest."""
+    """Return the logits of all documents, (count,), with blank ones below the rest."""
     lowest = np.float32(min(BLANK, float(logits.min(initial=0)) - 1))
     found = np.full(count, lowest, np.float32)
     found[list(scored)] = logits

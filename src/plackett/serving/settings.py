@@ -17,7 +17,7 @@ from plackett.errors import SettingError
 PREFIX = "PLACKETT_"
 EMBEDDED = "plackett-default"
 SECRETS = ("api_key",)
-SCALES = ("sigmoid", "identity", "tanh")  # of scores, beside that of a model's calibration
+SCALES = ("sigmoid", "identity", "tanh")  # in addition to a model's calibration
 KNOWN = {"engine": ("auto", *ENGINES), "precision": ("", *PRECISIONS), "activation": (*SCALES, CALIBRATED)}
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
@@ -135,7 +135,7 @@ OPTIONS = {item.name: item for item in fields(Settings)}
 
 
 def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: str | Path | None = None) -> Settings:
-    """Combine the three sources and check the result. Flags that are None or empty lists were not given."""
+    """Combine the three sources and check the result. Flags that are None or an empty list count as not given."""
     found: dict[str, Any] = {}
     variables = {name: _variable(environment, name) for name in OPTIONS}
     for source, values in (
@@ -152,7 +152,7 @@ def resolve(flags: Mapping[str, object], environment: Mapping[str, str], file: s
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str | None:
-    """The value of a setting's variable. One that may be repeated has the name of its option, too: PLACKETT_MODEL."""
+    """Return the value of a setting's variable; repeatable settings also have a singular name, PLACKETT_MODEL."""
     names = (name, name.removesuffix("s")) if OPTIONS[name].metadata["kind"] is tuple else (name,)
     return next((value for item in names if (value := environment.get(PREFIX + item.upper())) is not None), None)
 

@@ -1,4 +1,4 @@
-"""Relevant spans: the sentences that the score of a document depends on, by the explanations of the library."""
+"""Relevant spans: the sentences that a document's score depends on, computed as for `explain`."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from plackett.explanations import Contribution, Reading, contributions
 def relevant_spans(
     readings: Sequence[Reading], logits: NDArray[np.float32], probabilities: Sequence[float], options: SpanOptions
 ) -> list[list[Span]]:
-    """The relevant spans of each reading, best first.
+    """Return the relevant spans of each reading, best first.
 
-    `logits` are those of `occluded(readings)`, and `probabilities` those of the documents that were read. A sentence's
-    score is the document's probability times 2 sigmoid(c) - 1, where c is what the sentence adds to the logit: it is
-    near 1 only where the document is relevant because of this sentence, and 0 where the document is irrelevant.
+    `logits` belong to `occluded(readings)`, and `probabilities` to the documents. A sentence's score is the document's
+    probability times 2 sigmoid(c) - 1, where c is the sentence's contribution to the logit: it is near 1 only if the
+    document is relevant because of this sentence, and near 0 if the document is irrelevant.
     """
     explained = contributions(readings, logits)
     return [_spans(items, probability, options) for items, probability in zip(explained, probabilities, strict=True)]
@@ -29,7 +29,7 @@ def _spans(items: Sequence[Contribution], probability: float, options: SpanOptio
 
 
 def _span(item: Contribution, probability: float) -> Span:
-    """A sentence without the white space around it."""
+    """Return a sentence without the surrounding white space."""
     text = item["text"]
     start = item["start"] + len(text) - len(text.lstrip())
     score = probability * float(np.tanh(max(0.0, item["contribution"]) / 2))

@@ -1,4 +1,4 @@
-"""JSON without surprises: what Python's reader takes beyond the standard is refused."""
+"""Strict JSON: refuses what Python's parser accepts beyond the standard."""
 
 import json
 import math
@@ -13,8 +13,9 @@ LARGEST = 2**63
 def read_json(body: bytes, max_nesting: int) -> object:
     """Read a body. RequestError, status 400, for anything but JSON in UTF-8 that every client can read back.
 
-    That excludes NaN, infinities, numbers beyond 64 bits, names that occur twice in an object, and nesting deeper than
-    `max_nesting`. Messages quote nothing of the body. Half characters pass: who reads the texts can name their index.
+    NaN, infinities, numbers beyond 64 bits, duplicate names in an object, and nesting deeper than `max_nesting` are
+    refused. Messages quote nothing of the body. Unpaired surrogates pass, because the readers of texts can name their
+    index.
     """
     try:
         value: object = json.loads(
@@ -38,7 +39,7 @@ def read_json(body: bytes, max_nesting: int) -> object:
 
 
 def write_json(value: object) -> bytes:
-    """Write JSON that has no NaN."""
+    """Write JSON without NaN."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -47,7 +48,7 @@ def _refused(what: str) -> RequestError:
 
 
 def _constant(_name: str) -> NoReturn:
-    raise _refused("holds NaN or Infinity, which JSON does not have")
+    raise _refused("contains NaN or Infinity, which are not valid in JSON")
 
 
 def _float(text: str) -> float:
@@ -66,7 +67,7 @@ def _int(text: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _refused("holds an object with the same name twice")
+        raise _refused("contains an object with a duplicate name")
     return found
 
 

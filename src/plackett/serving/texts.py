@@ -1,4 +1,4 @@
-"""Reads texts for one checkpoint: shortens them as a request asks, tokenises pairs, and estimates their tokens."""
+"""Reading texts for one checkpoint: shortening them as requested, tokenising pairs, and estimating their tokens."""
 
 import threading
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CHARACTERS = 4  # per token, in the estimate
 
 @dataclass(frozen=True)
 class Token:
-    """A token, and the part of the text that it stands for; a special one stands for none, and shows its name."""
+    """A token, and the part of the text that it stands for; special tokens stand for none and show their name."""
 
     id: int
     text: str
@@ -47,7 +47,7 @@ class TextReader:
         self._pairs = over(self._tokenizer, checkpoint)
         self._special = self.max_length - self._pairs.room
         self._shared = SharedQueryTokenizer(self._tokenizer, token_types=checkpoint.inputs.token_types)
-        self._lock = threading.Lock()  # a PairTokenizer changes the settings of the tokenizer that it is made of
+        self._lock = threading.Lock()  # creating a PairTokenizer changes the settings of its tokenizer
 
     def check(self, request: RerankRequest) -> None:
         """Raise RequestError for token limits that do not fit the model."""
@@ -59,17 +59,17 @@ class TextReader:
             )
 
     def bounds(self, _request: RerankRequest, pairs: int) -> NDArray[np.int64]:
-        """The first pair of each unit of work, and the end: each pair is one."""
+        """Return the first pair of each unit of work, and the end; each pair is one unit."""
         return np.arange(pairs + 1)
 
     def estimates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-        """Guess the tokens of each pair by its characters, (pairs,)."""
+        """Estimate the tokens of each pair from its characters, (pairs,)."""
         return guessed(pairs, self._special, self.max_length)
 
     def encode(self, request: RerankRequest, pairs: Sequence[tuple[str, str]], indices: Sequence[int]) -> EncodedPairs:
-        """Tokenise some pairs of a request; `indices` are those that errors name.
+        """Tokenise some pairs of a request; errors refer to `indices`.
 
-        RequestError for a pair beyond the limit in a request that refuses to be truncated.
+        Raises RequestError for a pair beyond the limit if the request does not allow truncation.
         """
         side, limit = self._limits(request)
         with self._lock:
@@ -81,7 +81,7 @@ class TextReader:
         return rows
 
     def _rows(self, tokenizer: AnyTokenizer, texts: Sequence[tuple[str, str]], side: str, limit: int) -> EncodedPairs:
-        """Tokenise pairs; a query that they share is tokenised once, unless it is in a template."""
+        """Tokenise pairs; a shared query is tokenised once, unless there is a template."""
         if isinstance(tokenizer, TemplateTokenizer):
             return tokenizer.encode(texts)
         queries, documents = {query for query, _ in texts}, [document for _, document in texts]
@@ -91,7 +91,7 @@ class TextReader:
         return tokenizer.encode(texts)
 
     def readings(self, request: RerankRequest, pairs: Sequence[tuple[str, str]]) -> list[Reading]:
-        """The part of each document that its score comes from."""
+        """Return the part of each document that its score comes from."""
         side, limit = self._limits(request)
         with self._lock:
             tokenizer = self._pair_tokenizer(request, side, limit)
@@ -99,7 +99,7 @@ class TextReader:
             return [_reading(tokenizer, pair, text, side) for pair, text in zip(pairs, texts, strict=True)]
 
     def _limits(self, request: RerankRequest) -> tuple[str, int]:
-        """The side that long texts lose, and the tokens of a pair."""
+        """Return the side at which long texts are cut, and the tokens of a pair."""
         return request.truncation_side or self._side, request.max_tokens or self.max_length
 
     def _pair_tokenizer(self, request: RerankRequest, side: str, limit: int) -> AnyTokenizer:
@@ -118,7 +118,7 @@ class TextReader:
     ) -> list[tuple[str, str]]:
         """Cut queries, each once, and documents.
 
-        A query far beyond the limit is cut even if nobody asks, because it is tokenised again for each document.
+        A query far beyond the limit is always cut, because it is tokenised again for each document.
         """
         of_query = limit + SLACK if request.max_tokens_per_query is None else request.max_tokens_per_query
         queries = {query: self._cut(self._checkpoint.prompt + query, of_query, side) for query, _ in pairs}
@@ -126,10 +126,10 @@ class TextReader:
         return [(queries[query], self._cut(document, of_document[query], side)) for query, document in pairs]
 
     def _document_limit(self, request: RerankRequest, query: str) -> int | None:
-        """The most tokens of a document.
+        """Return the token limit of a document.
 
-        A request's own limit on pairs cuts documents only, because what is left of a query would be another one. If a
-        query leaves no room, both are cut.
+        A request's limit on pairs cuts only documents, because a truncated query has another meaning. If a query leaves
+        no room, both are cut.
         """
         limits = [request.max_tokens_per_doc]
         if request.max_tokens is not None and request.truncate:
@@ -138,7 +138,7 @@ class TextReader:
         return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
     def _cut(self, text: str, tokens: int | None, side: str) -> str:
-        if tokens is None or len(text.encode()) <= tokens:  # no tokenizer makes several tokens of a byte
+        if tokens is None or len(text.encode()) <= tokens:  # no tokenizer makes more tokens than there are bytes
             return text
         most = (tokens + SLACK) * CUT
         near = text[-most:] if side == "left" else text[:most]
@@ -164,14 +164,14 @@ def _refuse_long(
 
 
 def _reading(tokenizer: AnyTokenizer, pair: tuple[str, str], text: tuple[str, str], side: str) -> Reading:
-    """Return what the model reads of a pair, whose shortened form is `text`."""
+    """Return the part of a document that the model reads, given its shortened `text`."""
     [(start, end)] = tokenizer.spans(text, tokenizer.longest_first)
     skipped = len(pair[1]) - len(text[1]) if side == "left" else 0
     return Reading(*pair, start + skipped, end + skipped)
 
 
 def guessed(pairs: Sequence[tuple[str, str]], special: int, most: int) -> NDArray[np.int64]:
-    """Guess the tokens of each pair by its characters, (pairs,), with `special` ones and at most `most`."""
+    """Estimate the tokens of each pair from its characters, (pairs,), including `special` ones, at most `most`."""
     characters = np.array([len(query) + len(document) for query, document in pairs], np.int64)
     return np.minimum(characters // CHARACTERS + special, most)
 

@@ -1,4 +1,4 @@
-"""A server of the Model Context Protocol with one tool, `rerank`, for assistants that search."""
+"""A Model Context Protocol server with one tool, `rerank`, for assistants that search."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,7 +1,7 @@
 """OpenTelemetry spans: one for each request that is ranked, without its texts.
 
-No convention for reranking is stable. The names are those of the proposal for `gen_ai` (semantic-conventions-genai,
-number 253) and of OpenInference, in one table.
+No convention for reranking is stable yet. The names are those proposed for `gen_ai` (semantic-conventions-genai, number
+253) and those of OpenInference, in one table.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from plackett.dialects import Answer, RerankRequest
 Value = str | int | None
 Finish = Callable[[Answer], None]
 
-# What is known when a request arrives.
+# Attributes known when a request arrives.
 REQUEST: Mapping[str, Callable[[RerankRequest, str], Value]] = {
     "gen_ai.operation.name": lambda request, model: "rerank",
     "gen_ai.provider.name": lambda request, model: "plackett",
@@ -29,7 +29,7 @@ REQUEST: Mapping[str, Callable[[RerankRequest, str], Value]] = {
     "reranker.model_name": lambda request, model: model,
     "reranker.top_k": lambda request, model: request.top_n,
 }
-# What the answer adds.
+# Attributes that the answer adds.
 ANSWER: Mapping[str, Callable[[Answer], Value]] = {
     "gen_ai.response.model": lambda answer: answer.model,
     "gen_ai.response.id": lambda answer: answer.id,
@@ -38,7 +38,7 @@ ANSWER: Mapping[str, Callable[[Answer], Value]] = {
 
 
 class Tracing:
-    """Makes spans. A request that carries a `traceparent` continues its trace."""
+    """Creates spans. A request with a `traceparent` continues that trace."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
         self._tracer = provider.get_tracer("plackett")
@@ -46,7 +46,7 @@ class Tracing:
     def __call__(
         self, headers: Mapping[str, str], request: RerankRequest, model: str
     ) -> AbstractContextManager[Finish]:
-        """The span of a request. Call what it returns with the answer."""
+        """Return a context for a request's span, which yields a function to call with the answer."""
         return self._span(headers, request, model)
 
     @contextmanager
@@ -69,7 +69,7 @@ class Tracing:
 
 
 def otlp_tracing() -> Tracing:
-    """Send spans by OTLP, to where the variables OTEL_* say."""
+    """Send spans by OTLP to the address in the OTEL_* variables."""
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "plackett"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Tracing(provider)
