@@ -79,7 +79,8 @@ def environment(built, tmp_path_factory):
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(installed.locate_file(file), site / file)
     install(folder, built[0])
-    (site / "sitecustomize.py").write_text(NO_NETWORK)
+    (site / "no_network.py").write_text(NO_NETWORK)
+    (site / "no_network.pth").write_text("import no_network")  # Debian's Python has a sitecustomize of its own
     return folder
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from peers import sentence_transformers
@@ -108,6 +108,7 @@ def chain(tmp_path_factory):
 
 
 @given(place=st.sampled_from(PLACES), value=VALUES, whole=st.booleans())
+@example(place=("config.json", "architectures"), value=5, whole=False)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_value_at_any_key_is_read_or_refused_by_an_error_of_plackett(chain, place, value, whole):
     """`whole` puts the value in place of the file."""

@@ -338,7 +338,7 @@ def test_a_run_is_reranked_by_windows(bert):
     collection = Collection(
         "c", {"q": QUERY}, {"a": LONG, "b": "short", "c": " "}, (), [ScoredDoc("q", key, 1.0) for key in "abc"]
     )
-    encoder = CrossEncoder(bert, long_documents="windows")
+    encoder = CrossEncoder(bert, long_documents=LongDocuments("windows", aggregate="mean"))
     scores = {scored.doc_id: scored.score for scored in Candidates.of(encoder, collection, 3).rerank(encoder)}
     expected = encoder.score([(QUERY, LONG), (QUERY, "short")])[:, 0]
     np.testing.assert_allclose([scores["a"], scores["b"]], expected, atol=1e-6)

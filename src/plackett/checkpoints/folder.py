@@ -16,7 +16,7 @@ from plackett.checkpoints.calibrations import Calibration, read_calibration
 from plackett.checkpoints.code import CodeFile
 from plackett.checkpoints.conversions import plain
 from plackett.checkpoints.exports import export_files
-from plackett.checkpoints.heads import HEADS, Head, head_of, labels_of, one_against_others
+from plackett.checkpoints.heads import HEADS, Head, architectures_of, head_of, labels_of, one_against_others
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
 from plackett.checkpoints.inputs import NEVER, Inputs, read_inputs, token_name
 from plackett.checkpoints.jsons import read_json, read_optional, write_json
@@ -321,7 +321,7 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
     found = head_of(config)
     if found is not None:
         return found
-    architectures = [str(name) for name in config.get("architectures") or []]
+    architectures = architectures_of(config)
     if not any(name.endswith("ForCausalLM") for name in architectures) and has_head(folder):
         return HEADS[0], 1  # sentence-transformers reads an unnamed head like this
     raise CheckpointError(

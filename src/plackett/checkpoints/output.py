@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plackett._files import Name, OutputFolder, output_folder
 from plackett.checkpoints.bundled import SUMS
+from plackett.checkpoints.heads import architectures_of
 from plackett.checkpoints.jsons import read_json
 from plackett.checkpoints.own_files import (
     CALIBRATION,
@@ -109,8 +110,8 @@ def _is_checkpoint(folder: Path) -> bool:
     if (folder / FACTS).is_file():
         return True
     try:
-        architectures = read_json(folder / CONFIG).get("architectures")
+        architectures = architectures_of(read_json(folder / CONFIG))
     except CheckpointError:
         return False
-    classifier = isinstance(architectures, list) and any("SequenceClassification" in str(it) for it in architectures)
+    classifier = any("SequenceClassification" in name for name in architectures)
     return classifier and any(any(folder.glob(pattern)) for pattern in (*_WEIGHTS, "onnx/*", "openvino/*"))

@@ -18,6 +18,7 @@ from plackett.checkpoints.conversions.folders import (
     unlink,
 )
 from plackett.checkpoints.conversions.known import KNOWN, Known
+from plackett.checkpoints.heads import architectures_of
 from plackett.checkpoints.jsons import read_json, read_optional, whole, write_json
 from plackett.checkpoints.own_files import CONFIG, MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, first_module, prompt_of
@@ -51,7 +52,7 @@ def convert(inputs: list[Path], target: Path) -> None:
     score = rows if false is None else rows[:1] - rows[1:]
     add_weights(target, {"score.weight": score}, "model-score.safetensors")
 
-    architectures = [str(item).replace(CAUSAL, CLASSIFIER) for item in config.get("architectures") or []]
+    architectures = [name.replace(CAUSAL, CLASSIFIER) for name in architectures_of(config)]
     replace_json(
         target / CONFIG,
         config
@@ -102,7 +103,7 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
             f"{folder / CONFIG} sets {scaled}, which changes the logits of the vocabulary; Plackett does not "
             "support causal rerankers of this family"
         )
-    if not any(str(name).endswith(CAUSAL) for name in config.get("architectures") or []):
+    if not any(name.endswith(CAUSAL) for name in architectures_of(config)):
         raise CheckpointError(f"{folder} scores by a token's logit, but its architecture is not {CAUSAL}")
 
 
@@ -120,8 +121,6 @@ def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
 def _known(folder: Path) -> Known | None:
     """Return the published reranker that a plain causal folder has the name of; None for any other folder."""
     config = read_optional(folder / CONFIG)
-    if (folder / MODULES).is_file() or not any(
-        str(name).endswith(CAUSAL) for name in config.get("architectures") or []
-    ):
+    if (folder / MODULES).is_file() or not any(name.endswith(CAUSAL) for name in architectures_of(config)):
         return None
     return next((known for known in KNOWN if known.is_named(folder)), None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plackett.checkpoints.conversions.folders import link_files, replace_json
+from plackett.checkpoints.heads import architectures_of
 from plackett.checkpoints.jsons import read_json, read_optional
 from plackett.checkpoints.own_files import CONFIG
 from plackett.errors import CheckpointError
@@ -22,7 +23,7 @@ _FIXED = {"position_embedding_type": "rope", "layer_norm_type": "layer_norm", "l
 def fits(folder: Path) -> bool:
     """Whether a folder contains a classifier of the type `new`."""
     config = read_optional(folder / CONFIG)
-    return config.get("model_type") == "new" and _BEFORE in (config.get("architectures") or [])
+    return config.get("model_type") == "new" and _BEFORE in architectures_of(config)
 
 
 def convert(inputs: list[Path], target: Path) -> None:
