@@ -1,8 +1,8 @@
 """Graphs of families beyond BERT's: transformers' own modules, traced by torch.
 
-Inputs and output are those of `engines.graph`: int64 (batch, sequence), padded on the right, and `logits`. In int8 the
-weights of linear layers have 8 bits and a scale for each block; activations are coded as the engine runs, block by
-block, so that a pair's logit does not depend on the pairs beside it.
+Inputs and output are those of `engines.graph`: int64 (batch, sequence), padded on the right, and `logits`. In int8, the
+weights of linear layers have 8 bits and one scale per block; activations are quantised at run time, block by block, so
+a pair's logit does not depend on the rest of its batch.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.templates import tokenizer_of
 
 BLOCK = 128
-"""Weights of an input that share a scale, in int8."""
+"""Number of weights of an input that share a scale, in int8."""
 
 
 class _Logits(torch.nn.Module):
-    """A classifier whose inputs have places, not names."""
+    """A classifier with positional instead of named inputs."""
 
     def __init__(self, model: Reranker, names: list[str]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Logits(torch.nn.Module):
 
 
 def trace(model: Reranker, checkpoint: Checkpoint) -> onnx.ModelProto:
-    """The graph of a classifier. CheckpointError for what torch cannot trace."""
+    """Return the graph of a classifier. CheckpointError if torch cannot trace it."""
     if rotary_depends_on_batch(model.config):
         raise CheckpointError(
             f"{checkpoint.folder} has rotary positions that depend on the longest pair of a batch, which a graph "
@@ -62,7 +62,7 @@ def trace(model: Reranker, checkpoint: Checkpoint) -> onnx.ModelProto:
                 dynamo=True,
                 verbose=False,
             )
-        except Exception as error:  # whatever torch meets in foreign modules
+        except Exception as error:  # torch raises many kinds for foreign modules
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise CheckpointError(
                 f"torch cannot trace {checkpoint.folder}, of the family {checkpoint.model_type} ({reason}); "
@@ -88,12 +88,12 @@ WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
 
 
 def _example(checkpoint: Checkpoint) -> EncodedPairs:
-    """Pairs of several lengths: what is 1, or equal, would be taken for fixed."""
+    """Return pairs of several lengths, because tracing treats sizes of 1 and equal sizes as fixed."""
     return tokenizer_of(checkpoint).encode([("a b c", "d e f g h"), ("a", "b"), ("a b", "c d e")])
 
 
 def _int8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with the constant weights of its products in 8 bits."""
+    """Return the graph with the constant weights of its products in 8 bits."""
     quantizers: Any = require("onnxruntime.quantization.matmul_nbits_quantizer", extra="export")
     with _silent("onnxruntime.quantization.matmul_nbits_quantizer"):
         quantizer = quantizers.MatMulNBitsQuantizer(

@@ -1,8 +1,8 @@
 """The weights of an exported graph as a checkpoint that can be trained: the inverse of `engines.graph`.
 
-The embedded model comes as an int8 graph alone. To train from it, its codes are multiplied by their scales and named
-as transformers names them. The graph also rounds what its products read, so its logits differ from those of the weights
-by up to about 0.1.
+The embedded model is only an int8 graph. To train from it, its codes are multiplied by their scales and renamed as in
+transformers. The graph also rounds the inputs of its products, so its logits differ from those of the weights by up to
+about 0.1.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ Linear = tuple[Array, Array]
 
 @contextlib.contextmanager
 def trainable(folder: Path) -> Iterator[Path]:
-    """Yield `folder`, or for one that holds a graph of Plackett's own and no weights, a temporary one with its weights.
+    """Yield `folder`, or if it has only a graph written by Plackett, a temporary folder with its weights.
 
-    Raises CheckpointError for a graph that is damaged or was made by others.
+    Raises CheckpointError for a graph that is damaged or was not written by Plackett.
     """
     if has_weights(folder) or not any(engine == "onnx" for engine, _ in exports_of(folder)):
         yield folder
@@ -51,7 +51,7 @@ def write_weights(folder: Path, target: Path) -> Path:
         weights = read_graph(onnx.load(path), config)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}; name an encoder or a reranker with {WEIGHTS} as the base") from error
-    except Exception as error:  # whatever the reader of a foreign or damaged file meets
+    except Exception as error:  # readers raise many kinds for a foreign or damaged file
         raise CheckpointError(f"{path} is damaged, or not a graph that plackett export wrote ({error})") from error
     copy_tokenizer(folder, target)
     for name in (CONFIG, SENTENCE_TRANSFORMERS):
@@ -62,13 +62,13 @@ def write_weights(folder: Path, target: Path) -> Path:
 
 
 def _graph(folder: Path) -> Path:
-    """Return the graph for onnxruntime, the one in fp32 if any."""
-    found = sorted(key for key in exports_of(folder) if key[0] == "onnx")  # fp32 stands before int8
+    """Return the graph for onnxruntime, in fp32 if available."""
+    found = sorted(key for key in exports_of(folder) if key[0] == "onnx")  # fp32 comes before int8
     return folder / export_files()[found[0]][0]
 
 
 def read_graph(model: onnx.ModelProto, config: Mapping[str, object]) -> dict[str, Array]:
-    """Return name -> weight as transformers' classifier of the family has them, all in float32.
+    """Return name -> weight as in transformers' classifier of the family, all in float32.
 
     Raises CheckpointError for a graph that `engines.graph` did not build.
     """
@@ -110,7 +110,7 @@ class _Parts:
         self.norms.append((self._constants[node.input[1]], self._constants[node.input[2]]))
 
     def _linear(self, node: onnx.NodeProto) -> None:
-        """A product with constant weights, and the bias added to it."""
+        """Read a product with constant weights, and the bias added to it."""
         bias, product = self._constants.get(node.input[1]), self._nodes.get(node.input[0])
         if bias is None or product is None:
             return
@@ -122,24 +122,24 @@ class _Parts:
             self.linears.append((weight.T.astype(np.float32), bias.astype(np.float32)))
 
     def _decoded(self, node: onnx.NodeProto, bias: Array) -> Linear:
-        """Codes times scales; the bias without what `engines.graph` added for rows moved up by their least value."""
+        """Return codes times scales, and the bias without the shift of `engines.graph` for rows with a lower bound."""
         codes, _, scales, zero = (self._constants[name] for name in node.input[1:5])
         weight = codes.T.astype(np.float32) * scales.astype(np.float32)[:, None]
         moved = np.float32(GELU_LEAST) * weight.sum(axis=1, dtype=np.float32)
         return weight, bias - moved if int(zero) == 0 else bias
 
     def _outliers(self, node: onnx.NodeProto) -> None:
-        """The few inputs of the last linear layer that are kept in float32."""
+        """Return the few inputs of the last linear layer that are kept in float32."""
         gathered = self._nodes[node.input[0]]
         weight, _ = self.linears[-1]
         weight[:, self._constants[gathered.input[1]]] = self._constants[node.input[1]].T
 
 
 def _named(parts: _Parts, layout: Layout, config: Mapping[str, object]) -> dict[str, Array]:
-    """The parts by transformers' names; CheckpointError unless each part has its place."""
+    """Return the parts under transformers' names; CheckpointError unless all parts can be placed."""
     named, norms, linears = _embeddings(parts.tables, layout, config), iter(parts.norms), iter(parts.linears)
     _put(named, f"{layout.encoder}.embeddings.LayerNorm", next(norms))
-    if parts.tables[0].shape[1] != parts.norms[-1][0].shape[0]:  # the width of the embeddings and of the layers
+    if parts.tables[0].shape[1] != parts.norms[-1][0].shape[0]:  # widths of the embeddings and of the layers
         _put(named, f"{layout.encoder}.embeddings_project", next(linears))
     for number in range(_layers(config)):
         norms_of = {part: next(norms) for part in ("attention_norm", "output_norm")}
@@ -157,13 +157,13 @@ def _embeddings(tables: Sequence[Array], layout: Layout, config: Mapping[str, ob
     found = {"word_embeddings": words, "position_embeddings": positions}
     if types:
         found["token_type_embeddings"] = types[0]
-    elif number := config.get("type_vocab_size"):  # none is read: the graph adds the first to the positions
+    elif number := config.get("type_vocab_size"):  # none are read: the graph adds the first to the positions
         found["token_type_embeddings"] = np.zeros((int(str(number)), words.shape[1]), np.float32)
     return {f"{layout.encoder}.embeddings.{name}.weight": table for name, table in found.items()}
 
 
 def _layer(linears: Iterator[Linear], heads: int) -> dict[str, Linear]:
-    """One layer's linear maps. Queries, keys and values are joined; those of the last layer are separate."""
+    """Return one layer's linear maps. Queries, keys and values are joined, except in the last layer."""
     weight, bias = next(linears)
     if weight.shape[0] == weight.shape[1]:
         others, of_others = next(linears)

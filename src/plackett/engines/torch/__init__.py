@@ -1,4 +1,4 @@
-"""The torch engine: packed forward passes for the families that it knows, padded ones for every other classifier."""
+"""The torch engine: packed forward passes for known families, padded ones for all other classifiers."""
 
 import plackett.models  # noqa: F401 - first: it refuses a Python without docstrings before transformers fails
 from plackett.engines.torch.engine import TorchEngine, load

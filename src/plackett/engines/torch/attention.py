@@ -1,6 +1,6 @@
-"""Attention over packed rows: the tokens of a pair look at their own pair only.
+"""Attention over packed rows: the tokens of a pair attend only to their own pair.
 
-`between_tokens` is for a layer of which all tokens are needed, `ForFirstTokens` for one whose first tokens are.
+`between_tokens` computes all tokens of a layer, `ForFirstTokens` only the first of each pair.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,16 +26,16 @@ else:
 
 
 _STEP = 32
-"""Rows are filled up to a multiple of this by rows that nobody reads: oneDNN compiles and keeps code for each number of
-rows that it meets, which grew to a gigabyte over 2,000 batches of random sizes."""
+"""Rows are padded to a multiple of this: oneDNN compiles and caches code for each number of rows, which grew to a
+gigabyte over 2,000 batches of random sizes."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The positions of pairs in a packed batch, shortest first; rows that fill up the matrix follow.
+    """The positions of pairs in a packed batch, shortest first, followed by padding rows.
 
-    `first` is the row of the first token of each, filled up too. `groups` are (pairs, tokens of each) by length.
-    `cu_seqlens` is int32 (pairs + 1,): where each pair starts, and the end.
+    `first` is the row of each pair's first token, padded too. `groups` are (pairs, tokens per pair) by length.
+    `cu_seqlens`, int32 (pairs + 1,), is the start of each pair, and the end.
     """
 
     first: Tensor
@@ -44,7 +44,7 @@ class Pairs:
 
     @classmethod
     def of(cls, batch: EncodedPairs, device: torch.device) -> "Pairs":
-        """The pairs of a batch that is sorted by length."""
+        """Return the positions for a batch sorted by length."""
         lengths, counts = np.unique(batch.lengths, return_counts=True)
         return cls(
             first=filled(batch.cu_seqlens[:-1], device),
@@ -54,7 +54,7 @@ class Pairs:
 
 
 def filled(values: NDArray[np.int64], device: torch.device) -> Tensor:
-    """Values of the rows of a packed batch, filled up by zeros."""
+    """Return the values of a packed batch's rows, padded with zeros."""
     return torch.from_numpy(np.pad(values, (0, -len(values) % _STEP))).to(device)
 
 
@@ -69,7 +69,7 @@ def between_tokens(query_key_value: Tensor, pairs: Pairs, heads: int) -> Tensor:
 
 
 def _has_varlen(parts: Tensor) -> bool:
-    """Whether torch's kernel for packed rows takes these: it is for half precision on CUDA."""
+    """Whether torch's kernel for packed rows supports the input, which must be in half precision on CUDA."""
     return varlen_attn is not None and parts.is_cuda and parts.dtype == torch.bfloat16
 
 
@@ -78,10 +78,10 @@ def _by_length(parts: Tensor, pairs: Pairs) -> Tensor:
 
 
 def grouped(parts: Sequence[Tensor], pairs: Pairs, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-    """Attend within pairs, those of equal length at once: three of (tokens, heads, width) -> (tokens, heads, width).
+    """Attend within pairs, all of equal length at once: three of (tokens, heads, width) -> (tokens, heads, width).
 
-    `attend` takes queries, keys and values, each (pairs, heads, tokens of each, width). In fp32: torch's kernel in bf16
-    is the slower one (measured), and less exact.
+    `attend` takes queries, keys and values, each (pairs, heads, tokens per pair, width), in fp32: torch's bf16 kernel
+    is slower (measured) and less exact.
     """
     sizes = [count * length for count, length in pairs.groups]
     *groups, filling = zip(*(_split(part, sizes) for part in parts), strict=True)
@@ -93,11 +93,11 @@ def grouped(parts: Sequence[Tensor], pairs: Pairs, attend: Callable[[Tensor, Ten
 
 
 class ForFirstTokens:
-    """The first token of each pair attends to all of its tokens, for which no keys and values are computed.
+    """The first token of each pair attends to all of its tokens, without computing keys and values.
 
     With x the tokens and q the query of a head, q · (K x + b) = (Kᵀ q) · x + q · b, whose last term is the same for all
-    tokens, so that softmax drops it; and Σ p (V x + c) = V (Σ p x) + c. Two products of a pair stand for two of each
-    token. In fp32, as it costs next to nothing.
+    tokens and drops out of the softmax; and Σ p (V x + c) = V (Σ p x) + c. So two products per pair replace two per
+    token. It runs in fp32, because it costs next to nothing.
     """
 
     def __init__(self, key: Affine, value: Affine, heads: int) -> None:
@@ -121,6 +121,6 @@ class ForFirstTokens:
 
 
 def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
-    """The rows of each group, and those that fill up behind them."""
+    """Split rows into those of each group, and the padding after them."""
     parts: tuple[Tensor, ...] = torch.split(rows, [*sizes, len(rows) - sum(sizes)])
     return parts

@@ -1,8 +1,8 @@
 """DeBERTa's disentangled attention over pairs of equal length, without masks and gathers.
 
-Scores are q_i k_j + q_i K(i - j) + k_j Q(i - j), where K and Q are projections of the embeddings of distances. Those
-depend only on the weights, and are computed once. For pairs of n tokens, the products with all 2 n - 1 distances
-are a matrix of (n, 2 n - 1), of which row i is needed from column n - 1 - i on: a view with other strides.
+Scores are q_i k_j + q_i K(i - j) + k_j Q(i - j), where K and Q are projections of distance embeddings. They depend only
+on the weights, and are computed once. For pairs of n tokens, the products with all 2 n - 1 distances form a matrix (n,
+2 n - 1), whose row i is needed from column n - 1 - i on: a view with other strides.
 """
 
 import math
@@ -18,9 +18,9 @@ from plackett._compat.transformers import log_buckets
 
 @dataclass(frozen=True)
 class Positions:
-    """One layer's projections of the embeddings of distances, scaled: (heads, distances, width), None if it has none.
+    """One layer's scaled projections of distance embeddings: (heads, distances, width), None if it has none.
 
-    buckets, most: how distances share an embedding; see `log_buckets`. span: the embedding of distance 0.
+    buckets, most: how distances share embeddings; see `log_buckets`. span: the index of distance 0.
     """
 
     keys: Tensor | None
@@ -32,7 +32,7 @@ class Positions:
 
     @classmethod
     def of(cls, attention: Any, embeddings: Tensor) -> "Positions":
-        """The projections of one of transformers' modules."""
+        """Return the projections of one of transformers' modules."""
         kinds, heads = attention.pos_att_type, attention.num_attention_heads
         scale = 1 / math.sqrt(attention.attention_head_size * (1 + len({"c2p", "p2c"} & set(kinds))))
         span = attention.pos_ebd_size
@@ -69,7 +69,7 @@ class Positions:
 
 
 def _skewed(products: Tensor) -> Tensor:
-    """From (pairs, heads, n, 2 n - 1) the view (pairs, heads, n, n) whose row i starts at column n - 1 - i."""
+    """Return a view (pairs, heads, n, n) of (pairs, heads, n, 2 n - 1), whose row i starts at column n - 1 - i."""
     pairs, heads, length, width = products.shape
     strides = (heads * length * width, length * width, width - 1, 1)
     return products.contiguous().as_strided((pairs, heads, length, length), strides, length - 1)

@@ -1,4 +1,4 @@
-"""The torch engine: the BERT family without padding, any other sequence classifier in padded batches."""
+"""The torch engine: packed batches for known families, padded batches for any other sequence classifier."""
 
 import copy
 import os
@@ -24,10 +24,10 @@ _TO_INT8 = "plackett export CHECKPOINT --engine onnx --precision int8 --calibrat
 
 
 class TorchEngine:
-    """Runs a transformers model in its present state: after more training, make a new engine.
+    """Runs a transformers model in its present state; after more training, create a new engine.
 
-    `dtype` is what it computes in, by default what the model is in; logits are float32 anyway. A model that is `owned`
-    by the engine is changed rather than copied.
+    `dtype` is the type to compute in, by default the model's; logits are always float32. A model `owned` by the engine
+    is modified instead of copied.
     """
 
     token_budget = 2048
@@ -73,7 +73,7 @@ Forward = Callable[[EncodedPairs], torch.Tensor]
 def packed_forward(
     model: torch.nn.Module, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None
 ) -> Forward | None:
-    """Plackett's own forward pass, for plain members of the BERT family."""
+    """Return Plackett's own forward pass, for plain members of the BERT family."""
     weights = read_weights(model)
     if weights is None:
         return None
@@ -83,7 +83,7 @@ def packed_forward(
 def _forward_of_modules(
     model: torch.nn.Module, checkpoint: Checkpoint, dtype: torch.dtype | None, owned: bool
 ) -> Forward:
-    """The modules' forward pass, packed on a CPU where their family is known, else padded."""
+    """Return the modules' forward pass: packed on a CPU if the family is known, else padded."""
     if dtype is not None:
         model, owned = _converted(model if owned else copy.deepcopy(model), dtype), True
     family = packed_family(model) if _is_on_cpu(model) else None
@@ -99,7 +99,7 @@ def _is_on_cpu(model: torch.nn.Module) -> bool:
 
 
 def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
-    """The module's forward pass, over a padded batch."""
+    """Return the module's forward pass over padded batches."""
     model.eval()
     device = next(model.parameters()).device
 
@@ -112,7 +112,7 @@ def padded_forward(model: torch.nn.Module, checkpoint: Checkpoint) -> Forward:
 
 
 def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """The model with its encoder in `dtype` and its head in fp32: bf16 logits have 8 bits, and would make many ties."""
+    """Convert the encoder to `dtype`, but not the head: bf16 logits have 8 bits and would cause many ties."""
     converted: Any = model
     converted.base_model.to(dtype)
     for name, head in converted.named_children():
@@ -122,10 +122,10 @@ def _converted(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
 
 
 def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine | TorchListEngine:
-    """The checkpoint's weights on a device: by default CUDA or MPS if available, else the CPU; in fp32 or bf16.
+    """Load the checkpoint on a device (by default CUDA or MPS if available, else the CPU), in fp32 or bf16.
 
-    `settings.threads` is set for the whole process, as torch has one number for all of its models: the engine that was
-    loaded last decides. None leaves torch's own number, unless this process may use fewer.
+    `settings.threads` applies to the whole process, because torch has one number for all models: the engine loaded last
+    decides. None keeps torch's number, unless this process may use fewer.
     """
     device = settings.device or _default_device()
     dtype = _dtype(settings.precision, device)
@@ -133,7 +133,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine | Torc
         _check_device(device)
         _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
         return load_lists(checkpoint, device, dtype or torch.float32)
-    # The BERT family is converted from fp32, layer by layer; for others a second copy would not fit into memory.
+    # The BERT family is converted from fp32 layer by layer; others would need memory for a second copy.
     loaded_in = torch.float32 if dtype is None or checkpoint.model_type in LAYOUTS else dtype
     model = _moved(load_model(checkpoint, dtype=loaded_in), device)
     _use_threads(settings.threads or min(torch.get_num_threads(), usable_threads()))
@@ -141,7 +141,7 @@ def load(checkpoint: Checkpoint, settings: EngineSettings) -> TorchEngine | Torc
 
 
 def _dtype(precision: str | None, device: str) -> torch.dtype | None:
-    """None for fp32, which the model is loaded in. SettingError for what this engine or this processor cannot do."""
+    """Return None for fp32, in which models are loaded. SettingError for an unsupported or slow precision."""
     if precision != "bf16":
         return None
     if torch.device(device).type == "cpu" and instructions().isdisjoint(BF16):

@@ -1,7 +1,7 @@
-"""Linear layers for inference: oneDNN over weights in oneDNN's layout where that is faster, else torch's own.
+"""Linear layers for inference: oneDNN with weights in its own layout if that is faster, else torch's.
 
-torch's fp32 linear runs through MKL, which reaches less than half of oneDNN's speed on some AMD processors. The layout
-is chosen once, when the layer is built; the exact GELU and the fp32 residual are part of the same product.
+torch's fp32 linear layer uses MKL, which reaches less than half of oneDNN's speed on some AMD processors. The layout is
+chosen once, when the layer is built; the exact GELU and the fp32 residual are fused into the product.
 """
 
 import functools
@@ -13,13 +13,13 @@ from torch import Tensor
 from plackett._compat import torch as compat
 
 _ROWS = 2048
-"""Rows for which the layout is chosen: the tokens of a batch. Any other number works."""
+"""Number of rows for which the layout is optimised: the tokens of a batch. Any other number works too."""
 
 
 class Linear:
-    """`rows @ weight.T + bias`, then the exact GELU where `gelu` says so, or plus the `residual` of the call.
+    """`rows @ weight.T + bias`, followed by the exact GELU if `gelu` is set, or plus the call's `residual`.
 
-    `dtype` is what the product is computed in: rows of another are converted, and a residual keeps its own.
+    `dtype` is the type of the product: rows of another type are converted, and a residual keeps its type.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, *, dtype: torch.dtype, gelu: bool = False) -> None:
@@ -51,11 +51,11 @@ def _onednn(rows: Tensor, weight: Tensor, bias: Tensor, gelu: bool, residual: Te
 
 @functools.cache
 def _onednn_works(dtype: torch.dtype) -> bool:
-    """Whether torch has the operators, on a processor where they are the faster ones, and they give what is meant.
+    """Whether torch has the operators, they work as expected, and they are faster on this processor.
 
-    They are torch's own, for its compiler: no promise keeps their names, so they are tried before they are believed.
+    They are private to torch's compiler and may change, so they are tried first.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":  # over AVX2 the two are equally fast (measured)
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":  # with AVX2 both are equally fast (measured)
         return False
     tolerance = {torch.float32: 1e-4, torch.bfloat16: 0.1}.get(dtype)
     if tolerance is None:

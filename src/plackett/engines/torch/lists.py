@@ -1,7 +1,7 @@
-"""Listwise rerankers in torch: a decoder's states at marked tokens, projected, and their cosines with the query's.
+"""Listwise rerankers in torch: projections of a decoder's states at marked tokens, compared with the query's by cosine.
 
-jina-reranker-v3 (arXiv:2509.25085) is a Qwen3 and two linear layers. Each prompt runs alone, without padding: it is
-long already, and its scores then do not depend on other lists.
+jina-reranker-v3 (arXiv:2509.25085) is a Qwen3 and two linear layers. Each prompt runs alone, without padding: prompts
+are long, and scores do not depend on other lists.
 """
 
 import itertools
@@ -42,7 +42,7 @@ class TorchListEngine:
         self._document, self._query = marks
 
     def score(self, batch: EncodedLists) -> Array:
-        """Cosines, float32 (documents of all lists, 1)."""
+        """Return cosines, float32 (documents of all lists, 1)."""
         if torch.get_num_threads() > 1:
             check_process(self._process, "torch")
         with computing(self._checkpoint, "torch"), torch.inference_mode():
@@ -51,7 +51,7 @@ class TorchListEngine:
         return np.concatenate([np.empty(0, np.float32), *found]).astype(np.float32)[:, None]
 
     def _embedded(self, start: int, end: int, batch: EncodedLists) -> tuple[Array, Array]:
-        """The embeddings of a prompt's query, (1, width), and of its documents, (documents, width)."""
+        """Return the embeddings of a prompt's query, (1, width), and of its documents, (documents, width)."""
         token_ids = torch.from_numpy(batch.prompts.token_ids[start:end])
         device = next(self._model.parameters()).device
         states = self._model(input_ids=token_ids[None].to(device), use_cache=False).last_hidden_state[0].cpu()
@@ -62,9 +62,9 @@ class TorchListEngine:
 
 
 def list_cosines(prompts: list[tuple[Array, Array]]) -> Array:
-    """The scores of a list, (documents,), from the embeddings of its prompts, as the authors combine them.
+    """Return the scores of a list, (documents,), from the embeddings of its prompts, combined as by the authors.
 
-    The query of a list is the mean of its prompts' queries, weighted by the best cosine within each, moved to 0 to 1.
+    The query of a list is the mean of its prompts' queries, weighted by the best cosine in each, scaled to 0 to 1.
     """
     weights = np.array([(1 + _cosines(*prompt).max()) / 2 for prompt in prompts])
     if not weights.any():
@@ -79,7 +79,7 @@ def _cosines(query: Array, documents: Array) -> Array:
 
 
 def load_lists(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> TorchListEngine:
-    """Load the listwise reranker of a checkpoint with `lists`: its decoder in `dtype`, its projector in fp32."""
+    """Load the listwise reranker of a checkpoint: its decoder in `dtype`, its projector in fp32."""
     form = checkpoint.lists
     if form is None:
         raise CheckpointError(f"{checkpoint.folder} is not a listwise reranker")
@@ -93,11 +93,11 @@ def load_lists(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> Torch
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        except Exception as error:  # whatever transformers meets in a configuration that does not fit together
+        except Exception as error:  # transformers raises many kinds for an inconsistent configuration
             raise cannot_be_loaded(checkpoint, error) from error
     missing = sorted(report["missing_keys"])
     if missing:
-        raise CheckpointError(f"{checkpoint.folder} lacks the weights {', '.join(missing[:3])}; fetch it again")
+        raise CheckpointError(f"{checkpoint.folder} lacks the weights {', '.join(missing[:3])}; download it again")
     return TorchListEngine(model.to(device), projector, checkpoint, marks_of(checkpoint.folder, form))
 
 
@@ -107,7 +107,7 @@ def _projector(checkpoint: Checkpoint) -> torch.nn.Module:
     if missing:
         raise CheckpointError(
             f"{checkpoint.folder} lacks the weights {missing[0]}, without which a listwise reranker has no score; "
-            "fetch it again"
+            "download it again"
         )
     layers = []
     for name in PROJECTOR:

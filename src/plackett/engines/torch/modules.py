@@ -1,7 +1,7 @@
 """Packed forward passes through transformers' own modules, for families beyond BERT's.
 
-All tokens of a batch are one row of (1, tokens, hidden), and transformers' modules compute it unchanged: embeddings,
-norms, rotary positions, feed-forward. Only attention looks at pairs, and is replaced. To add a family, add a
+All tokens of a batch form one row of (1, tokens, hidden), which transformers' modules process unchanged: embeddings,
+norms, rotary positions, feed-forward. Only attention depends on pairs, and is replaced. To add a family, add a
 `PackedFamily`.
 """
 
@@ -30,7 +30,7 @@ NAME = "plackett_packed"
 """Name of the attention within pairs, as a value of `attn_implementation`."""
 
 Module = Any
-"""A classifier of transformers, whose parts have no common type."""
+"""A transformers classifier; its parts have no common type."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,11 @@ def _prepare_nothing(_: Module) -> None:
 class PackedFamily:
     """The packed forward pass of a family's modules.
 
-    classifier: the class of transformers; an object of any other class, a subclass too, runs in padded batches.
-    head: the classifier and the pooled states, (pairs, hidden) -> logits.
-    pooling: how a pair's tokens become one state: "first", "last" or "mean", by the configuration.
-    run: the classifier and a batch -> states, (1, tokens, hidden).
-    fits: whether a configuration is one that this record knows.
-    prepare: replaces attention that is not of transformers' interface, once.
+    classifier: the class in transformers; objects of any other class, even a subclass, run in padded batches. head: the
+    classifier and the pooled states, (pairs, hidden) -> logits. pooling: how a pair's tokens become one state ("first",
+    "last" or "mean"), given the configuration. run: the classifier and a batch -> states, (1, tokens, hidden). fits:
+    whether this record supports a configuration. prepare: replaces, once, attention that does not use transformers'
+    interface.
     """
 
     classifier: str
@@ -85,7 +84,7 @@ def _run_with_types(model: Module, inputs: Inputs) -> Tensor:
 
 
 def _run_deberta(model: Module, inputs: Inputs) -> Tensor:
-    """Without the masks and the relative positions of the whole row, which `Disentangled` has no use for."""
+    """Run DeBERTa without the masks and relative positions of the whole row, which `Disentangled` does not use."""
     base = model.deberta
     states: Tensor = base.embeddings(input_ids=inputs.ids, token_type_ids=inputs.types, position_ids=inputs.positions)
     for layer in base.encoder.layer:
@@ -104,7 +103,7 @@ def _prepare_deberta(model: Module) -> None:
 def _disentangled(
     positions: disentangled.Positions, attention: Any, hidden: Tensor, *_: Any, **__: Any
 ) -> tuple[Tensor, None]:
-    """The forward pass of DeBERTa's attention: (1, tokens, hidden) -> the same."""
+    """Return the forward pass of DeBERTa's attention: (1, tokens, hidden) -> (1, tokens, hidden)."""
     parts = [
         project(hidden[0]).view(hidden.shape[1], attention.num_attention_heads, -1)
         for project in (attention.query_proj, attention.key_proj, attention.value_proj)
@@ -126,7 +125,7 @@ def _first(_: Any) -> str:
 
 
 def _decoder(classifier: str) -> PackedFamily:
-    """A decoder whose attention depends only on token order, windows and groups of heads."""
+    """Return the record of a decoder whose attention depends only on token order, windows and groups of heads."""
     return PackedFamily(
         classifier,
         head=lambda model, states: model.score(states),
@@ -176,7 +175,7 @@ _PAIRS: ContextVar[Pairs] = ContextVar("pairs")
 
 
 def packed_family(model: nn.Module) -> PackedFamily | None:
-    """The record that says how to run a classifier packed; None for one that may compute something else."""
+    """Return the record for running a classifier packed; None if it may compute something else."""
     config: Any = getattr(model, "config", None)
     family = FAMILIES.get(getattr(config, "model_type", ""))
     if family is None or type(model) is not getattr(transformers, family.classifier):
@@ -190,19 +189,19 @@ def rotary_depends_on_batch(config: Any) -> bool:
 
 
 def _rotary_types(config: Any) -> set[str]:
-    """The kinds of rotary positions of all layers."""
+    """Return the types of rotary positions of all layers."""
     parameters = getattr(config, "rope_parameters", None) or {}
     parts = [parameters, *(part for part in parameters.values() if isinstance(part, dict))]
     return {str(part.get("rope_type", "default")) for part in parts}
 
 
 def sharing_copy(model: nn.Module) -> nn.Module:
-    """A copy of the modules over the same weights: what replaces parts of it does not change the model."""
+    """Copy the modules but share the weights, so that replacing parts does not change the model."""
     return copy.deepcopy(model, {id(weights): weights for weights in model.parameters()})
 
 
 class PackedModules:
-    """Runs a classifier, which it changes for good: give it a copy of one that is still needed."""
+    """Runs a classifier, modifying it permanently: pass a copy if it is still needed."""
 
     def __init__(self, model: Module, family: PackedFamily, *, token_types: bool, pad_id: int) -> None:
         self._model = model.eval()
@@ -216,7 +215,7 @@ class PackedModules:
             _replace_linears(self._model.base_model)
 
     def __call__(self, batch: EncodedPairs) -> Tensor:
-        """Logits of the pairs in their order, (pairs, labels)."""
+        """Return logits of the pairs, in order, (pairs, labels)."""
         order = np.argsort(batch.lengths, kind="stable")
         batch = batch.select(order)
         device = self._model.device
@@ -244,7 +243,7 @@ class PackedModules:
 
 
 def _last_tokens(batch: EncodedPairs, pad_id: int) -> NDArray[np.int64]:
-    """The last token of each pair that is not the padding token, where transformers' decoders read the score."""
+    """Return the last token of each pair other than padding, where transformers' decoders read the score."""
     starts = batch.cu_seqlens[:-1]
     places = np.where(batch.token_ids == pad_id, 0, np.arange(len(batch.token_ids)))
     return np.maximum(np.maximum.reduceat(places, starts), starts)
@@ -260,7 +259,7 @@ def _attend(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention within pairs, as transformers calls it: (1, heads, tokens, width) -> (1, tokens, heads, width)."""
+    """Attend within pairs, with transformers' interface: (1, heads, tokens, width) -> (1, tokens, heads, width)."""
     causal = bool(module.is_causal)
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -278,7 +277,7 @@ def _attend(
 
 
 def _window(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """Mask the tokens fewer than `window` away, and not behind where `causal`: bool (tokens, tokens)."""
+    """Return a mask of tokens less than `window` apart, and if `causal` no later ones: bool (tokens, tokens)."""
     places = torch.arange(length, device=device)
     distances = places[:, None] - places
     return (distances < window) & (distances >= 0 if causal else distances > -window)
@@ -301,7 +300,7 @@ class _Linear(nn.Module):
 
 
 def _replace_linears(module: nn.Module) -> None:
-    """Replace torch's linear layers one by one, so that no more than one is in memory twice."""
+    """Replace torch's linear layers one by one, so that at most one is in memory twice."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             setattr(module, name, _Linear(child))

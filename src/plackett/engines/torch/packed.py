@@ -1,8 +1,8 @@
 """The forward pass of the BERT family without padding.
 
-The tokens of a batch are rows of one matrix, (tokens, hidden), shortest pair first. Only attention
-looks at pairs. The last layer is computed for the first token of each pair, which is all that the head reads. In bf16
-the products of weights are; what is added up, normed and read by the head stays in fp32.
+The tokens of a batch are rows of one matrix, (tokens, hidden), shortest pair first. Only attention depends on pairs.
+The last layer is computed only for the first token of each pair, which the head reads. In bf16, products with weights
+use bf16; residuals, norms and the head stay in fp32.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu"
 
 
 class PackedEncoder:
-    """Runs the given weights, in parts copied: they must not change while it is used."""
+    """Runs the given weights, which are partly copied and must not change while in use."""
 
     def __init__(self, weights: EncoderWeights, *, token_types: bool, dtype: torch.dtype = torch.float32) -> None:
-        self._weights = replace(weights, layers=())  # those of the layers are copied, and need no second place
+        self._weights = replace(weights, layers=())  # layers are copied, so drop the originals
         self._token_types = token_types
         self._activation = ACTIVATIONS[weights.activation]
         self._project = Linear(*weights.project, dtype=torch.float32) if weights.project else None
@@ -34,7 +34,7 @@ class PackedEncoder:
         self._last = _LastLayer(weights.layers[-1], weights, dtype)
 
     def __call__(self, batch: EncodedPairs) -> Tensor:
-        """Logits of the pairs in their order, (pairs, labels)."""
+        """Return logits of the pairs, in order, (pairs, labels)."""
         order = np.argsort(batch.lengths, kind="stable")
         batch = batch.select(order)
         pairs = Pairs.of(batch, self._weights.words.device)
@@ -75,7 +75,7 @@ class _Layer:
 
 
 class _LastLayer:
-    """The same for the first tokens only."""
+    """The last layer, for first tokens only."""
 
     def __init__(self, layer: LayerWeights, weights: EncoderWeights, dtype: torch.dtype) -> None:
         self._query = Linear(*layer.query, dtype=dtype)
@@ -89,7 +89,7 @@ class _LastLayer:
 
 
 class _AfterAttention:
-    """From what attention gathered to the output of the layer."""
+    """The part of a layer after attention."""
 
     def __init__(self, layer: LayerWeights, epsilon: float, dtype: torch.dtype) -> None:
         self._attention, self._attention_norm = Linear(*layer.attention, dtype=dtype), layer.attention_norm
@@ -97,7 +97,7 @@ class _AfterAttention:
         self._output_norm, self._epsilon = layer.output_norm, epsilon
 
     def __call__(self, attended: Tensor, rows: Tensor) -> Tensor:
-        """Both (rows, hidden), `rows` the input of the layer."""
+        """Both arguments are (rows, hidden); `rows` is the input of the layer."""
         rows = _norm(self._attention(attended, residual=rows), self._attention_norm, self._epsilon)
         return _norm(self._down(self._up(rows), residual=rows), self._output_norm, self._epsilon)
 
@@ -107,9 +107,9 @@ def _norm(rows: Tensor, affine: Affine, epsilon: float) -> Tensor:
 
 
 def positions_of(batch: EncodedPairs, padding_idx: int | None = None) -> NDArray[np.int64]:
-    """The position of each token in its pair.
+    """Return the position of each token in its pair.
 
-    RoBERTa's count from behind the padding id and skip that token, which a text may spell.
+    RoBERTa's positions start after the padding id and skip that token, which texts may contain.
     """
     counted = np.ones(len(batch.token_ids), np.int64)
     if padding_idx is not None:

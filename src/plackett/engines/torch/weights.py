@@ -1,4 +1,4 @@
-"""The BERT family: where each architecture of transformers keeps the weights that all of them have."""
+"""The BERT family: where each transformers architecture stores the weights that all of them share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """A BERT and its head, in the terms that all families share. The tensors are the module's own, not copies."""
+    """A BERT and its head, in terms common to all families. The tensors are the module's, not copies."""
 
     words: Tensor
     positions: Tensor
@@ -48,12 +48,12 @@ class EncoderWeights:
     heads: int
     epsilon: float
     padding_idx: int | None
-    """Positions count from behind this token id, and skip it; from 0 where it is None."""
+    """Positions start after this token id and skip it; None starts at 0."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The weights of a family: its class, and names in the state dict.
+    """The layout of a family's weights: its class, and names in the state dict.
 
     `layer` maps the fields of `LayerWeights` to names in each of `layers`.
     """
@@ -125,7 +125,7 @@ LAYOUTS = {
 
 
 def read_weights(model: torch.nn.Module) -> EncoderWeights | None:
-    """The weights of a plain fp32 classifier of the BERT family; None for anything that may compute something else."""
+    """Return the weights of a plain fp32 classifier of the BERT family; None if it may compute something else."""
     config: Any = getattr(model, "config", None)
     layout = LAYOUTS.get(getattr(config, "model_type", ""))
     if layout is None or not _is_plain(model, layout, config):
@@ -133,9 +133,9 @@ def read_weights(model: torch.nn.Module) -> EncoderWeights | None:
     state = _State(model.state_dict())
     try:
         weights = _weights(state, layout, config)
-    except KeyError:  # the names of another version of transformers, whose module knows them
+    except KeyError:  # another transformers version uses other names; its module handles them
         return None
-    return None if state.tensors else weights  # a weight that is left over belongs to something not known here
+    return None if state.tensors else weights  # leftover weights mean an unknown part
 
 
 def _is_plain(model: torch.nn.Module, layout: Layout, config: Any) -> bool:
@@ -150,7 +150,7 @@ def _is_plain(model: torch.nn.Module, layout: Layout, config: Any) -> bool:
 
 
 class _State:
-    """A state dict from which weights are taken away."""
+    """A state dict whose weights are removed when they are read."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = dict(tensors)
@@ -182,6 +182,6 @@ def _weights(state: _State, layout: Layout, config: Any) -> EncoderWeights:
         activation=family.activation,
         output=state.affine(layout.output),
         heads=config.num_attention_heads,
-        epsilon=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's is in its code
+        epsilon=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's is fixed in its code
         padding_idx=config.pad_token_id if family.behind_padding else None,
     )
