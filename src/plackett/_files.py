@@ -1,8 +1,8 @@
-"""Outputs: what a name may be, decided before the work, and results that are put in place atomically.
+"""Outputs: names are checked before any work, and results are put in place atomically.
 
-`output_file` and `output_folder` check a name and return a record that writes. A result is made beside its place, in a
-hidden `.NAME.XXXXXXXX.plackett` that the process holds a lock on, and takes its place by a rename. A killed run leaves
-that place behind, without the lock; the next run with the same output removes it, or names it if it is finished.
+`output_file` and `output_folder` check a name and return a record that writes. A result is created beside its target,
+in a hidden `.NAME.XXXXXXXX.plackett` locked by the process, and then renamed. A killed run leaves that place behind,
+unlocked; the next run with the same output removes it, or reports it if it is finished.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ if sys.platform != "win32":
 
 Name = str | os.PathLike[str]
 
-LONGEST = 230  # bytes of a name: systems take 255, and hidden places and unfinished files have longer ones
-LONGEST_PATH = 3800  # bytes of a path: Linux takes 4,095
+LONGEST = 230  # bytes of a name: systems allow 255, and hidden and unfinished files have longer names
+LONGEST_PATH = 3800  # bytes of a path: Linux allows 4,095
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What safetensors and torch.save say of a disk that is full; neither carries an errno.
+# Messages of safetensors and torch.save about a full disk; neither has an errno.
 _FULL_TEXTS = (
     *("No space left", "os error 28", "os error 27"),
     *("PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos"),
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A place where a file may be written. Devices and pipes are streams: they are written to, never replaced."""
+    """A file that may be written. Devices and pipes are streams, which are written to, never replaced."""
 
     path: Path
     is_stream: bool = False
@@ -64,7 +64,7 @@ class OutputFile:
         """Yield an empty hidden file, which replaces the old one when the block ends without an error."""
         with _raised_as(DataError, self.path), _parents(self.path, DataError):
             for place in _places(self.path.name, self.path.parent):
-                _remove_stale(place, self.path)  # that of a process which still runs is left alone
+                _remove_stale(place, self.path)  # those of running processes are left unchanged
             place, lock = _new_place(self.path.name, self.path.parent)
             try:
                 (place / self.path.name).touch()
@@ -79,16 +79,16 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A place where a folder may be written. `foreign` names the entries of a folder that forbid replacing it."""
+    """A folder that may be written. `foreign` returns the entries that forbid replacing an existing folder."""
 
     path: Path
     foreign: Callable[[Path], Sequence[str]]
 
     @contextlib.contextmanager
     def work(self) -> Iterator[Path]:
-        """Yield an empty folder beside the output, which takes its place when the block ends without an error.
+        """Yield an empty folder beside the output, which replaces it when the block ends without an error.
 
-        A result that cannot take its place is kept, and the error says how to move it there.
+        If replacing fails, the result is kept, and the error says how to move it.
         """
         with _parents(self.path, CheckpointError):
             with _raised_as(CheckpointError, self.path):
@@ -117,8 +117,8 @@ class OutputFolder:
             foreign = self.foreign(self.path) if self._entries() else ()
         if foreign:
             raise CheckpointError(
-                f"{self.path} is not replaced, because it contains files that Plackett did not write: {_few(foreign)}. "
-                "Choose another output folder, or move these files away"
+                f"{self.path} is not replaced, because it contains files that Plackett did not write: "
+                f"{_few(foreign)}; choose another output folder, or move these files elsewhere"
             )
 
     def _entries(self) -> list[Path]:
@@ -127,14 +127,14 @@ class OutputFolder:
         return sorted((path for path in self.path.iterdir() if path not in own), key=_config_last)
 
     def _where(self) -> Path:
-        """Inside of a folder that is to be filled, such as a mount point; else beside the output."""
+        """Return where the hidden place goes: into a folder to be filled, such as a mount point, else beside it."""
         if not self.path.is_dir():
             return self.path.parent
         fill = os.path.ismount(self.path) or not self._entries() or not os.access(self.path.parent, os.W_OK | os.X_OK)
         return self.path if fill else self.path.parent
 
     def _remove_stale(self) -> None:
-        """Remove what killed runs left; put back the old folder of one that was killed between two renames."""
+        """Remove leftovers of killed runs; restore the old folder of one killed between two renames."""
         for place in [*_places(self.path.name, self.path.parent), *_places(self.path.name, self.path)]:
             if not _remove_stale(place, self.path):
                 raise CheckpointError(f"another process is writing {self.path}; wait for it, or choose another")
@@ -146,7 +146,7 @@ class OutputFolder:
             (place / _UNFINISHED).unlink()
             self.check()
             self._put(result, place / _OLD)
-        except OSError as error:  # the refusals of `check` too
+        except OSError as error:  # including those of `check`
             raise CheckpointError(
                 f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
                 f"To move it: {self._by_hand(result)}"
@@ -180,13 +180,13 @@ class OutputFolder:
 def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
     """Check that a file may be written as `name`: DataError for a folder, a read-only place, or one of the `inputs`.
 
-    A link at that path is replaced, and what it leads to is left alone.
+    A link at that path is replaced, and its target is left unchanged.
     """
     text = _text(name, DataError)
     path = Path(os.path.realpath(os.path.dirname(text) or "."), os.path.basename(text))
     if text in _STANDARD:
         return OutputFile(Path(text), is_stream=True)
-    if "/proc" in map(str, path.parents):  # the descriptors of a process; nothing can be made there
+    if "/proc" in map(str, path.parents):  # descriptors of a process, where nothing can be created
         if not os.path.exists(text):
             raise DataError(f"{text} cannot be written: there is no such file; name another one")
         return OutputFile(Path(text), is_stream=True)
@@ -202,15 +202,17 @@ def output_file(name: Name, *, inputs: Iterable[Name] = ()) -> OutputFile:
 
 
 def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
-    """Check a name as `output_file` does for a file that grows chunk by chunk, which no device or pipe can."""
+    """Check a name as `output_file` does, for a file that grows chunk by chunk, which cannot be a device or pipe."""
     output = output_file(name, inputs=inputs)
     if output.is_stream:
-        raise DataError(f"{name} is not a file, so an interrupted run could not continue; name a file to write to")
+        raise DataError(
+            f"{name} is not a regular file, so an interrupted run could not continue; name a file to write to"
+        )
     return output.path
 
 
 def folder_of_files(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
-    """Check that files may be added to a folder, which need not exist yet: DataError where they may not."""
+    """Check that files may be added to a folder, which need not exist yet; DataError if not."""
     path = Path(os.path.realpath(_text(name, DataError)))
     if os.path.lexists(path) and not path.is_dir():
         raise DataError(f"{path} is not a folder; name one to write to")
@@ -223,10 +225,10 @@ def folder_of_files(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
 
 
 def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, inputs: Iterable[Name] = ()) -> OutputFolder:
-    """Check that a folder may be written as `name`; CheckpointError where it may not.
+    """Check that a folder may be written as `name`; CheckpointError if not.
 
-    Refused are a file, a folder with entries that are `foreign`, a link to a folder that is not empty, a place that is
-    read-only, and whatever is, holds or is inside one of the `inputs`.
+    Refused are a file, a folder with `foreign` entries, a link to a folder that is not empty, a read-only place, and a
+    path that is, contains or is inside one of the `inputs`.
     """
     text = _text(name, CheckpointError)
     path = Path(os.path.realpath(text))
@@ -253,11 +255,11 @@ def whole_file(target: Name) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
-    """Yield a hidden folder in `folder`, whose files take their places there when the block ends without an error.
+    """Yield a hidden folder in `folder`, whose files are moved to `folder` when the block ends without an error.
 
-    A link at the path of a file is replaced, and what it leads to is left alone. Each file comes by a rename: a
-    process killed between two of them leaves every file whole, the first new and the last old. The file `last` is
-    removed before the others come, and comes after them.
+    A link at the path of a file is replaced, and its target is left unchanged. Each file is renamed: a process killed
+    between two renames leaves every file complete, either new or old. The file `last` is removed before the others are
+    moved, and moved after them.
     """
     output = OutputFolder(folder := folder.resolve(), lambda _: ())
     with _raised_as(DataError, folder):
@@ -274,7 +276,7 @@ def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
 
 
 def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]) -> None:
-    """Raise `error` where the output is, holds or is inside an input. Names that are not paths here are skipped."""
+    """Raise `error` if the output is, contains or is inside an input. Names that are not local paths are skipped."""
     for name in inputs:
         if not os.path.exists(os.path.expanduser(name)):
             continue
@@ -286,12 +288,12 @@ def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error comes of a full disk, or of a limit on what may be written."""
+    """Whether the cause of an error is a full disk, a quota or a limit on file sizes."""
     return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in _FULL_TEXTS)
 
 
 def follow_umask(folder: Path) -> None:
-    """Give a folder and all in it the permissions of new files: safetensors makes its own for the owner only."""
+    """Give a folder and its contents the permissions of new files: safetensors writes files for the owner only."""
     mask = os.umask(0o077)
     os.umask(mask)
     for path in (folder, *folder.rglob("*")):
@@ -303,14 +305,14 @@ def follow_umask(folder: Path) -> None:
 def _text(name: Name, error: type[PlackettError]) -> str:
     text = os.path.expanduser(os.fspath(name))
     if not text.strip() or "\0" in text:
-        raise error(f"the output {text!r} is not a name; give a path")
+        raise error(f"the output {text!r} is not a path; name a file or folder")
     if any(len(os.fsencode(part)) > LONGEST for part in Path(text).parts) or len(os.fsencode(text)) > LONGEST_PATH:
-        raise error(f"the output {text[:40]!r}... is too long; names have up to {LONGEST} bytes")
+        raise error(f"the output {text[:40]!r}... is too long; use at most {LONGEST} bytes")
     return text
 
 
 def _check_parent(path: Path, error: type[PlackettError]) -> None:
-    """Whether folders and files can be made where `path` will be."""
+    """Check that folders and files can be created where `path` will be."""
     nearest = next(parent for parent in path.parents if os.path.lexists(parent))
     if not nearest.is_dir():
         raise error(f"{path} cannot be written: {nearest} is not a folder")
@@ -319,7 +321,7 @@ def _check_parent(path: Path, error: type[PlackettError]) -> None:
 
 
 def _places(name: str, folder: Path) -> list[Path]:
-    """The hidden places for results called `name` in a folder."""
+    """Return the hidden places for results called `name` in a folder."""
     if not folder.is_dir():
         return []
     pattern = re.compile(re.escape(f".{name}") + _PLACE)
@@ -327,12 +329,12 @@ def _places(name: str, folder: Path) -> list[Path]:
 
 
 def _new_place(name: str, folder: Path) -> tuple[Path, int | None]:
-    """A hidden folder for a result called `name`, marked as unfinished, and the lock on it."""
+    """Create a hidden folder for a result called `name`, marked as unfinished; return it and its lock."""
     while True:
         place = folder / f".{name}.{secrets.token_hex(4)}.plackett"
         place.mkdir()
         lock = None
-        with contextlib.suppress(FileNotFoundError):  # another process took the new place for a stale one
+        with contextlib.suppress(FileNotFoundError):  # another process mistook the new place for a stale one
             if sys.platform != "win32":
                 lock = os.open(place, os.O_RDONLY)
                 with contextlib.suppress(OSError):  # some network drives have no locks
@@ -343,9 +345,9 @@ def _new_place(name: str, folder: Path) -> tuple[Path, int | None]:
 
 
 def _remove_stale(place: Path, target: Path) -> bool:
-    """Remove what a killed run left for `target`, unless it is finished; False where that run is not over.
+    """Remove what a killed run left for `target`, unless it is finished; return False if that run is still active.
 
-    An old folder that such a run had moved away is put back.
+    An old folder that such a run had moved away is restored.
     """
     with _unheld(place) as stale:
         if not stale:
@@ -354,7 +356,7 @@ def _remove_stale(place: Path, target: Path) -> bool:
         if old.is_dir() and not target.exists():
             old.rename(target)
         if not (place / _UNFINISHED).exists() and (result.is_file() or (result.is_dir() and any(result.iterdir()))):
-            _log.warning("%s is the finished result of a run that was stopped; move it or delete it", result)
+            _log.warning("%s is the finished result of an earlier run that was stopped; move or delete it", result)
         else:
             shutil.rmtree(place, ignore_errors=True)
     return True
@@ -362,7 +364,7 @@ def _remove_stale(place: Path, target: Path) -> bool:
 
 @contextlib.contextmanager
 def _unheld(place: Path) -> Iterator[bool | None]:
-    """Whether the process that made a place is gone: None while it runs, False where nobody can tell."""
+    """Whether the process that created a place is gone: None while it runs, False if that cannot be determined."""
     if sys.platform == "win32" or place.is_symlink():
         yield False
         return
@@ -410,7 +412,7 @@ def _put_files(place: Path, folder: Path, last: str) -> None:
     names.sort(key=Path(last).__eq__)  # False before True
     for name in names:
         if (folder / name).is_dir():
-            raise DataError(f"{folder / name} is a folder where a file is expected; move it away")
+            raise DataError(f"{folder / name} is a folder where a file is expected; move it elsewhere")
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
     if last:
@@ -430,7 +432,7 @@ def _config_last(path: Path) -> tuple[bool, str]:
 
 @contextlib.contextmanager
 def _parents(path: Path, error: type[PlackettError]) -> Iterator[None]:
-    """Make the folders above `path`; remove them again where the block fails."""
+    """Create the folders above `path`, and remove them again if the block fails."""
     made = [parent for parent in path.parents if not parent.exists()]
     try:
         with _raised_as(error, path):
@@ -445,7 +447,7 @@ def _parents(path: Path, error: type[PlackettError]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raised_as(error: type[PlackettError], path: Path, *, within: Path | None = None) -> Iterator[None]:
-    """Raise `error` for the system's own; with `within`, for those of its files and of full disks only."""
+    """Raise `error` for the system's errors; with `within`, only for errors about its files or a full disk."""
     try:
         yield
     except OSError as found:
@@ -457,7 +459,7 @@ def _raised_as(error: type[PlackettError], path: Path, *, within: Path | None = 
 
 @contextlib.contextmanager
 def _stream(path: Path) -> Iterator[TextIO]:
-    """A device, a pipe or a standard stream, which are not replaced, cut or closed."""
+    """Open a device, a pipe or a standard stream, which is not replaced, truncated or closed."""
     standard = getattr(sys, _STANDARD.get(str(path), ""), None)
     if standard is not None:
         yield standard

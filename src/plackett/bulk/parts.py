@@ -204,6 +204,4 @@ def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
     try:
         return pa.Table.from_pylist([dict(row) for _, row in rows], schema=schema)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise DataError(
-            f"{rows[0][0]} and the rows after it do not make a table, whose columns have one type each: {error}"
-        ) from error
+        raise DataError(f"{rows[0][0]} and the rows after it mix types in a column: {error}") from error

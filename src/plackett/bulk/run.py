@@ -182,7 +182,7 @@ def _inputs(job: Bulk) -> tuple[list[Path], Names]:
     found = [names_in(_columns(job, path), job.columns, path) for path in paths]
     other = next((path for path, names in zip(paths, found, strict=True) if names != found[0]), None)
     if other is not None:
-        raise DataError(f"{other} has other columns than {paths[0]}; give all files the same")
+        raise DataError(f"{other} has different columns from {paths[0]}; give all files the same columns")
     _check_options(job, found[0], is_run=is_run(paths[0]))
     return paths, found[0]
 

@@ -1,4 +1,4 @@
-"""Errors of other libraries, and of settings of unexpected types, as one of Plackett's."""
+"""Errors of other libraries and Python, turned into CheckpointErrors."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from plackett.errors import CheckpointError, PlackettError
 
-_PANIC = "PanicException"  # what tokenizers and safetensors raise beside Exception
+_PANIC = "PanicException"  # raised by tokenizers and safetensors; not an Exception
 
 
 @contextlib.contextmanager
@@ -20,5 +20,5 @@ def own_errors(name: str | os.PathLike[str] | None) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
             raise
         raise CheckpointError(
-            f"{name} cannot be loaded: {type(error).__name__}: {error}. Its files do not fit together: fetch them again"
+            f"{name} cannot be loaded: {type(error).__name__}: {error}. Its files are inconsistent: download them again"
         ) from error
