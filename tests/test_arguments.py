@@ -11,8 +11,14 @@ from plackett import CrossEncoder, LongDocuments, PlackettError, SettingError
 from plackett import evaluation as measuring
 from plackett._arguments import Bounds, checked
 from plackett.bi_encoder import BiEncoder
+from plackett.bulk import Bulk
 from plackett.calibration import Target
+from plackett.checkpoints import read_checkpoint
 from plackett.data import (
+    check_matched,
+    checked_qrels,
+    checked_run,
+    lists_as_collection,
     parse_columns,
     read_collection,
     read_documents,
@@ -20,6 +26,7 @@ from plackett.data import (
     read_qrels,
     read_run,
     read_texts,
+    unmatched,
     write_beir,
     write_lists,
 )
@@ -99,6 +106,13 @@ FUNCTIONS = [
     (read_documents, {"file": NO}),
     (parse_columns, {"text": ""}),
     (write_lists, {"path": Path("out.jsonl"), "lists": [LabeledList("q", ("d",), (1.0,))]}),
+    (checked_qrels, {}),
+    (checked_run, {}),
+    (lists_as_collection, {"name": "c", "lists": [LabeledList("q", ("d",), (1.0,))]}),
+    (unmatched, {}),
+    (check_matched, {}),
+    (read_checkpoint, {"folder": NO}),
+    (Bulk, {"input": NO, "output": NO}),
     (write_beir, {"folder": Path("out"), "collection": COLLECTION}),
     (BM25, {"corpus": {"d": "text"}}),
     (with_bm25, {"collection": COLLECTION, "depth": 5}),

@@ -82,6 +82,13 @@ def test_a_name_too_long_for_what_is_beside_it_is_refused_before_the_work(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_stream_holds_no_folder(name):
+    for check in (folder_of_files, checkpoint_folder):
+        with pytest.raises((DataError, CheckpointError), match="is a stream"):
+            check(name)
+
+
 def test_the_longest_name_is_written(tmp_path):
     for name in ("n" * LONGEST, "é" * (LONGEST // 2)):
         with whole_file(tmp_path / name) as stream:

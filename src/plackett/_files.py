@@ -213,7 +213,7 @@ def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
 
 def folder_of_files(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
     """Check that files may be added to a folder, which need not exist yet; DataError if not."""
-    path = Path(os.path.realpath(_text(name, DataError)))
+    path = _folder(name, DataError)
     if os.path.lexists(path) and not path.is_dir():
         raise DataError(f"{path} is not a folder; name one to write to")
     check_apart(path, inputs, DataError)
@@ -230,12 +230,12 @@ def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, input
     Refused are a file, a folder with `foreign` entries, a link to a folder that is not empty, a read-only place, and a
     path that is, contains or is inside one of the `inputs`.
     """
-    text = _text(name, CheckpointError)
-    path = Path(os.path.realpath(text))
+    path = _folder(name, CheckpointError)
     output = OutputFolder(path, foreign)
     check_apart(path, inputs, CheckpointError)
     output.check()
-    if os.path.islink(text.rstrip(os.sep)) and path.is_dir() and output._entries():
+    text = os.path.expanduser(os.fspath(name)).rstrip(os.sep)
+    if os.path.islink(text) and path.is_dir() and output._entries():
         raise CheckpointError(
             f"{text} is a link to {path}, which would be replaced; name that folder, or remove the link"
         )
@@ -309,6 +309,13 @@ def _text(name: Name, error: type[PlackettError]) -> str:
     if any(len(os.fsencode(part)) > LONGEST for part in Path(text).parts) or len(os.fsencode(text)) > LONGEST_PATH:
         raise error(f"the output {text[:40]!r}... is too long; use at most {LONGEST} bytes")
     return text
+
+
+def _folder(name: Name, error: type[PlackettError]) -> Path:
+    text = _text(name, error)
+    if text in _STANDARD or text.startswith(("/dev/fd/", "/proc/")):
+        raise error(f"{text} is a stream, which cannot contain a folder; name a folder to write to")
+    return Path(os.path.realpath(text))
 
 
 def _check_parent(path: Path, error: type[PlackettError]) -> None:

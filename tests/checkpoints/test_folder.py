@@ -261,6 +261,7 @@ def test_configurations_that_do_not_fit(folder, file, values, message):
         ("config.json", {"num_hidden_layers": -1}),
         ("config.json", {"num_hidden_layers": 2**70}),
         ("config.json", {"text_config": 3}),
+        ("tokenizer_config.json", {"do_lower_case": ["x"]}),
         ("tokenizer_config.json", {"tokenizer_class": ""}),
         ("tokenizer_config.json", {"tokenizer_class": 5}),
         ("tokenizer_config.json", {"unk_token": {}}),

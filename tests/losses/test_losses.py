@@ -9,6 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -274,8 +275,8 @@ def test_every_loss_says_what_it_is(name: str) -> None:
         ("p_list_mle", {"weight": "zipf"}, "unknown position weight 'zipf'; known: exponential, reciprocal_log"),
         ("lambda_loss", {"scheme": "ndcgloss2"}, "did you mean 'ndcg_loss2'"),
         ("rank_net", {"reduction": "sum"}, "unknown reduction 'sum'; known: batch, list"),
-        ("rank_net", {"cutoff": 0}, "cutoff must be at least 1"),
-        ("neural_ndcg", {"cutoff": -1}, "cutoff must be at least 1"),
+        ("rank_net", {"cutoff": 0}, "cutoff must be a whole number, at least 1"),
+        ("neural_ndcg", {"cutoff": -1}, "cutoff must be a whole number, at least 1"),
         ("list_net", {"temperature": 0}, "temperature"),
         ("lambda_loss", {"sigma": NAN}, "sigma"),
     ],
@@ -574,7 +575,7 @@ def test_a_loss_is_defined_in_one_file_under_its_name(name: str) -> None:
     assert LOSSES[name].__module__.startswith("plackett.losses.")
 
 
-@pytest.mark.parametrize("value", [NAN, INF, -1.0])
+@pytest.mark.parametrize("value", [NAN, INF, -1.0, True, "1", 2**70, None, Fraction(1, 2)])
 @pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -593,3 +594,17 @@ def test_a_loss_is_defined_in_one_file_under_its_name(name: str) -> None:
 def test_numbers_that_no_loss_can_use_are_named(name: str, option: str, value: float) -> None:
     with pytest.raises(SettingError, match=option):
         LOSSES[name](*ragged([3]), **{option: value})
+
+
+@pytest.mark.parametrize("value", [NAN, 2.5, True, "1", 2**70])
+@pytest.mark.parametrize("name", ["rank_net", "lambda_loss", "neural_ndcg"])
+def test_cutoffs_that_are_no_whole_numbers_are_named(name: str, value: Any) -> None:
+    with pytest.raises(SettingError, match="cutoff"):
+        LOSSES[name](*ragged([3]), cutoff=value)
+    assert LOSSES[name](*ragged([3]), cutoff=np.int64(2)) == LOSSES[name](*ragged([3]), cutoff=2)
+
+
+@pytest.mark.parametrize("weight", [None, 1, []])
+def test_a_weight_is_a_name_or_a_function(weight: Any) -> None:
+    with pytest.raises(SettingError, match="position weight"):
+        LOSSES["p_list_mle"](*ragged([3]), weight=weight)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from plackett._arguments import checked
 from plackett.checkpoints import bundled
 from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_activation
 from plackett.checkpoints.calibrations import Calibration, read_calibration
@@ -145,6 +146,7 @@ def _check_permission(path: Path) -> None:
         return
 
 
+@checked(but=("max_length", "activation", "positive_label"))
 def read_checkpoint(
     folder: Path,
     *,

@@ -26,11 +26,17 @@ def read_collection(path: Path, *, split: str = "test", columns: Columns = NO_CO
     return _of_entries(path.name, list(read_list_entries(path, columns=columns)))
 
 
+@checked()
 def lists_as_collection(name: str, lists: Iterable[LabeledList]) -> Collection:
     """Make a collection from lists: the run is the order of the documents, and the judgements are the labels."""
-    return _of_entries(name, [ListEntry(f"{name}:{number}", item) for number, item in enumerate(lists, start=1)])
+    entries = [ListEntry(f"{name}:{number}", item) for number, item in enumerate(lists, start=1)]
+    for entry in entries:
+        if not isinstance(entry.item, LabeledList):
+            raise DataError(f"{entry.where} is {type(entry.item).__name__}, not a LabeledList")
+    return _of_entries(name, entries)
 
 
+@checked()
 def unmatched(collection: Collection) -> str:
     """Report how many judged documents are missing from the corpus, with the first ids of both; empty for none.
 
@@ -51,6 +57,7 @@ def unmatched(collection: Collection) -> str:
     )
 
 
+@checked()
 def check_matched(collection: Collection) -> Collection:
     """Return the collection; warn if judged documents are missing from the corpus, DataError if all are missing."""
     if report := unmatched(collection):

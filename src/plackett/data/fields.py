@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
+from plackett._arguments import checked
 from plackett.errors import DataError
 from plackett.records import Qrel, ScoredDoc
 
@@ -131,6 +132,7 @@ def keys_of(row: Mapping[str, Any]) -> str:
     return f"keys are {shown}" if shown else "there are no keys"
 
 
+@checked()
 def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
     """Return judgements made in a program, with ids and grades checked for use in C code.
 
@@ -153,6 +155,7 @@ def checked_qrels(qrels: Iterable[Any]) -> list[Qrel]:
     return checked
 
 
+@checked()
 def checked_run(run: Iterable[Any]) -> list[ScoredDoc]:
     """Return the candidates of a run made in a program, checked as `checked_qrels` does.
 

@@ -69,7 +69,7 @@ def p_list_mle(
     the reference's PListMLELoss. Unnormalised exponential weights grow as 2^length, so use them only for short lists.
     `ties` as in `list_mle`; the documents of an "efron" or "breslow" group all get the mean weight of its ranks.
     """
-    if isinstance(weight, str):
+    if not callable(weight):
         check_choice("position weight", weight, POSITION_WEIGHTS)
         weight = POSITION_WEIGHTS[weight]
     return _plackett_luce(scores, labels, mask, weight, normalise, ties, generator)

@@ -1,6 +1,7 @@
 """Combine the facts of a checkpoint: its own, those of its training, and an example of its use."""
 
 import json
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
     base, revision = _base(recipe.base)
     model = replace(
         known.model,
-        name=Path(recipe.output).expanduser().resolve().name,
+        name=Path(os.path.realpath(os.path.expanduser(recipe.output))).name,
         base=base,
         base_revision=revision,
         language=recipe.language,

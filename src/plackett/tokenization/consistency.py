@@ -50,6 +50,7 @@ def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) 
     """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
     config = _settings(folder)
     named = list(_tokens(config, folder))
+    _check_switches(folder, config)
     _check_parts(tokenizer, folder, config)
     _check_steps(tokenizer, folder, config)
     check_rebuilt(tokenizer, folder, config, read_optional(folder / CONFIG))
@@ -118,6 +119,12 @@ def _last_token(tokenizer: Tokenizer) -> tuple[str, int]:
     ids: dict[str, int] = {last: size - 1} if last is not None else tokenizer.get_vocab(with_added_tokens=True)
     around = tokenizer.encode("", "")
     return max([*ids.items(), *zip(around.tokens, around.ids, strict=True)], key=lambda item: item[1])
+
+
+def _check_switches(folder: Path, config: Mapping[str, Any]) -> None:
+    for key in (*_SAME, *_STEPS):
+        if not isinstance(config.get(key), bool | None):
+            raise CheckpointError(f"{folder / _CONFIG} sets {key} to {config[key]!r:.40}, which is not true or false")
 
 
 def _check_parts(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:

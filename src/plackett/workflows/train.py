@@ -1,5 +1,6 @@
 """Train from a recipe, measure, and write the checkpoint with its card."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def train(
         parts, held_out = hold_out(parts, recipe.hold_out, recipe.training.get("seed", TrainingArguments.seed))
         dev = [*named, lists_as_collection(HELD_OUT, held_out)]
 
-    output, published = Path(recipe.output).expanduser(), list[Trained]()
+    output, published = Path(os.path.expanduser(recipe.output)), list[Trained]()
 
     def publish(folder: Path, outcome: TrainingFacts) -> None:
         encoder = CrossEncoder(folder)
