@@ -2,17 +2,19 @@
 
     python -m default_model.page
 
-Writes default_model/results/README.md and quality.png, and the tables of README.md and docs/. The plot
+Writes README.md, quality.png and layers.png beside the results, and the tables of README.md and docs/. The first plot
 has TREC DL 2019 against the time that 100 documents take with each size of encoder in our int8 (speed.py). The figures
 of published rerankers come from their cards, which rerank other candidates than BM25's hundred; one of them is measured
-here as well.
+here as well. The second plot has the development sets against the time for the embedded model with fewer layers.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
+from default_model.development import MEASURES
 from default_model.development import table as development_table
 from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
 from default_model.speed import RESULT as SPEED
@@ -20,10 +22,11 @@ from default_model.speed import size_name
 from documentation import figures
 from plackett.evaluation.significance import significance
 
-DEVELOPMENT = RESULT.with_name("development.json")
+DEVELOPMENT, LAYERS = (RESULT.with_name(f"{name}.json") for name in ("development", "layers"))
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 HIDDEN = 384
 PUBLISHED_HERE = "published.json"
+BEFORE = "the six layers that shipped before"  # a row of DEVELOPMENT
 # Results of evaluate.py -> (layers, where the name stands): the embedded model first.
 MEASURED = {RESULT.name: (12, "left"), PUBLISHED_HERE: (12, "over left"), "previous.json": (6, "right")}
 # Name -> (layers, hidden size, nDCG@10 on TREC DL 2019, where its name stands), as their cards have it.
@@ -117,6 +120,41 @@ def _interval(bounds: Sequence[float]) -> str:
     return f"{low:+.4f} to {high:+.4f}"
 
 
+def _by_layers() -> list[tuple[int, float, Mapping[str, float]]]:
+    """Layers, milliseconds and the figures on the development sets, fewest layers first."""
+    milliseconds = json.loads(SPEED.read_text())["milliseconds"]
+    rows = json.loads(LAYERS.read_text())["rows"]
+    return [(int(name), milliseconds[size_name(int(name), HIDDEN)], rows[name]) for name in sorted(rows, key=int)]
+
+
+def layers_table() -> str:
+    """One row per number of layers."""
+    heading = "".join(f" {name} {measure} |" for name, measure in MEASURES.items())
+    lines = [f"| layers | ms |{heading} mean |", "|---:|---:|" + "---:|" * (len(MEASURES) + 1)]
+    for layers, time, values in _by_layers():
+        lines.append(f"| {layers} | {time:.0f} |{_cells([*values.values(), fmean(values.values())])}")
+    return "\n".join(lines)
+
+
+def layers_plot(path: Path) -> None:
+    """The mean of the development sets against the time, with a level for the six layers that shipped before."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    found = [(layers, time, fmean(values.values())) for layers, time, values in _by_layers()]
+    axis.plot([time for _, time, _ in found], [mean for *_, mean in found], "s-", color="#c44")
+    for layers, time, mean in found:
+        axis.annotate(f"{layers} layers", (time, mean), xytext=(7, -11), textcoords="offset points", fontsize=8)
+    before = fmean(json.loads(DEVELOPMENT.read_text())["rows"][BEFORE].values())
+    axis.axhline(before, color="#446", linestyle=":")
+    axis.annotate(BEFORE, (0, before), xytext=(5, 3), textcoords="offset points", fontsize=8)
+    axis.set(xlabel="ms for 100 documents in int8, 2 cores", ylabel="mean of the development sets", xlim=(0, None))
+    figure.savefig(path, dpi=100)
+
+
 def plot(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System], path: Path) -> None:
     """Quality against speed."""
     import matplotlib
@@ -164,6 +202,7 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
     development = development_table(json.loads(DEVELOPMENT.read_text())["rows"])
     cards = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     speed = json.loads(SPEED.read_text())["provenance"]
+    layers = json.loads(LAYERS.read_text())
     return (
         "# The embedded model\n\nEvery model reranks the same candidates: the first 100 of BM25, or all documents of a "
         "question in WikiQA and MEDIQA. The rerankers run in int8. MB is the size of the graph; ms is the time for one "
@@ -181,7 +220,11 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
         "The defaults of FlashRank and fastembed are not included, because no installable package contains their "
         "weights.\n\n"
         "On the development sets, which decide which model ships (if a question has its own candidates, the first "
-        f"stage is their order in the file):\n\n{development}\n"
+        f"stage is their order in the file):\n\n{development}\n\n"
+        "The embedded model with fewer layers: evenly spaced layers are kept, then trained for "
+        f"{layers['steps']} steps of {layers['pairs of a step']} pairs to reproduce the hidden states, the logits and "
+        f"the order of all twelve. `make default-layers` repeats it. The same development sets, in int8:\n\n"
+        f"{layers_table()}\n\n![The mean of the development sets against the time](layers.png)\n"
     )
 
 
@@ -189,6 +232,7 @@ def main() -> None:
     bi_encoder, rerankers = systems()
     RESULT.with_name("README.md").write_text(page(bi_encoder, rerankers))
     plot(bi_encoder, rerankers, RESULT.with_suffix(".png"))
+    layers_plot(RESULT.with_name("layers.png"))
     figures.main()
 
 

@@ -21,7 +21,7 @@ from plackett import CrossEncoder
 from plackett.checkpoints.folder import copy_tokenizer, find_folder, read_base, write_metadata
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
-SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (12, 384))  # layers and width
+SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (8, 384), (9, 384), (12, 384))  # layers and width
 HEAD = {128: 64, 384: 32}  # width -> the width of a head, as BERT-tiny and MiniLM have it
 
 
