@@ -256,7 +256,6 @@ def test_configurations_that_do_not_fit(folder, file, values, message):
 @pytest.mark.parametrize(
     ("file", "values"),
     [
-        ("config.json", {"architectures": True}),
         ("config.json", {"num_attention_heads": -1}),
         ("config.json", {"num_hidden_layers": -1}),
         ("config.json", {"num_hidden_layers": 2**70}),
@@ -356,6 +355,15 @@ except CheckpointError as error:
 
 
 @pytest.mark.peer
+@pytest.mark.parametrize("target", ["model.safetensors", "gone"])
+def test_a_link_to_nothing_is_called_so(folder, target):
+    """As in the Hub's cache, where a file of the blobs was deleted."""
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(target)
+    with pytest.raises(CheckpointError, match="link to a missing file"):
+        CrossEncoder(folder)
+
+
 @pytest.mark.parametrize("architectures", [None, ["BertModel"]])
 def test_a_head_that_the_configuration_does_not_name_has_one_label(folder, architectures):
     change(folder / "config.json", architectures=architectures, id2label={"0": "a", "1": "b"})

@@ -294,6 +294,8 @@ def _check_readable(folder: Path) -> None:
     """Raise CheckpointError for files that this user may not read; they would otherwise seem missing or damaged."""
     closed = not os.access(folder, os.R_OK | os.X_OK)
     unreadable = [folder] if closed else [path for path in sorted(folder.iterdir()) if not os.access(path, os.R_OK)]
+    if unreadable and os.path.islink(unreadable[0]) and not unreadable[0].exists():
+        raise CheckpointError(f"{unreadable[0]} is a link to a missing file; download or save the checkpoint again")
     if unreadable and os.path.lexists(folder):
         raise CheckpointError(f"{unreadable[0]} cannot be read: permission denied; ask its owner for read access")
 
