@@ -277,7 +277,7 @@ def test_documents_without_tokens(bert):
         ({"policy": "window"}, "unknown long_documents 'window'; did you mean 'windows'?"),
         ({"policy": None}, "policy is None"),
         ({"aggregate": "sum"}, "unknown aggregate 'sum'; known: first, max, mean"),
-        ({"overlap": 1.0}, "overlap=1.0 is not a share of a window"),
+        ({"overlap": 1.0}, "overlap=1.0 must be a share of a window"),
         ({"overlap": -0.1}, "overlap=-0.1"),
         ({"overlap": float("nan")}, "overlap is nan"),
         ({"overlap": "a"}, "overlap is 'a'"),

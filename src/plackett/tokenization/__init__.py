@@ -1,4 +1,4 @@
-"""Tokenization: text pairs to token ids, long documents to windows, ragged ids to batches."""
+"""Tokenization: from text pairs to token ids, from long documents to windows, from ragged ids to batches."""
 
 from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.tokenizer import PairTokenizer

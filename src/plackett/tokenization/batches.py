@@ -1,4 +1,4 @@
-"""Ragged token sequences, token-budget batches of them, and the way back to input order."""
+"""Ragged token sequences, batches within a token budget, and the way back to input order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Pairs(Protocol):
-    """Pairs as a tokenizer hands them to its engine, to be cut into batches: `EncodedPairs` or `TextPairs`."""
+    """Pairs as a tokenizer passes them to its engine, to be split into batches: `EncodedPairs` or `TextPairs`."""
 
     def __len__(self) -> int: ...
 
@@ -20,7 +20,7 @@ class Pairs(Protocol):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Scores that each row gives, (pairs,): one, unless a row is a whole list of documents."""
+        """Number of scores per row, (pairs,): one, unless a row is a whole list of documents."""
         ...
 
     def select(self, pairs: NDArray[np.int64]) -> Self:
@@ -30,7 +30,7 @@ class Pairs(Protocol):
 
 @dataclass(frozen=True)
 class TextPairs:
-    """Pairs of texts, for an engine that reads texts. Each costs one, so batches of them keep the input's order."""
+    """Pairs of texts, for an engine that reads texts. Each costs one, so batches keep the input order."""
 
     texts: Sequence[tuple[str, str]]
 
@@ -66,7 +66,7 @@ class EncodedPairs:
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedPairs"]) -> "EncodedPairs":
-        """The pairs of all parts, in their order."""
+        """Join the pairs of all parts, in order."""
         none = np.empty(0, np.int64)
         token_ids, type_ids, lengths = (
             np.concatenate([none, *(getattr(part, name) for part in parts)])
@@ -97,9 +97,9 @@ class EncodedPairs:
     def padded(
         self, pad_id: int, step: int = 1, *, left: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """`(token_ids, type_ids, attention_mask)`, each (pairs, longest); padding holds `pad_id`, 0 and 0.
+        """Return `(token_ids, type_ids, attention_mask)`, each (pairs, longest), padded with `pad_id`, 0 and 0.
 
-        The longest is rounded up to a multiple of `step`. Padding is on the right unless `left`.
+        The length is rounded up to a multiple of `step`. Padding is on the right unless `left`.
         """
         lengths = self.lengths
         longest = int(lengths.max(initial=0))
@@ -115,9 +115,9 @@ class EncodedPairs:
 
 @dataclass(frozen=True)
 class WindowedPairs:
-    """Pairs of which each is one row or, where its document is long, several windows: rows one after the other.
+    """Pairs, each of which is one row or, for a long document, several rows (windows).
 
-    cu_windows: int64 (pairs + 1,), the first row of each pair, and the end.
+    cu_windows: int64 (pairs + 1,), the first row of each pair and the end.
     """
 
     rows: Pairs
@@ -125,18 +125,18 @@ class WindowedPairs:
 
     @classmethod
     def whole(cls, rows: Pairs) -> "WindowedPairs":
-        """Pairs of which each is one row, or one of the documents of a row that is a list."""
+        """Return pairs without windows: each is one row, or one of the documents of a list."""
         return cls(rows, np.arange(int(rows.counts.sum()) + 1))
 
     def __len__(self) -> int:
         return len(self.cu_windows) - 1
 
     def pair_of(self, row: int) -> int:
-        """The pair that a row is a window of."""
+        """Return the pair to which a window (row) belongs."""
         return int(np.searchsorted(self.cu_windows, row, side="right")) - 1
 
     def aggregate(self, logits: NDArray[np.float32], how: str) -> NDArray[np.float32]:
-        """Logits of the pairs, (pairs, labels), from the logits of the rows, (rows, labels)."""
+        """Return logits of pairs, (pairs, labels), from logits of rows, (rows, labels)."""
         starts = self.cu_windows[:-1]
         if how == "max":
             return np.maximum.reduceat(logits, starts)
@@ -150,19 +150,19 @@ class WindowedPairs:
 
 
 def groups(lengths: NDArray[np.int64], padding: str) -> list[NDArray[np.int64]]:
-    """Indices of pairs that may share a batch: all of them or, with the padding "none", those of each length."""
+    """Yield indices of pairs that may share a batch: all or, with the padding "none", those of each length."""
     if padding != "none":
         return [np.arange(len(lengths))]
     return [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
 
 
 def places(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of the given rows' scores among those of all rows, of which each gives `counts`."""
+    """Return the positions of the given rows' scores among the scores of all rows, `counts` for each row."""
     return ragged_positions((np.cumsum(counts) - counts)[rows], counts[rows])
 
 
 def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`start, start + 1, ...` of each run, `length` of them, one run after the other."""
+    """Return the concatenated runs `start, start + 1, ...`, each of its `length`."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
 
@@ -170,10 +170,10 @@ def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> N
 def token_batches(
     lengths: NDArray[np.int64], token_budget: int, max_pairs: int | None = None, *, slack: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """Indices of pairs, longest first, cut so that a padded batch holds at most `token_budget` tokens.
+    """Return batches of pair indices, longest first, with at most `token_budget` padded tokens each.
 
-    A pair longer than the budget is a batch. No pair is padded by more than `slack` tokens. Every index is in one
-    batch: `scores[np.concatenate(batches)] = ...` is the way back to input order.
+    A pair longer than the budget is a batch by itself. No pair is padded by more than `slack` tokens. Every index is in
+    one batch: `scores[np.concatenate(batches)] = ...` is the way back to input order.
     """
     order = np.argsort(-lengths, kind="stable")
     ascending = -lengths[order]

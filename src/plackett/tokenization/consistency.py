@@ -1,7 +1,7 @@
-"""Whether `tokenizer.json`, `tokenizer_config.json` and the embeddings of a checkpoint fit together.
+"""Consistency of `tokenizer.json`, `tokenizer_config.json` and the embeddings of a checkpoint.
 
 Plackett tokenises by `tokenizer.json` alone. transformers adds the tokens that `tokenizer_config.json` names, and
-builds the normaliser of known classes from its keys: where the two files differ, scores would.
+builds the normaliser of known classes from its keys. If the two files differed, so would scores.
 """
 
 import json
@@ -40,14 +40,14 @@ _READ_BY = {
     "XLNet": ("do_lower_case",),
     "DebertaV2": ("do_lower_case", "split_by_punct"),
 }
-"""Classes of tokenizers whose steps follow these keys."""
+"""Tokenizer classes whose steps follow these keys."""
 
 _PREFIXED = frozenset({"Albert", "Barthez", "BigBird", "Camembert", "RemBert", "XLMRoberta"})
-"""Classes whose words begin with a mark, by the key add_prefix_space."""
+"""Classes that mark the beginning of words, controlled by the key add_prefix_space."""
 
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) -> None:
-    """Raise CheckpointError where files of `folder` do not fit; `vocabulary` is the number of embeddings, if known."""
+    """Raise CheckpointError if files are inconsistent; `vocabulary` is the number of embeddings, if known."""
     config = _settings(folder)
     named = list(_tokens(config, folder))
     _check_switches(folder, config)
@@ -68,14 +68,14 @@ def check_tokenizer(tokenizer: Tokenizer, folder: Path, vocabulary: int | None) 
         if last >= vocabulary:
             raise CheckpointError(
                 f"the tokenizer of {folder} has token ids up to {last} ({name!r}), but its model has {vocabulary} "
-                "embeddings (vocab_size in config.json): one of the two belongs to another model"
+                "embeddings (vocab_size in config.json): they belong to different models"
             )
 
 
 def add_named(tokenizer: Tokenizer, folder: Path) -> None:
-    """Keep the tokens that the settings name whole in a text, as other libraries do, where `tokenizer.json` forgets to.
+    """Keep special tokens named in the settings whole, as other libraries do, even if `tokenizer.json` does not.
 
-    Called after `check_tokenizer`, so all of them are in the vocabulary.
+    Called after `check_tokenizer`, which ensures that all are in the vocabulary.
     """
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     config = _settings(folder)
@@ -89,13 +89,13 @@ def add_named(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _sides(token: object) -> dict[str, bool]:
-    """The spaces and words that a token takes beside its text."""
+    """Return how a token treats adjacent spaces and words."""
     given = token if isinstance(token, dict) else {}
     return {name: given.get(name) is True for name in ("lstrip", "rstrip", "single_word")}
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:
-    """The settings of the tokenizer, with those of the file that comes before them if they name no added tokens."""
+    """Return the settings of the tokenizer, with the tokens of the older file if they name no added tokens."""
     config = read_optional(folder / _CONFIG)
     return config if "added_tokens_decoder" in config else config | read_optional(folder / SPECIAL_TOKENS)
 
@@ -110,9 +110,9 @@ def _check_order(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _last_token(tokenizer: Tokenizer) -> tuple[str, int]:
-    """Text and id of the token of the highest id, those that are put around a pair included.
+    """Return text and id of the token with the highest id, including tokens added around a pair.
 
-    The whole vocabulary takes 40 ms to list, so it is listed only where its ids have gaps.
+    Listing the whole vocabulary takes 40 ms, so it is listed only if its ids have gaps.
     """
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     last = tokenizer.id_to_token(size - 1)
@@ -150,7 +150,7 @@ def _check_steps(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) 
 
 
 def _steps(tokenizer: Tokenizer, part: str) -> list[dict[str, Any]]:
-    """The settings of each step of a normaliser or pre-tokeniser."""
+    """Yield the settings of each step of a normaliser or pre-tokeniser."""
     own = getattr(tokenizer, part)
     settings = json.loads(own.__getstate__()) if own is not None else {}
     steps: list[dict[str, Any]] = settings.get("normalizers") or settings.get("pretokenizers") or [settings]
@@ -159,13 +159,13 @@ def _steps(tokenizer: Tokenizer, part: str) -> list[dict[str, Any]]:
 
 def _differ(folder: Path, key: str, value: object, there: str) -> CheckpointError:
     return CheckpointError(
-        f"{folder / _CONFIG} sets {key} to {value}, but tokenizer.json {there}; other libraries follow the first, "
-        "Plackett the second: make them agree"
+        f"{folder / _CONFIG} sets {key} to {value}, but tokenizer.json {there}; other libraries follow the first "
+        "file, Plackett the second: make them agree"
     )
 
 
 def _tokens(config: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str, int | None]]:
-    """Key, text and, if given, id of each token that a configuration names."""
+    """Yield key, text and, if given, id of each token that a configuration names."""
     try:
         for number, token in (config.get("added_tokens_decoder") or {}).items():
             yield "added_tokens_decoder", _text(token), int(number)

@@ -1,7 +1,7 @@
-"""Lists as a listwise reranker reads them: one prompt holds a query and many documents.
+"""Lists as a listwise reranker reads them: a prompt contains a query and many documents.
 
 A list that is too long for one prompt is split into several, by the rule of the model's authors. Each list is read
-independently, so its scores do not change with what else a caller sends.
+independently, so its scores do not depend on other lists in the same call.
 """
 
 import copy
@@ -35,7 +35,7 @@ class EncodedLists:
 
     @classmethod
     def joined(cls, parts: Sequence["EncodedLists"]) -> "EncodedLists":
-        """The lists of all parts, in their order."""
+        """Join the lists of all parts, in order."""
         none = np.empty(0, np.int64)
         documents, sizes = (
             np.concatenate([none, *arrays])
@@ -54,7 +54,7 @@ class EncodedLists:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Scores of each list, one for each document, (lists,)."""
+        """Number of scores per list, one for each document, (lists,)."""
         return np.diff(np.concatenate([[0], np.cumsum(self.documents)])[self.cu_lists])
 
     def select(self, lists: NDArray[np.int64]) -> "EncodedLists":
@@ -66,7 +66,7 @@ class EncodedLists:
 
 
 class ListTokenizer:
-    """The tokenizer of a listwise reranker, configured once so that threads can share it."""
+    """The tokenizer of a listwise reranker. It is configured once, so threads can share it."""
 
     def __init__(self, checkpoint: Checkpoint, settings: LongDocuments = LongDocuments()) -> None:
         if checkpoint.lists is None:
@@ -113,7 +113,7 @@ class ListTokenizer:
     ) -> WindowedPairs:
         """Return the token ids of all lists, in input order.
 
-        Adjacent pairs with equal values in `lists` form one list; None makes each pair its own list. `refuse` is called
+        Adjacent pairs with equal values in `lists` form one list; None makes a list of each pair. `refuse` is called
         with the index of a pair that the policy for long documents refuses, and the reason.
         """
         return WindowedPairs.whole(self.encode_lists(pairs, refuse, lists))
@@ -121,7 +121,7 @@ class ListTokenizer:
     def encode_lists(
         self, pairs: Sequence[tuple[str, str]], refuse: Refuse, lists: Sequence[object] | None
     ) -> EncodedLists:
-        """Return the lists alone; see `encode`."""
+        """Return only the lists; see `encode`."""
         stay_in_process(self._process)
         keys = range(len(pairs)) if lists is None else lists
         groups = [list(group) for _, group in itertools.groupby(range(len(pairs)), key=lambda index: keys[index])]
@@ -134,7 +134,7 @@ class ListTokenizer:
         return [(0, len(pair[1]) if len(encoding) < limit else encoding.offsets[limit - 1][1])]
 
     def _list(self, pairs: Sequence[tuple[str, str]], group: list[int], refuse: Refuse) -> EncodedLists:
-        """One list: its prompts."""
+        """Return the prompts of one list."""
         query, query_tokens, is_cut = self._query(pairs[group[0]][0])
         limit = self._limit(query_tokens)
         texts = [pairs[index][1] for index in group]
@@ -180,7 +180,7 @@ class ListTokenizer:
         return [*parts, (start, len(lengths))] if start < len(lengths) else parts
 
     def _prompt(self, query: str, documents: Sequence[str]) -> str:
-        """The text of a prompt. Texts cannot contain the tokens at which scores are read."""
+        """Return the text of a prompt. Texts cannot contain the tokens at which scores are read."""
         form, query = self._format, self._without_tokens(query)
         passages = [
             form.passage.format(number=number, text=self._without_tokens(text), token=form.document)
@@ -200,7 +200,7 @@ class ListTokenizer:
 
     def _without_tokens(self, text: str) -> str:
         before = None
-        while before != text:  # removing one may make another
+        while before != text:  # removing one may create another
             before = text
             text = text.replace(self._format.query, "").replace(self._format.document, "")
         return text
@@ -212,7 +212,7 @@ class ListTokenizer:
             return f"the query has {query} tokens, and max_length={self.max_length} leaves no room for documents"
         if self.settings.policy != "error" or (document <= limit and not query_is_cut):
             return ""
-        what = f"the document has {document} tokens, and this model reads {limit} of each"
+        what = f"the document has {document} tokens, and this model reads at most {limit}"
         if query_is_cut:
-            what = f"this model reads {query} tokens of the query, which has more"
+            what = f"the query has more than {query} tokens, the most that this model reads"
         return f"{what}; shorten it, or use long_documents='truncate'"

@@ -1,7 +1,7 @@
-"""Tokenizers of BERT's classes, which transformers 5 builds anew.
+"""Tokenizers of BERT's classes, which transformers 5 rebuilds.
 
-It keeps the vocabulary and the added tokens of `tokenizer.json`; the other steps are those of `tokenizer_config.json`
-and the defaults of the class.
+It keeps the vocabulary and the added tokens of `tokenizer.json`; the other steps follow `tokenizer_config.json` and the
+defaults of the class.
 """
 
 import json
@@ -25,18 +25,18 @@ _FAMILIES = frozenset(
         *("nomic_bert", "squeezebert", "visual_bert"),
     }
 )
-"""Families whose tokenizer is of such a class where no file names one."""
+"""Families whose tokenizer has such a class if no file names one."""
 
 _ENDING = frozenset({"Albert", "Deberta", "DebertaV2", "MPNet", "RemBert", "Roberta"})
-"""Other classes that put the tokens named by the settings around texts; their other steps are not compared here."""
+"""Other classes that add the tokens named in the settings around texts; their other steps are not compared here."""
 
 _LONGEST_WORD = 100
 
 
 def check_rebuilt(tokenizer: Tokenizer, folder: Path, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where `tokenizer.json` differs from what the class of a folder's tokenizer builds.
+    """Raise CheckpointError if `tokenizer.json` differs from what the class of a folder's tokenizer builds.
 
-    `settings` are those of the tokenizer, `config` the content of `config.json`.
+    `settings` are the tokenizer's settings, `config` is the content of `config.json`.
     """
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
     kind = str(name).removesuffix("Fast").removesuffix("Tokenizer")
@@ -68,7 +68,7 @@ def _check_ends(tokenizer: Tokenizer, folder: Path, settings: Mapping[str, Any])
 def _normalizer(tokenizer: Tokenizer) -> dict[str, Any]:
     step = _state(tokenizer.normalizer)
     steps = step.get("normalizers", [])
-    # sentence-transformers saves its own `do_lower_case` as a step before the others.
+    # sentence-transformers saves its `do_lower_case` as an additional first step.
     if [item.get("type") for item in steps] == ["Lowercase", "BertNormalizer"] and steps[1].get("lowercase"):
         step = steps[1]
     return step | {"strip_accents": _strips(step)} if step.get("type") == "BertNormalizer" else step
@@ -87,7 +87,7 @@ def _built_normalizer(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strips(step: Mapping[str, Any]) -> object:
-    """Whether accents are stripped: with the capitals, where nothing is said."""
+    """Whether accents are stripped: by default if the text is lower-cased."""
     said = step.get("strip_accents")
     return said if isinstance(said, bool) else step.get("lowercase")
 
@@ -99,7 +99,7 @@ def _words(tokenizer: Tokenizer) -> dict[str, object]:
 
 
 def _around(tokenizer: Tokenizer) -> list[tuple[str, int]]:
-    """The tokens around two texts, with their types, without padding."""
+    """Return the tokens around two texts, with their types, without padding."""
     empty = tokenizer.encode("", "")
     return list(zip(empty.tokens, empty.type_ids, strict=True))[: sum(empty.attention_mask)]
 
@@ -119,7 +119,7 @@ def _state(step: Any) -> dict[str, Any]:
     return state
 
 
-# Part of tokenizer.json -> what it is there, and what the class makes of the settings.
+# Part of tokenizer.json -> its value there, and the value that the class builds from the settings.
 _PARTS: Mapping[str, tuple[Callable[[Tokenizer], object], Callable[[Mapping[str, Any]], object]]] = {
     "the normaliser": (_normalizer, _built_normalizer),
     "the division into words": (lambda it: _state(it.pre_tokenizer), lambda _: {"type": "BertPreTokenizer"}),

@@ -1,4 +1,4 @@
-"""One query with many documents: the query is tokenised once, and each pair is put together from its two texts."""
+"""One query with many documents: the query is tokenised once, and pairs are assembled from their two texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from plackett.tokenization.shortening import Shortener
 from plackett.tokenization.tokenizer import shares, side_of
 
 QUERIES = 64
-"""Queries whose tokens are kept, because a request is tokenised in several parts."""
+"""Number of queries whose tokens are cached, because a request is tokenised in several parts."""
 
 PROBES = (("a", "b"), (" two words", "Two, words! "), ("", "x"), ("x\n", ""))
 
@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Template:
-    """The tokens around the two texts of a pair: each part's (token ids, token types), and the types of the texts."""
+    """The tokens around the two texts of a pair, (token ids, token types) of each part, and the types of the texts."""
 
     parts: tuple[tuple[Ids, Ids], ...]
     query_type: int
@@ -30,9 +30,9 @@ class Template:
 
 
 class SharedQueryTokenizer:
-    """Tokenises pairs that have one query. It gives what a `PairTokenizer` of the same tokenizer gives.
+    """Tokenises pairs with a common query, with the same result as a `PairTokenizer` of the same tokenizer.
 
-    It sets nothing in the tokenizer, which must neither pad nor cut.
+    It does not configure the tokenizer, which must neither pad nor truncate.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, token_types: bool) -> None:
@@ -44,12 +44,12 @@ class SharedQueryTokenizer:
             self._template = None
 
     def takes(self, query: str, documents: Sequence[str], max_length: int) -> bool:
-        """Whether the texts can be put together. Long ones are cut before they are tokenised, pair by pair."""
+        """Whether the texts can be assembled. Long ones are truncated before they are tokenised, pair by pair."""
         shortener = Shortener(max_length, left=False)
         return self._template is not None and not any(map(shortener.applies_to, (query, *documents)))
 
     def encode(self, query: str, documents: Sequence[str], max_length: int, truncation_side: str) -> EncodedPairs:
-        """Token ids of all pairs, unpadded, in input order; the longer text of a pair is cut, or both."""
+        """Return token ids of all pairs, unpadded, in input order; the longer text of a pair is truncated, or both."""
         template = self._template
         if template is None:
             raise ValueError("the tokenizer has no template")
@@ -73,7 +73,7 @@ class SharedQueryTokenizer:
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
     def _agrees(self, query: str, document: str) -> bool:
-        """Whether a pair that is put together is the one that the tokenizer makes."""
+        """Whether an assembled pair equals the tokenizer's."""
         expected = self._tokenizer.encode(query, document)
         made = self.encode(query, [document], len(expected) + 1, "right")
         types = expected.type_ids if self._token_types else [0] * len(expected)
@@ -81,7 +81,7 @@ class SharedQueryTokenizer:
 
 
 def _template(tokenizer: Tokenizer) -> Template | None:
-    """The template of a tokenizer, read from a pair. None if its texts give no tokens, or come in another order."""
+    """Return the template of a tokenizer, read from a pair; None if its texts give no tokens, or are reordered."""
     encoding = tokenizer.encode("a", "a")
     sequences = np.array([-1 if item is None else item for item in encoding.sequence_ids])
     query, document = np.flatnonzero(sequences == 0), np.flatnonzero(sequences == 1)

@@ -1,8 +1,8 @@
 """Texts far beyond the token limit: only the end that the model reads is tokenised, so that memory stays bounded.
 
-Tokenizers split a text at white space or after a bounded number of characters, so that its first tokens do not depend
-on what follows far behind them. A text is cut at a generous number of characters, preferably at white space, and
-tokenised again at twice the number until it has more tokens than the limit by `SLACK`.
+Tokenizers split a text at white space or after a bounded number of characters, so its first tokens do not depend on
+text far behind them. A text is cut at a generous number of characters, preferably at white space, and tokenised again
+at twice the number until its tokens exceed the limit by `SLACK`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,22 +10,22 @@ from collections.abc import Callable, Sequence
 from tokenizers import Encoding
 
 CHARACTERS = 32
-"""Characters per token, to begin with; English text has 4 to 5."""
+"""Initial estimate of characters per token; English text has 4 to 5."""
 
 SLACK = 256
-"""Tokens that may depend on the place of the cut. A word of WordPiece has at most 100."""
+"""Tokens that may depend on the position of the cut. A WordPiece word has at most 100."""
 
 MOST = 1 << 23
-"""Characters of a text that are tokenised at most, such as megabytes of white space, which give no tokens."""
+"""Maximum number of characters to tokenise of a text that gives few tokens, such as megabytes of white space."""
 
 NEAR = 1000
-"""Characters in which white space is looked for; cutting there changes no token."""
+"""Number of characters to search for white space, where a cut changes no token."""
 
 Text = str | tuple[str, str]
 
 
 class Shortener:
-    """Cuts texts at a number of characters that the token limit gives; `left` keeps their ends."""
+    """Cuts texts at a number of characters derived from the token limit; `left` keeps their ends."""
 
     def __init__(self, max_length: int, *, left: bool) -> None:
         self._enough = max_length + SLACK
@@ -44,9 +44,9 @@ class Shortener:
     def extended(
         self, text: Text, encoding: Encoding, encode: Callable[[list[Text]], list[Encoding]]
     ) -> tuple[Encoding, int]:
-        """Encode more of a text until that is enough; `encoding` is that of `cut(text)`.
+        """Encode more of a text until that is enough; `encoding` is the one of `cut(text)`.
 
-        Returns with it the number of characters that are skipped before the text, or the second of a pair.
+        Also returns the number of characters skipped before the text, or before the second text of a pair.
         """
         times = 1
         while True:
@@ -58,9 +58,9 @@ class Shortener:
             [encoding] = encode([self.cut(text, times)])
 
     def _is_enough(self, encoding: Encoding, are_cut: Sequence[bool]) -> bool:
-        """Whether cutting to the token limit gives what it would give for the whole texts.
+        """Whether truncation gives the same tokens as for the whole texts.
 
-        Which text of a pair is the longer one decides how an odd number of tokens is shared: a cut text must be it.
+        The longer text of a pair gets the odd token, so a cut text must be the longer one.
         """
         if all(are_cut) and len(are_cut) > 1:
             return False

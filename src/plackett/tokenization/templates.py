@@ -1,7 +1,7 @@
-"""Pairs as a chat template renders them: one text, of which only the document is ever cut.
+"""Pairs rendered by a chat template into one text, of which only the document is ever truncated.
 
-A causal reranker reads its score at the last token. A template's end that is cut off makes that score noise, and a
-query or an instruction that is cut changes the question. So the document alone loses its end (or, with
+A causal reranker reads its score at the last token. Cutting off a template's end would turn that score into noise, and
+cutting a query or an instruction would change the question. So only the document loses its end (or, with
 `truncation_side="left"`, its start).
 """
 
@@ -35,7 +35,7 @@ from plackett.tokenization.tokenizer import (
 )
 
 _STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "message.content[")
-"""Text in a template that reads contents as lists of parts; as sentence-transformers 6.2 tells."""
+"""Text that marks a template as reading contents as lists of parts, as in sentence-transformers 6.2."""
 
 QUERY, DOCUMENT = "\x00plackett-query\x00", "\x00plackett-document\x00"
 _PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|>", "{% if %} &amp; 'é'"))
@@ -45,7 +45,7 @@ _PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|
 class Layout:
     """A template with an instruction, split at its query and its document.
 
-    parts: literal texts and the two marks, in order. strips: whether the template strips white space off the texts.
+    parts: literal texts and the two marks, in order. strips: whether the template strips white space from the texts.
     """
 
     parts: tuple[str, ...]
@@ -67,7 +67,7 @@ class Layout:
                     return layout
         except CheckpointError:
             raise
-        except Exception as error:  # whatever a template raises
+        except Exception as error:  # templates may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise CheckpointError(f"the chat template of this model cannot be rendered: {reason}") from error
         raise CheckpointError(
@@ -75,7 +75,7 @@ class Layout:
         )
 
     def text(self, query: str, document: str) -> tuple[str, int, int]:
-        """Return the rendered text, and where in it the document starts and ends, in characters."""
+        """Return the rendered text, and the start and end of the document in it, in characters."""
         if self.strips:
             query, document = query.strip(), document.strip()
         start = self.parts.index(DOCUMENT)
@@ -85,7 +85,7 @@ class Layout:
 
 
 class TemplateTokenizer:
-    """A fast tokenizer behind a chat template; the same calls as `PairTokenizer`. Threads can share it."""
+    """A fast tokenizer with a chat template and the interface of `PairTokenizer`. Threads can share it."""
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, max_length: int, *, left: bool = False) -> None:
         tokenizer.no_padding()
@@ -100,22 +100,22 @@ class TemplateTokenizer:
 
     @property
     def room(self) -> int:
-        """Tokens that are left to the two texts."""
+        """Number of tokens available for the two texts."""
         return self.max_length - len(self._around)
 
     @property
     def last_token(self) -> int | None:
-        """The token that ends every pair; None where that is one of the document."""
+        """The token that ends every pair; None if it belongs to the document."""
         return int(self._around[-1]) if self._around else None
 
     def limited(self, max_length: int, *, left: bool) -> "TemplateTokenizer":
-        """The same tokenizer with another token limit, cutting documents at their end, or for `left` at their start."""
+        """Return this tokenizer with another token limit, cutting documents at their end, or start for `left`."""
         found = copy.copy(self)
         found.max_length, found._left = max_length, left
         return found
 
     def instructed(self, instruction: str) -> "TemplateTokenizer":
-        """The same tokenizer with another instruction."""
+        """Return this tokenizer with another instruction."""
         template = replace(self._template, instruction=instruction)
         return TemplateTokenizer(self._tokenizer, template, self.max_length, left=self._left)
 
@@ -124,7 +124,7 @@ class TemplateTokenizer:
         return len(self._encoded([self._layout.text(*pair)[0]])[0])
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
-        """Token ids of all pairs, unpadded, in input order, documents cut to the token limit."""
+        """Return token ids of all pairs, unpadded, in input order, with documents cut to the token limit."""
         return self.encode_windows(pairs, self.longest_first)[0]
 
     def encode_windows(
@@ -147,7 +147,7 @@ class TemplateTokenizer:
         return EncodedPairs.joined(parts), np.concatenate(counts)
 
     def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
-        """Return the characters of its document that each window of a pair reads: first, and behind the last."""
+        """Return the range of the document's characters, [start, end), that each window of a pair reads."""
         text, start, end = self._rendered(pair, whole)
         skipped = len(pair[1]) - (end - start) if self._left else len(pair[1]) - len(pair[1].lstrip())
         [encoding] = self._encoded([text])
@@ -159,11 +159,11 @@ class TemplateTokenizer:
         return [(run[0][0] + shift, run[-1][1] + shift) if run else (0, 0) for run in offsets]
 
     def longest_first(self, _: int, query: int, document: int, room: int) -> Kept:
-        """Cut the document: the query is part of the template's text."""
+        """Truncate the document; the query is part of the template's text."""
         return Kept((0, query), np.array([self.side(document, max(0, room - query))], np.int64))
 
     def side(self, length: int, kept: int) -> tuple[int, int]:
-        """The run of at most `kept` tokens that stays of a text."""
+        """Return the run of at most `kept` tokens that remains of a text."""
         return side_of(length, kept, left=self._left)
 
     def _encoded(self, texts: list[str]) -> list[Encoding]:
@@ -171,7 +171,7 @@ class TemplateTokenizer:
         return encodings
 
     def _rendered(self, pair: tuple[str, str], whole: bool) -> tuple[str, int, int]:
-        """A pair's text; of a document far beyond the limit only as much as is read."""
+        """Return a pair's text, with only the part that is read of a document far beyond the limit."""
         query, document = pair
         characters = (self.max_length + SLACK) * CHARACTERS
         while not whole and len(document) > characters:
@@ -184,7 +184,7 @@ class TemplateTokenizer:
     def _cut(
         self, encoding: Encoding, document: Sequence[int], index: int, cut: Cut
     ) -> tuple[tuple[int, int], tuple[int, int], Kept]:
-        """Locate the document of a pair among its tokens, and what stays of it; the query stays whole."""
+        """Locate a pair's document among its tokens, and the part that remains; the query stays whole."""
         start, end = document
         places = [place for place, (a, b) in enumerate(encoding.offsets) if a >= start and b <= end and a < b]
         first, last = (places[0], places[-1] + 1) if places else (0, 0)
@@ -209,14 +209,14 @@ def over(tokenizer: Tokenizer, checkpoint: Checkpoint) -> AnyTokenizer:
     made = TemplateTokenizer(tokenizer, checkpoint.template, inputs.max_length, left=left)
     if made.last_token == inputs.pad_id:
         raise CheckpointError(
-            f"the chat template of {checkpoint.folder} ends with the padding token, after which the model would read "
-            "its score; set another pad_token_id"
+            f"the chat template of {checkpoint.folder} ends with the padding token, so the model would read its "
+            "score at the wrong place; set another pad_token_id"
         )
     return made
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """The literal parts of a rendered text and the marks between them."""
+    """Return the literal parts of a rendered text and the marks between them."""
     parts: list[str] = []
     for number, piece in enumerate(text.split(QUERY)):
         parts += [QUERY] * (number > 0)
@@ -241,7 +241,7 @@ def _render(template: ChatTemplate, query: str, document: str) -> str:
 
 
 def _formatted(messages: Iterable[Mapping[str, str]], template: ChatTemplate) -> list[dict[str, Any]]:
-    """The messages in the form that a template reads."""
+    """Return the messages in the form that a template reads."""
     if _is_flat(template):
         return [dict(message) for message in messages]
     return [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]

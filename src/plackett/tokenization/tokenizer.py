@@ -1,7 +1,7 @@
 """(query, document) -> token ids.
 
-The truth is `tokenizer.json`, as for TEI and `tokenizers` itself. transformers 5 rebuilds the normaliser of
-known classes from their defaults; where the file says something else, Plackett keeps to the file.
+`tokenizer.json` is authoritative, as for TEI and `tokenizers` itself. transformers 5 rebuilds the normaliser of known
+classes from their defaults; if the file differs, Plackett follows the file.
 """
 
 import itertools
@@ -23,26 +23,25 @@ from plackett.tokenization.batches import EncodedPairs, ragged_positions
 from plackett.tokenization.consistency import add_named, check_tokenizer
 from plackett.tokenization.shortening import Shortener, Text
 
-# Texts are encoded in chunks of so many pairs or characters, so that a huge input's Rust encodings never are in memory
-# at once.
+# Texts are encoded in chunks of this many pairs or characters, to limit the Rust encodings in memory.
 CHUNK = 8192
 CHUNK_CHARACTERS = 1 << 21
 
 MOST_CHARACTERS = 1 << 22
-"""Most characters of a text that is read whole, in windows: their encoding takes 0.5 GB."""
+"""Maximum number of characters of a text that is read completely, in windows: its encoding takes 0.5 GB."""
 
 
 class Kept(NamedTuple):
-    """The remains of a pair that is too long: first and behind-last tokens, counted in the text that they are of.
+    """What remains of a pair that is too long: ranges of tokens, [start, end), counted within each text.
 
-    query: of the query, for all windows. windows: int64 (windows, 2), of the document, one row each.
+    query: the range in the query, for all windows. windows: int64 (windows, 2), the ranges in the document.
     """
 
     query: tuple[int, int]
     windows: NDArray[np.int64]
 
 
-# (index of the pair, tokens of its query, of its document, and how many there is room for) -> what stays of it.
+# (index of the pair, tokens of its query, tokens of its document, available tokens) -> what remains of it.
 Cut = Callable[[int, int, int, int], Kept]
 
 
@@ -72,7 +71,7 @@ class PairTokenizer:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "PairTokenizer":
-        """The tokenizer of a checkpoint, with its token limit."""
+        """Create the tokenizer of a checkpoint, with its token limit."""
         return cls.over(checked_tokenizer(checkpoint), checkpoint.inputs)
 
     @classmethod
@@ -82,7 +81,7 @@ class PairTokenizer:
         return cls(tokenizer, inputs.max_length, token_types=inputs.token_types, truncation_side=side)
 
     def encode(self, pairs: Sequence[tuple[str, str]] | Sequence[str]) -> EncodedPairs:
-        """Token ids of all pairs, or of single texts, unpadded, in input order, cut by `longest_first`."""
+        """Return token ids of all pairs, or of single texts, unpadded, in input order, cut by `longest_first`."""
         return self.encode_windows(pairs, self.longest_first)[0]
 
     def encode_windows(
@@ -90,8 +89,8 @@ class PairTokenizer:
     ) -> tuple[EncodedPairs, NDArray[np.int64]]:
         """Return the token ids of all windows of all pairs, in input order, and how many each pair has, (pairs,).
 
-        `whole` says that `cut` may keep any token of a text; otherwise it keeps those of one end. Only the end of a
-        text of more than `MOST_CHARACTERS` is read, whatever `whole` says.
+        `whole` means that `cut` may keep any token of a text; otherwise it keeps those of one end. In any case, only
+        one end of a text of more than `MOST_CHARACTERS` is read.
         """
         stay_in_process(self._process)
         parts, counts = [], [np.empty(0, np.int64)]
@@ -107,7 +106,7 @@ class PairTokenizer:
         return EncodedPairs.joined(parts), np.concatenate(counts)
 
     def spans(self, pair: tuple[str, str], cut: Cut, *, whole: bool = False) -> list[tuple[int, int]]:
-        """Return the characters of its document that each window of a pair reads: first, and behind the last."""
+        """Return the range of the document's characters, [start, end), that each window of a pair reads."""
         stay_in_process(self._process)
         if whole or not self._shortener.applies_to(pair):
             encoding, skipped = self._tokenizer.encode_batch([pair])[0], 0
@@ -122,7 +121,7 @@ class PairTokenizer:
         return [(start + skipped, end + skipped) for start, end in spans]
 
     def limited(self, max_length: int, *, left: bool) -> "PairTokenizer":
-        """The same tokenizer with another token limit, cutting texts at their end, or for `left` at their start."""
+        """Return this tokenizer with another token limit, cutting texts at their end, or for `left` at their start."""
         side = "left" if left else "right"
         return PairTokenizer(self._tokenizer, max_length, token_types=self._token_types, truncation_side=side)
 
@@ -143,7 +142,7 @@ class PairTokenizer:
         return side_of(length, kept, left=self._left)
 
     def _encodings(self, texts: list[str | tuple[str, str]], whole: bool) -> list[Encoding]:
-        """Encode texts; of texts far beyond the limit, only the part that the model reads."""
+        """Encode texts; for texts far beyond the limit, only the part that the model reads."""
         encode = self._tokenizer.encode_batch_fast
         is_long = self._shortener.applies_to if not whole else is_huge
         long = [index for index, text in enumerate(texts) if is_long(text)]
@@ -158,7 +157,7 @@ class PairTokenizer:
         return encodings
 
     def _cut(self, encoding: Encoding, index: int, cut: Cut) -> tuple[tuple[int, int], tuple[int, int], Kept]:
-        """The places of the query and the document in a pair, and what stays of them."""
+        """Return the positions of the query and the document in a pair, and what remains of them."""
         sequences = np.array([-1 if sequence is None else sequence for sequence in encoding.sequence_ids])
         document = _run(sequences == 1, len(encoding))
         query = _run(sequences == 0, document[0])
@@ -167,35 +166,35 @@ class PairTokenizer:
 
 
 def stay_in_process(loaded_in: int) -> None:
-    """Keep a forked process from waiting for the threads of `tokenizers`, which stayed in the other one."""
+    """Keep a forked process from waiting for threads of `tokenizers` that exist only in its parent."""
     if os.getpid() != loaded_in:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def shares(query: int, document: int, room: int) -> tuple[int, int]:
-    """Tokens that are left to the query and to the document: the shorter one has at most half of the room."""
+    """Return the tokens available for query and document; the shorter text gets at most half of the room."""
     shorter = min(query, document, room // 2)
     return (shorter, room - shorter) if query <= document else (room - shorter, shorter)
 
 
 def side_of(length: int, kept: int, *, left: bool) -> tuple[int, int]:
-    """The run of at most `kept` tokens that stays of a text: its start, or its end for `left`."""
+    """Return the run of at most `kept` tokens that remains of a text: its start, or its end for `left`."""
     return (max(0, length - kept), length) if left else (0, min(length, kept))
 
 
 def is_huge(text: Text) -> bool:
-    """Whether a text, or one of a pair, has more characters than are read whole."""
+    """Whether a text, or one of a pair, has too many characters to be read completely."""
     return max(map(len, (text,) if isinstance(text, str) else text)) > MOST_CHARACTERS
 
 
 def _run(of_text: NDArray[np.bool_], otherwise: int) -> tuple[int, int]:
-    """The first token of a text, and the one behind its last; `otherwise` both, where it has none."""
+    """Return the token range of a text, [start, end); both are `otherwise` if it has no tokens."""
     places = np.flatnonzero(of_text)
     return (int(places[0]), int(places[-1]) + 1) if len(places) else (otherwise, otherwise)
 
 
 def _characters(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
-    """The characters of a text that its tokens from `start` to `end` stand for."""
+    """Return the range of characters that the tokens from `start` to `end` stand for."""
     first, last = encoding.token_to_chars(start), encoding.token_to_chars(max(start, end - 1))
     return (first[0], last[1]) if first and last else (0, 0)
 
@@ -203,7 +202,7 @@ def _characters(encoding: Encoding, start: int, end: int) -> tuple[int, int]:
 def with_windows(
     whole: EncodedPairs, cuts: dict[int, tuple[tuple[int, int], tuple[int, int], Kept]]
 ) -> tuple[EncodedPairs, NDArray[np.int64]]:
-    """Cut pairs: each in `cuts`, by the places of its query and its document and what stays of them.
+    """Cut the pairs in `cuts`, given the positions of query and document and what remains of them.
 
     Returns the rows, and how many each pair has, (pairs,).
     """
@@ -215,7 +214,7 @@ def with_windows(
 def _take(
     whole: EncodedPairs, cuts: dict[int, tuple[tuple[int, int], tuple[int, int], Kept]], counts: NDArray[np.int64]
 ) -> EncodedPairs:
-    """The rows, each of five runs of tokens of its pair: the two that stay of its texts, and what is around them."""
+    """Return the rows, each made of five token runs of its pair: what remains of both texts, and what is around."""
     cu_windows = np.concatenate([[0], np.cumsum(counts)])
     runs = np.zeros((cu_windows[-1], 5, 2), np.int64)
     runs[:, 0, 0] = np.repeat(whole.cu_seqlens[:-1], counts)
@@ -235,12 +234,12 @@ def _take(
 
 
 def truncation_side(tokenizer: Tokenizer, inputs: Inputs) -> str:
-    """Return the side that a checkpoint's long texts lose; called before a `PairTokenizer` takes the tokenizer over."""
+    """Return the side at which long texts are cut; call it before a `PairTokenizer` configures the tokenizer."""
     return inputs.truncation_side or str((tokenizer.truncation or {}).get("direction", "right"))
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """The tokenizer of a checkpoint: `tokenizer.json`, or else what transformers makes of the older files."""
+    """Read the tokenizer of a checkpoint: `tokenizer.json`, or else transformers' conversion of older files."""
     path = checkpoint.folder / TOKENIZER
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else _converted(checkpoint.folder)
@@ -252,7 +251,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def checked_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Return the tokenizer of a checkpoint; CheckpointError where its files do not fit together."""
+    """Return the tokenizer of a checkpoint; CheckpointError if its files are inconsistent."""
     tokenizer = read_tokenizer(checkpoint)
     check_tokenizer(tokenizer, checkpoint.folder, checkpoint.inputs.vocabulary)
     add_named(tokenizer, checkpoint.folder)
@@ -260,7 +259,7 @@ def checked_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[int, list[str | tuple[str, str]]]]:
-    """The texts, or pairs, in parts that are encoded at once, each with the index of its first."""
+    """Yield parts of the texts, or pairs, that are encoded at once, each with the index of its first item."""
     part: list[str | tuple[str, str]] = []
     characters, start = 0, 0
     for index, text in enumerate(texts):
@@ -285,8 +284,8 @@ def _array(rows: Iterable[list[int]]) -> NDArray[np.int64]:
 
 def _converted(folder: Path) -> str:
     if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
-        # transformers would make a tokenizer that knows no word.
-        raise CheckpointError(f"{folder} holds no tokenizer.json and no vocabulary: it was not saved completely")
+        # transformers would create a tokenizer without words.
+        raise CheckpointError(f"{folder} has neither a tokenizer.json nor a vocabulary: it is incomplete")
     transformers = require("transformers", extra="train")
     text: str = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.to_str()
     return text

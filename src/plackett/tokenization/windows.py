@@ -1,8 +1,8 @@
-"""Documents that are longer than the model reads: cut, refused, or read in overlapping windows.
+"""Documents beyond the token limit: truncated, refused, or read in overlapping windows.
 
-A window is the whole pair without the rest of the document, so that its special tokens and token types are those of the
-tokenizer's own post-processor. The stride of `tokenizers` itself is no help: it is set before the query is known, and
-panics where a query leaves less room than the stride.
+A window is a complete pair with part of the document, so its special tokens and token types come from the tokenizer's
+own post-processor. The stride of `tokenizers` cannot be used: it is set before the query is known, and panics if a
+query leaves less room than the stride.
 """
 
 import copy
@@ -30,7 +30,7 @@ def refuse_pair(index: int, reason: str) -> None:
     raise InputError(f"pair {index}: {reason}")
 
 
-SMALLEST_WINDOW = 4  # a query leaves a quarter of the text's tokens to the windows, or they would be too many to score
+SMALLEST_WINDOW = 4  # a query must leave a quarter of the tokens to the windows, or there would be too many to score
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,27 @@ class LongDocuments:
         if self.aggregate not in AGGREGATES:
             raise SettingError.unknown("aggregate", self.aggregate, AGGREGATES)
         if not 0 <= self.overlap < 1:
-            raise SettingError(f"overlap={self.overlap!r} is not a share of a window, from 0 to less than 1")
+            raise SettingError(f"overlap={self.overlap!r} must be a share of a window, at least 0 and below 1")
 
     @property
     def reads_everything(self) -> bool:
-        """Whether the end of a long document is read, however long it is."""
+        """Whether a long document is always read to its end."""
         return self.policy == "windows" and self.aggregate != "first"
 
     @classmethod
     def of(cls, value: "str | LongDocuments") -> "LongDocuments":
-        """The settings that a user gave, or those of the policy of that name."""
+        """Return the given settings, or those of the policy of that name."""
         return value if isinstance(value, LongDocuments) else cls(policy=value)
 
     def ranges(self, length: int, room: int) -> NDArray[np.int64]:
-        """First and behind-last token of each window of at most `room` tokens, (windows, 2)."""
+        """Return the token range [start, end) of each window of at most `room` tokens, (windows, 2)."""
         step = max(1, room - int(room * self.overlap))
         starts = np.arange(0, max(1, length - room + step), step)[: 1 if self.aggregate == "first" else None]
         return np.stack([starts, np.minimum(starts + room, length)], axis=1)
 
 
 class WindowTokenizer:
-    """The tokenizer of a checkpoint, with a policy for long documents. Set once, so that threads can share it."""
+    """The tokenizer of a checkpoint, with a policy for long documents. Configured once, so threads can share it."""
 
     def __init__(self, checkpoint: Checkpoint, settings: LongDocuments) -> None:
         self.settings = settings
@@ -85,8 +85,8 @@ class WindowTokenizer:
     ) -> WindowedPairs:
         """Return the token ids of all pairs, unpadded, in input order.
 
-        `refuse` is called with the index of a pair that is too long for the policy, and the reason. Where it returns,
-        the pair is cut as by `longest_first`.
+        `refuse` is called with the index of a pair that is too long for the policy, and the reason. If it returns, the
+        pair is cut by `longest_first`.
         """
         if self.settings.reads_everything:
             for index, pair in enumerate(pairs):
@@ -96,15 +96,15 @@ class WindowTokenizer:
         return WindowedPairs(rows, np.concatenate([[0], np.cumsum(counts)]))
 
     def instructed(self, instruction: str) -> "WindowTokenizer":
-        """The same with another instruction. SettingError for a model whose texts go through no template."""
+        """Return this tokenizer with another instruction. SettingError for a model without a template."""
         if not isinstance(self._tokenizer, TemplateTokenizer):
-            raise SettingError("this model takes no instruction, because it has no chat template")
+            raise SettingError("this model has no chat template, so it accepts no instruction")
         found = copy.copy(self)
         found._tokenizer = self._tokenizer.instructed(instruction)
         return found
 
     def spans(self, pair: tuple[str, str]) -> list[tuple[int, int]]:
-        """The characters of its document that each window of a pair reads: first, and behind the last."""
+        """Return the range of the document's characters, [start, end), that each window of a pair reads."""
         return self._tokenizer.spans(pair, self._cut(refuse_pair), whole=self.settings.reads_everything)
 
     def _cut(self, refuse: Refuse) -> Cut:
@@ -123,7 +123,7 @@ class WindowTokenizer:
         return Kept((0, query), np.array([self._tokenizer.side(document, left)], np.int64))
 
     def _reason_to_refuse(self, query: int, left: int) -> str:
-        """Why the policy refuses the pair, if it does: for its document, or a query that leaves too little room."""
+        """Return why the policy refuses the pair, if so: for its document, or a query that leaves too little room."""
         limit = f"max_length={self._tokenizer.max_length}"
         if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
             if isinstance(self._tokenizer, TemplateTokenizer):
@@ -138,8 +138,8 @@ class WindowTokenizer:
             )
         if self.settings.policy == "error":
             return (
-                f"the document has more than {left} tokens, which is all that {limit} leaves after its query; "
-                "shorten it, or use long_documents='truncate' or 'windows'"
+                f"the document has more than {left} tokens, the most that {limit} leaves after its query; shorten "
+                "it, or use long_documents='truncate' or 'windows'"
             )
         return ""
 
