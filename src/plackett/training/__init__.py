@@ -1,1 +1,1 @@
-"""Training: recipes, sampled lists, and Hugging Face's Trainer with a listwise loss."""
+"""Training: recipes, sampling of lists, and Hugging Face's Trainer with a listwise loss."""

@@ -1,4 +1,4 @@
-"""Training arguments: a recipe's TrainingArguments over Plackett's defaults, and the folder that it writes."""
+"""Training arguments: a recipe's TrainingArguments on top of Plackett's defaults, and the output folder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ from plackett.evaluation.development import measured_names
 from plackett.records import Collection
 from plackett.training.recipe import Recipe
 
-LOGGERS = ("tensorboard", "trackio")  # each the name of its extra too
+LOGGERS = ("tensorboard", "trackio")  # also the names of their extras
 
-# Names that transformers has replaced by others.
+# Names that transformers has replaced.
 RENAMED = {
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
 
-# Training arguments that no recipe changes. Batches of lists differ in shape and in micro-batches: each process reads
-# its own part of a stream instead of being sent it, and no two wait for each other before every micro-batch.
+# Training arguments that no recipe changes. Batches of lists differ in shape and micro-batches: each process reads its
+# own part of a stream instead of receiving it, and processes do not synchronise before every micro-batch.
 FIXED = {
     "ddp_broadcast_buffers": False,
     "ddp_find_unused_parameters": False,
@@ -35,10 +35,10 @@ FIXED = {
 
 
 def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> TrainingArguments:
-    """Return the recipe's TrainingArguments, checked against the collections that are measured on the way."""
+    """Return the recipe's TrainingArguments, checked against the development collections."""
     arguments = arguments_of(recipe, measured=bool(dev))
     if recipe.streaming and arguments.max_steps <= 0:
-        raise SettingError("a stream has no known end: set training.max_steps")
+        raise SettingError("a stream has no known length: set training.max_steps")
 
     best = arguments.metric_for_best_model
     names = measured_names([collection.name for collection in dev], recipe.measures)
@@ -50,10 +50,10 @@ def training_arguments(recipe: Recipe, dev: Sequence[Collection] = ()) -> Traini
 
 
 def arguments_of(recipe: Recipe, *, measured: bool) -> TrainingArguments:
-    """Return the recipe's TrainingArguments over Plackett's defaults, before its lists are read.
+    """Return the recipe's TrainingArguments on top of Plackett's defaults, before its lists are read.
 
-    The defaults: bf16 where the processor has it, nothing saved on the way or reported, and a measurement before the
-    first step where collections are `measured`.
+    The defaults: bf16 if the processor supports it, no intermediate checkpoints, no reporting, and an evaluation before
+    the first step if collections are `measured`.
     """
     _check_extras(recipe.training)
     defaults = {
@@ -67,23 +67,23 @@ def arguments_of(recipe: Recipe, *, measured: bool) -> TrainingArguments:
     }
     try:
         return TrainingArguments(**{**defaults, **_renamed(recipe.training), **FIXED})
-    except Exception as error:  # whatever transformers, accelerate or DeepSpeed meets in settings that do not fit
-        raise SettingError(f"the training arguments do not fit: {error}") from error
+    except Exception as error:  # transformers, accelerate and DeepSpeed raise many kinds for invalid settings
+        raise SettingError(f"invalid training arguments: {error}") from error
 
 
 def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings by the names of the installed transformers: recipes keep names that all releases know."""
+    """Return the settings under the names of the installed transformers; recipes use names that all releases know."""
     known = TrainingArguments.__dataclass_fields__
     return {RENAMED[key] if RENAMED.get(key) in known else key: value for key, value in settings.items()}
 
 
 def output_of(recipe: Recipe) -> OutputFolder:
-    """Check where the checkpoint goes: CheckpointError for a place that may not be written, or that is an input."""
+    """Check the output; CheckpointError if it is not writable or is an input."""
     return checkpoint_folder(recipe.output, inputs=[recipe.base, *recipe.train, *recipe.dev, *recipe.test])
 
 
 def _check_extras(settings: Mapping[str, Any]) -> None:
-    """Name the extra of a logger or of DeepSpeed where it is not installed."""
+    """Raise MissingExtraError for a logger or DeepSpeed that is not installed."""
     report_to = settings.get("report_to") or ()
     for name in [report_to] if isinstance(report_to, str) else report_to:
         if name in LOGGERS:

@@ -1,4 +1,4 @@
-"""Callbacks of a training: its bar, its random numbers, and when it measures and stops."""
+"""Callbacks of a training run: progress bar, random numbers, evaluation and early stopping."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from plackett.training.sampling import SampledLists, StreamedLists
 
 
 class ProgressBar(TrainerCallback):
-    """A bar on standard error: time left, the last loss and learning rate, and what comes next."""
+    """A bar on standard error: remaining time, latest loss and learning rate, and the next event."""
 
     _bar: "tqdm[Any] | None" = None
 
@@ -35,7 +35,7 @@ class ProgressBar(TrainerCallback):
             self._bar.update(state.global_step - self._bar.n)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Return to the training."""
+        """Return to the training steps."""
         if self._bar is not None:
             self._bar.set_description("training")
 
@@ -52,13 +52,13 @@ class ProgressBar(TrainerCallback):
         self.close()
 
     def close(self) -> None:
-        """Leave the line of the bar."""
+        """Close the bar and keep its last line."""
         if self._bar is not None:
             self._bar.close()
 
 
 def next_event(args: TrainingArguments, state: TrainerState) -> str:
-    """Name what interrupts or ends the steps next, and the step at which it does."""
+    """Return the next event that interrupts or ends the steps, and its step."""
     last, now = state.max_steps, state.global_step
     per_epoch = math.ceil(last / max(state.num_train_epochs, 1))
     events = {last: "the end"}
@@ -74,22 +74,22 @@ def next_event(args: TrainingArguments, state: TrainerState) -> str:
 
 
 class Reproducible(TrainerCallback):
-    """Make what an epoch draws a function of the seed and the epoch, the dropout of a step of the seed and the step.
+    """Makes an epoch's draws depend only on seed and epoch, and a step's dropout only on seed and step.
 
-    So a training that continues, in whatever processes, is the one that was interrupted. accelerate tells a dataset of
-    its epoch only where the batches are neither shared among processes nor skipped; and random numbers saved with a
-    checkpoint do not know what iterators over workers will draw.
+    So a resumed training run, with any number of processes, is identical to an uninterrupted one. accelerate sets a
+    dataset's epoch only if batches are neither shared among processes nor skipped, and the random states in a
+    checkpoint do not cover the draws of data-loader workers.
     """
 
     def __init__(self, dataset: SampledLists | StreamedLists) -> None:
         self._dataset = dataset
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Tell the dataset."""
+        """Set the dataset's epoch."""
         self._dataset.set_epoch(int(state.epoch or 0))
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Seed, each process differently."""
+        """Seed each process differently."""
         seeds = np.random.SeedSequence([args.seed, state.global_step, args.process_index])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
 
@@ -97,18 +97,18 @@ class Reproducible(TrainerCallback):
 class EarlyStop(TrainerCallback):
     """Stops after `patience` evaluations in a row without a better measure.
 
-    The log tells, so a resumed training stops where the first would have.
+    It reads the log, so a resumed run stops at the same step.
     """
 
     def __init__(self, patience: int) -> None:
         self._patience = patience
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Look back."""
+        """Check the latest evaluations."""
         control.should_training_stop |= self.is_over(args, state)
 
     def is_over(self, args: TrainingArguments, state: TrainerState) -> bool:
-        """Whether the best evaluation after the start lies `patience` evaluations back."""
+        """Whether the best evaluation after the start was `patience` evaluations ago."""
         measure = f"eval_{str(args.metric_for_best_model).removeprefix('eval_')}"
         by_step = {entry["step"]: entry[measure] for entry in state.log_history if measure in entry and entry["step"]}
         values = [value if args.greater_is_better else -value for value in by_step.values()]
@@ -116,9 +116,9 @@ class EarlyStop(TrainerCallback):
 
 
 class MeasureAtEnd(TrainerCallback):
-    """Evaluates after the last step too, wherever `eval_steps` falls."""
+    """Evaluates after the last step too, whatever `eval_steps` is."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask for it."""
+        """Request the evaluation."""
         if state.global_step >= state.max_steps and args.eval_strategy != "epoch":
             control.should_evaluate = True

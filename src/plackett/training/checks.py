@@ -1,4 +1,4 @@
-"""Checks of a recipe's values before anything is loaded: names, types and bounds, each with one clear error."""
+"""Checks of a recipe's values before anything is loaded: names, types and bounds."""
 
 import json
 import types
@@ -30,7 +30,7 @@ _NOT_NEGATIVE = Bounds(0)
 _POSITIVE = Bounds(0, above=True)
 _SEED = Bounds(0, 2**32 - 1)
 
-# Bounds of TrainingArguments. Every other number must be finite, and at most LARGEST where it is whole.
+# Bounds of TrainingArguments. All other numbers must be finite, and whole ones at most LARGEST.
 BOUNDS = {
     "adam_beta1": Bounds(0, 1),
     "adam_beta2": Bounds(0, 1),
@@ -61,7 +61,7 @@ BOUNDS = {
     "weight_decay": _NOT_NEGATIVE,
 }
 
-# Words of TrainingArguments whose types do not list them.
+# Valid values of TrainingArguments whose types do not list them.
 CHOICES: dict[str, Sequence[str]] = {
     "log_level": [*log_levels, "passive"],
     "log_level_replica": [*log_levels, "passive"],
@@ -69,16 +69,16 @@ CHOICES: dict[str, Sequence[str]] = {
     "train_sampling_strategy": ["random", "sequential"],
 }
 
-# Types of what transformers declares more narrowly than it accepts it.
+# Types of arguments for which transformers accepts more than it declares.
 TYPES: dict[str, Any] = {"fsdp": bool | str | list | None}
 
-# TrainingArguments that another command or option of Plackett takes care of.
+# TrainingArguments that another command or option of Plackett replaces.
 ELSEWHERE = {
     "push_to_hub": "publish the finished checkpoint with `plackett publish`",
     "resume_from_checkpoint": "continue a training with `plackett train --resume`",
 }
 
-# (key, its value or None for any) -> the keys that must be set beside it.
+# (key, its value or None for any) -> the keys that must be set too.
 NEEDS: dict[tuple[str, str | None], tuple[str, ...]] = {
     ("dataloader_prefetch_factor", None): ("dataloader_num_workers",),
     ("dataloader_persistent_workers", None): ("dataloader_num_workers",),
@@ -88,7 +88,7 @@ NEEDS: dict[tuple[str, str | None], tuple[str, ...]] = {
 
 
 def check_training(settings: Mapping[str, Any]) -> None:
-    """Check TrainingArguments by name, type and bounds: SettingError for the first that does not fit."""
+    """Check TrainingArguments by name, type and bounds; SettingError for the first invalid one."""
     known = TrainingArguments.__dataclass_fields__
     for key, value in settings.items():
         name = f"training.{key}"
@@ -104,7 +104,7 @@ def check_training(settings: Mapping[str, Any]) -> None:
 
 
 def check_type(name: str, value: Any, annotation: Any) -> None:
-    """SettingError where a value is of none of the plain types that the annotation allows."""
+    """Raise SettingError if a value has none of the plain types that the annotation allows."""
     allowed = _plain_types(annotation)
     if not allowed or any(_is(value, kind) for kind in allowed):
         return
@@ -113,12 +113,12 @@ def check_type(name: str, value: Any, annotation: Any) -> None:
 
 
 def quote_hint(value: Any) -> str:
-    """Tell how to write a value of YAML as text."""
+    """Return advice on how to write a YAML value as text."""
     return f'; write it in quotes: "{json.dumps(value)}"' if isinstance(value, int | float) else ""
 
 
 def _plain_types(annotation: Any) -> list[Any]:
-    """Members of a union that YAML can hold; empty where none of them is a plain type."""
+    """Return the members of a union that YAML can represent; empty if none is a plain type."""
     members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     return [kind for member in members if (kind := typing.get_origin(member) or member) in {*KINDS, types.NoneType}]
 
@@ -128,7 +128,7 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of this type: True is not a number, and a number with a fraction of 0 is a whole number."""
+    """Whether a value is of this type: True is not a number, but 2.0 is a whole number."""
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, int | float if kind is float else kind)
@@ -149,15 +149,17 @@ def _check_words(name: str, value: Any, choices: Sequence[str]) -> None:
 def _check_number(name: str, value: Any, bounds: Bounds) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and not bounds.allow(value):
-        raise SettingError(f"{name} is {value}, and must be a finite number, {bounds}")
+        raise SettingError(f"{name} is {value}; it must be a finite number, {bounds}")
 
 
 def _check_together(settings: Mapping[str, Any]) -> None:
-    """Settings that need another one, and those that depend on the disk."""
+    """Check settings that require another one, or depend on the disk."""
     for key in ("logging_steps", "eval_steps", "save_steps"):
         steps = settings.get(key)
         if isinstance(steps, float) and steps > 1 and not steps.is_integer():
-            raise SettingError(f"training.{key} is {steps}: above 1 it is a whole number of steps, below 1 a share")
+            raise SettingError(
+                f"training.{key} is {steps}; above 1 it must be a whole number of steps, below 1 it is a share"
+            )
     for (key, value), needed in NEEDS.items():
         if settings.get(key) and value in (None, settings[key]):
             _check_needed(f"training.{key}: {settings[key]}", settings, needed)

@@ -1,4 +1,4 @@
-"""Labelled lists -> one step's input for the trainer."""
+"""Labelled lists -> the input of one training step."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class ListCollator:
 
     def __call__(self, lists: Sequence[LabeledList]) -> dict[str, Any]:
         """One step's input, tensors only."""
-        if get_worker_info() is not None:  # a process that forked: the tokenizer's threads stayed behind
+        if get_worker_info() is not None:  # a forked process has none of the tokenizer's threads
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
         encoded = self._tokenizer.encode([(item.query, document) for item in lists for document in item.documents])
         batches = token_batches(encoded.lengths, self._token_budget, self._max_pairs)

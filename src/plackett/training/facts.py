@@ -1,4 +1,4 @@
-"""The facts of a finished training, for its model card."""
+"""The facts of a finished training run, for its model card."""
 
 import inspect
 import math
@@ -17,7 +17,7 @@ from plackett.training.recipe import OF_THE_MACHINE, Recipe, loss_function, shor
 from plackett.training.sampling import Part
 from plackett.training.train import TrainingFacts
 
-# Recipe keys that have sections of their own on the card.
+# Recipe keys with separate sections on the card.
 _ELSEWHERE = {
     *("base", "description", "dev", "first_stage", "language", "license", "loss", "output", "test", "train"),
     "training",
@@ -32,7 +32,7 @@ def training_facts(
     held_out: Sequence[LabeledList] = (),
     dev: Sequence[Collection] = (),
 ) -> Training:
-    """Describe a training on `parts`, from which lists were held out; `dev` was measured during it."""
+    """Describe a training run on `parts`, after lists were held out; `dev` was measured during it."""
     recipe = outcome.recipe
     settings = {key: value for key, value in asdict(recipe).items() if key not in _ELSEWHERE}
     arguments = {key: short_paths(value) for key, value in outcome.arguments.items() if key not in OF_THE_MACHINE}
@@ -57,7 +57,7 @@ def training_facts(
 
 
 def _loss_parameters(recipe: Recipe) -> dict[str, Any]:
-    """Return all options of the loss, with defaults for options that the recipe leaves out."""
+    """Return all options of the loss, with defaults for options missing in the recipe."""
     loss = loss_function(recipe.loss)
     defaults = {
         key: parameter.default

@@ -2,8 +2,8 @@
 
 A listwise loss sees one score for each pair, so its gradient with respect to the scores is small whatever the model.
 The forward pass runs without a graph and keeps only the scores; the backward pass runs each micro-batch again, with a
-graph, and hands it its part of that gradient (Gao, Zhang, Han & Callan 2021, RepL4NLP). The state of the random numbers
-is put back before each second run, so dropout repeats itself and the gradients are those of the plain pass.
+graph, and passes it its part of that gradient (Gao, Zhang, Han & Callan 2021, RepL4NLP). The random state is restored
+before each second run, so dropout repeats itself and the gradients are those of the plain pass.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ Score = Callable[[MicroBatch], Tensor]
 
 
 def cached_scores(score: Score, batches: Sequence[MicroBatch], model: torch.nn.Module) -> Tensor:
-    """The scores of all micro-batches, (pairs,), whose backward pass holds the graph of one micro-batch at a time.
+    """Return the scores of all micro-batches, (pairs,); the backward pass needs the graph of only one at a time.
 
-    `score(batch)` runs `model` on one micro-batch, (its pairs,). Under DistributedDataParallel the processes exchange
+    `score(batch)` runs `model` on one micro-batch, (pairs in it,). Under DistributedDataParallel, processes exchange
     gradients once, with the last micro-batch.
     """
     anchor = torch.zeros((), requires_grad=True)  # makes autograd call backward, although no input carries a graph
@@ -71,7 +71,7 @@ def _restore(state: tuple[Tensor, Tensor | None, torch.device]) -> None:
 
 
 def _unsynchronised(model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Without the exchange of gradients, where the model is distributed."""
+    """Suspend the exchange of gradients if the model is distributed."""
     no_sync = getattr(model, "no_sync", contextlib.nullcontext)
     context: contextlib.AbstractContextManager[None] = no_sync()
     return context

@@ -1,4 +1,4 @@
-"""The curves of a training as a picture."""
+"""The curves of a training run as a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

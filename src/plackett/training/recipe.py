@@ -1,4 +1,4 @@
-"""Recipes: everything a training is made of, in one YAML file."""
+"""Recipes: all settings of a training run in one YAML file."""
 
 import inspect
 import json
@@ -21,9 +21,9 @@ from plackett.training.checks import check_training, check_type, quote_hint
 from plackett.training.recipe_file import override, read_values
 from plackett.training.sampling import LARGEST_SHARE
 
-ON_THE_CARD = ("description", "language", "license")  # what is said of the model and changes nothing of it
+ON_THE_CARD = ("description", "language", "license")  # descriptions, which do not affect the model
 
-# Training arguments that say something of this machine only, or are a secret.
+# Training arguments that only concern this machine, or are secret.
 OF_THE_MACHINE = {"disable_tqdm", "hub_token", "local_rank", "logging_dir", "output_dir", "run_name"}
 _PATH = re.compile(r"(~|\.{0,2})[/\\]|[A-Za-z]:[/\\]")
 
@@ -37,26 +37,23 @@ Share = Annotated[float, Strict(), Field(gt=0, le=LARGEST_SHARE, allow_inf_nan=F
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a training is made of. `training` holds Hugging Face TrainingArguments by their own names.
+    """All settings of a training run. `training` holds Hugging Face TrainingArguments under their own names.
 
-    `loss` is a name in `plackett.losses.LOSSES` with that function's options; `list_size` documents of each list are
-    trained on at a time, the best-labelled one always among them, the `negatives` beside it drawn at random or taken
-    first to last; `token_budget` bounds the tokens of a micro-batch, `mini_batch_size` its pairs; with `streaming` the
-    lists are read as they are needed.
-    `layers` keeps the first N layers of the base, `freeze_embeddings` trains none of its word embeddings, `lora` are
-    options of peft's LoraConfig, and `cached_gradients` holds the graph of one micro-batch at a time, for lists of any
-    length.
-    `columns` names the columns of the files in `train` that have other names (`{query: q, document: d, label: grade}`);
-    it also applies to the files in `dev` and `test` that have these columns.
-    `train` names files of lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` of
-    the lists, drawn by the training's seed, are not trained on and are the development collection `held-out`.
-    The collections in `dev` are measured during the training, those in `test` afterwards, for the card: `depth`
-    candidates of each query are reranked. `first_stage` ranks their corpora anew: `bm25`, `bi_encoder:CHECKPOINT`, or a
-    mapping of `name` and BM25's `language`, `stemmer` and `ngrams`. `early_stopping` ends the training after this many
-    evaluations in a row without a better `metric_for_best_model`.
-    `instruction` replaces that of a base with a chat template.
-    `allow_pickle` accepts a base whose weights are a pickle instead of safetensors.
-    `description` (of the data), `language` (ISO codes) and `license` appear on the card.
+    `loss` is a name in `plackett.losses.LOSSES` with that function's options; from each list, `list_size` documents are
+    trained on at a time: one of the best-labelled, and others (`negatives`) drawn at random or taken in order;
+    `token_budget` bounds the tokens of a micro-batch, `mini_batch_size` its pairs; with `streaming`, lists are read as
+    needed. `layers` keeps the first N layers of the base, `freeze_embeddings` does not train its word embeddings,
+    `lora` holds options of peft's LoraConfig, and `cached_gradients` keeps the graph of only one micro-batch at a time,
+    for lists of any length. `columns` maps Plackett's column names to those in the `train` files (`{query: q, document:
+    d, label: grade}`); it also applies to files in `dev` and `test` that have these columns. `train` names files of
+    lists, or maps each to its share of an epoch (`{a.jsonl: 1, b.jsonl: 0.5}`); `hold_out` lists, drawn with the
+    training seed, are not trained on and form the development collection `held-out`. The collections in `dev` are
+    measured during training, those in `test` afterwards, for the card: `depth` candidates per query are reranked.
+    `first_stage` ranks their corpora: `bm25`, `bi_encoder:CHECKPOINT`, or a mapping of `name` and BM25's `language`,
+    `stemmer` and `ngrams`. `early_stopping` ends the training after this many evaluations in a row without a better
+    `metric_for_best_model`. `instruction` replaces that of a base with a chat template. `allow_pickle` accepts a base
+    whose weights are a pickle instead of safetensors. `description` (of the data), `language` (ISO codes) and `license`
+    appear on the card.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -106,7 +103,7 @@ def read_recipe(
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Check plain values and make a recipe of them: SettingError for what does not fit."""
+    """Check plain values and make a recipe; SettingError for invalid ones."""
     known = Recipe.__dataclass_fields__
     for key in values:
         if key not in known:
@@ -116,23 +113,25 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     try:
         recipe = TypeAdapter(Recipe).validate_python(_written_out(values))
     except ValidationError as error:
-        raise SettingError(f"the recipe does not fit: {'; '.join(map(_problem, error.errors()))}") from error
+        raise SettingError(f"invalid recipe: {'; '.join(map(_problem, error.errors()))}") from error
 
     loss_function(recipe.loss)
     first_stage_of(recipe.first_stage)
     check_training(recipe.training)
     if recipe.hold_out and recipe.streaming:
-        raise SettingError("hold_out draws from all lists, and a stream is never read whole: name a file in dev")
+        raise SettingError(
+            "hold_out draws from all lists, but a stream is never read completely: name a file in dev instead"
+        )
     if recipe.early_stopping and not recipe.training.get("metric_for_best_model"):
         raise SettingError(
-            "early_stopping needs a measure that should get better: set training.metric_for_best_model, "
+            "early_stopping needs a measure to improve: set training.metric_for_best_model, "
             "training.eval_strategy, and collections in dev"
         )
     return recipe
 
 
 def _check_plain(values: Mapping[str, Any]) -> None:
-    """A recipe is kept as JSON beside the weights."""
+    """Raise SettingError for values that JSON cannot represent: the recipe is stored as JSON beside the weights."""
     try:
         json.dumps(values)
     except (TypeError, ValueError, RecursionError) as error:
@@ -143,7 +142,7 @@ def _check_plain(values: Mapping[str, Any]) -> None:
 
 
 def _written_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with their short forms written out."""
+    """Expand the short forms of values."""
     return {key: _SHORT_FORMS[key](value) if key in _SHORT_FORMS else value for key, value in values.items()}
 
 
@@ -154,7 +153,7 @@ def _loss_mapping(loss: Any) -> Any:
 
 
 def _shares(train: Any) -> Any:
-    """Files with their shares of an epoch: one file or a list of them has a share of 1 each."""
+    """Return files with their shares of an epoch; a single file, or each file in a list, has a share of 1."""
     files = [train] if isinstance(train, str) else train
     if isinstance(files, list | tuple) and all(isinstance(file, str) for file in files):
         double = next((file for file in files if files.count(file) > 1), None)
@@ -178,7 +177,7 @@ def _several(names: Any) -> Any:
 
 
 def _at_home(name: Any) -> Any:
-    """A path with ~ replaced by the home folder; Hub ids stay unchanged."""
+    """Replace ~ in a path by the home folder; Hub ids stay unchanged."""
     return os.path.expanduser(name) if isinstance(name, str) else name
 
 
@@ -206,7 +205,7 @@ _WORDS = {
 
 
 def _problem(error: Any) -> str:
-    """One mistake: of a type in YAML's words, with what to type if a text is expected, else in those of pydantic."""
+    """Describe one mistake: a wrong type in YAML's terms, with advice for texts, others in pydantic's."""
     place = ".".join(map(str, error["loc"]))
     if error["type"] in _WORDS:
         return f"{place} is {error['input']!r:.60}, not {_WORDS[error['type']]}"
@@ -216,9 +215,9 @@ def _problem(error: Any) -> str:
 
 
 def loss_options(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and options of a loss by its own names.
+    """Return the name and options of a loss, under its own names.
 
-    sentence-transformers' `respect_input_order` is the value of `ties` that means the same.
+    sentence-transformers' `respect_input_order` becomes the equivalent value of `ties`.
     """
     options = {key: value for key, value in settings.items() if key != "name"}
     if "respect_input_order" in options:
@@ -228,7 +227,7 @@ def loss_options(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def loss_function(settings: Mapping[str, Any]) -> partial[torch.Tensor]:
-    """The loss called `settings["name"]` with the other settings as its options, tried once."""
+    """Return the loss `settings["name"]` with the other settings as options, after trying it once."""
     name, options = loss_options(settings)
     if name not in LOSSES:
         raise SettingError.unknown("loss", name, LOSSES)
@@ -245,7 +244,7 @@ def loss_function(settings: Mapping[str, Any]) -> partial[torch.Tensor]:
 
 
 def first_stage_of(settings: Mapping[str, Any] | None) -> FirstStageSettings | None:
-    """The first stage of a recipe; None where the collections keep their own."""
+    """Return the first stage of a recipe; None if the collections keep their own."""
     if settings is None:
         return None
     parameters = inspect.signature(FirstStageSettings.of).parameters
@@ -257,7 +256,7 @@ def first_stage_of(settings: Mapping[str, Any] | None) -> FirstStageSettings | N
 
 
 def without_paths(values: Mapping[str, Any], *, base: str) -> dict[str, Any]:
-    """The values of a recipe as others may read them: files by name, as on the card, and `base` as the card has it."""
+    """Return the values of a recipe for publication: files by name, as on the card, and `base` as on the card."""
     files = [_file_name(file) for file in values["train"]]
     again = [files[:place].count(name) + 1 for place, name in enumerate(files)]
     names = [name if time == 1 else f"{name} ({time})" for name, time in zip(files, again, strict=True)]
@@ -275,7 +274,7 @@ def without_paths(values: Mapping[str, Any], *, base: str) -> dict[str, Any]:
 
 
 def short_paths(value: Any) -> Any:
-    """A setting in which every path that begins at a root, a home or a dot is a name only."""
+    """Reduce every path in a setting that begins with a root, a home or a dot to its name."""
     if isinstance(value, Mapping):
         return {key: short_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

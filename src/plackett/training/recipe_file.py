@@ -1,4 +1,4 @@
-"""Recipe files: the YAML that Plackett reads, overrides from the command line, and the recipes that ship with it."""
+"""Recipe files: YAML parsing, overrides from the command line, and the recipes that ship with Plackett."""
 
 import re
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ import yaml
 from plackett.errors import SettingError
 
 TEXTS = ("base", "description", "license", "output")
-"""Keys of a recipe that hold one text: an override gives it verbatim, without quotes."""
+"""Recipe keys that hold a single text: overrides are taken verbatim, without quotes."""
 
 _FOLDER = files("plackett").joinpath("recipes")
 
@@ -22,7 +22,7 @@ def shipped_recipes() -> list[str]:
 
 
 def read_text(recipe: str | Path) -> str:
-    """Read a recipe file, or the shipped recipe of this name where there is no such file."""
+    """Read a recipe file, or the shipped recipe of this name if there is no such file."""
     path, name = Path(recipe), str(recipe)
     try:
         if not path.exists() and name in shipped_recipes():
@@ -38,7 +38,7 @@ def read_text(recipe: str | Path) -> str:
 
 
 def read_values(recipe: str | Path) -> dict[str, Any]:
-    """Read the keys and values of a recipe; SettingError with file and line for text that is not YAML."""
+    """Read the keys and values of a recipe; SettingError with file and line for invalid YAML."""
     values = _parsed(read_text(recipe), f"the recipe {recipe}")
     if not isinstance(values, dict):
         raise SettingError(f"the recipe {recipe} does not contain lines of `key: value`")
@@ -48,7 +48,7 @@ def read_values(recipe: str | Path) -> dict[str, Any]:
 
 
 def override(values: dict[str, Any], setting: str) -> None:
-    """Replace one value in place: `key=value`, with dots for nesting and the value in YAML."""
+    """Replace one value: `key=value`, with dots for nesting and the value in YAML."""
     path, separator, text = setting.partition("=")
     if not separator or not path:
         raise SettingError(f"--set {setting!r} is not key=value")
@@ -65,10 +65,10 @@ def override(values: dict[str, Any], setting: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain values: 1e-4 and 010 are numbers, no, 1:30 and 2024-01-31 texts. Repeated keys are an error."""
+    """YAML 1.2's plain values: 1e-4 and 010 are numbers; no, 1:30 and 2024-01-31 are texts. Duplicate keys fail."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that occurs twice: the first of its values would be lost."""
+        """Refuse duplicate keys, because the first value would be lost."""
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen and not key.tag.endswith(":merge"):

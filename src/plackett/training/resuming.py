@@ -1,4 +1,4 @@
-"""Checkpoints that a training saves on its way: usable ones, whole ones, and how a training resumes from them."""
+"""Intermediate checkpoints of a training run: making them usable, and resuming from complete ones."""
 
 import json
 import shutil
@@ -20,15 +20,15 @@ from plackett.checkpoints.own_files import CONFIG, RECIPE, WEIGHTS
 from plackett.errors import CheckpointError, SettingError
 from plackett.training.recipe import ON_THE_CARD, Recipe
 
-# How the names begin of what the Trainer saves in a checkpoint; it writes `trainer_state.json` last.
+# Prefixes of the files that the Trainer saves in a checkpoint; it writes `trainer_state.json` last.
 _SAVED = (
     *("trainer_state", "config.json", "model", "adapter", "optimizer", "scheduler", "training_args", "rng_state"),
-    *("pytorch_model", "global_step", "latest", "zero_to_fp32"),  # of weights in shards
+    *("pytorch_model", "global_step", "latest", "zero_to_fp32"),  # for sharded weights
 )
 
 
 class RecipeRecord(TrainerCallback, ExportableState):
-    """Keeps the recipe in `trainer_state.json`, the file of a checkpoint that is written last."""
+    """Keeps the recipe in `trainer_state.json`, which is the last file written in a checkpoint."""
 
     def __init__(self, recipe: Mapping[str, Any]) -> None:
         self._recipe = recipe
@@ -39,21 +39,21 @@ class RecipeRecord(TrainerCallback, ExportableState):
 
     @staticmethod
     def read(checkpoint: Path) -> Mapping[str, Any]:
-        """The recipe of a checkpoint; OSError, ValueError or LookupError where it is not whole."""
+        """Return the recipe of a checkpoint; OSError, ValueError or LookupError if it is incomplete."""
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         recipe: Mapping[str, Any] = callback_state(state, RecipeRecord.__name__)["recipe"]
         return recipe
 
 
 class UsableCheckpoints(TrainerCallback):
-    """Every checkpoint that is saved on the way can be ranked with, but for adapters and shards, which only resume."""
+    """Makes every intermediate checkpoint usable for ranking, except adapters and shards, which can only resume."""
 
     def __init__(self, base: Checkpoint, recipe: Recipe) -> None:
         self._base = base
         self._recipe = recipe
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Add what the Trainer does not write."""
+        """Add the files that the Trainer does not write."""
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if state.is_world_process_zero and (folder / CONFIG).is_file():
             make_usable(folder, self._base, self._recipe)
@@ -68,13 +68,13 @@ def make_usable(folder: Path, base: Checkpoint, recipe: Recipe) -> None:
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as JSON holds it."""
+    """Return the recipe as JSON represents it."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return values
 
 
 def last_checkpoint(folder: Path, recipe: Recipe, model: nn.Module | None) -> Path | None:
-    """Return the newest whole checkpoint of the same recipe, if there is one.
+    """Return the newest complete checkpoint of the same recipe, if any.
 
     `model` is None for weights in shards, whose own loader checks them. SettingError for another recipe's checkpoint,
     CheckpointError for weights that do not fit the model.
@@ -88,8 +88,8 @@ def last_checkpoint(folder: Path, recipe: Recipe, model: nn.Module | None) -> Pa
     changed = sorted(key for key, value in as_json(recipe).items() if key not in free and value != before.get(key))
     if changed:
         raise SettingError(
-            f"{checkpoint} comes from another recipe ({', '.join(changed)} differ); "
-            f"train without --resume, or delete {folder}"
+            f"{checkpoint} was saved with other settings ({', '.join(changed)}); train without --resume, or delete "
+            f"{folder}"
         )
     if model is not None:
         _check_fits(checkpoint, model)
@@ -97,10 +97,10 @@ def last_checkpoint(folder: Path, recipe: Recipe, model: nn.Module | None) -> Pa
 
 
 def _check_fits(checkpoint: Path, model: nn.Module) -> None:
-    """Weights of another architecture would be loaded in part, and silently: the base may have changed in its place."""
+    """Raise CheckpointError for weights of another architecture, which would be partly loaded without an error."""
     path = checkpoint / WEIGHTS
     if not path.is_file():
-        return  # adapters, which their own loader checks
+        return  # adapters are checked by their loader
     try:
         with safe_open(path, framework="numpy") as weights:
             saved = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
@@ -114,7 +114,7 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
     )
     if wrong:
         raise CheckpointError(
-            f"{checkpoint} holds weights of another architecture ({wrong[0]} does not fit): "
+            f"{checkpoint} contains weights of another architecture ({wrong[0]} does not fit): "
             "train without --resume, or restore the base that it was started with"
         )
 
@@ -122,7 +122,7 @@ def _check_fits(checkpoint: Path, model: nn.Module) -> None:
 def check_own(folder: Path) -> None:
     """Raise SettingError for a folder with checkpoints of another program, which a training might remove.
 
-    transformers removes the oldest of all that is called `checkpoint-...`, numbered or not.
+    transformers removes the oldest of all folders called `checkpoint-...`, numbered or not.
     """
     for path in sorted(folder.glob("checkpoint-*")):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
@@ -134,24 +134,24 @@ def check_own(folder: Path) -> None:
 
 
 def _is_of_another(checkpoint: Path) -> bool:
-    """Whether a checkpoint was saved to the end, without a recipe."""
+    """Whether a checkpoint is complete, but has no recipe."""
     try:
         RecipeRecord.read(checkpoint)
     except (LookupError, TypeError):
         return True
-    except (OSError, ValueError):  # not saved to the end
+    except (OSError, ValueError):  # incomplete
         return False
     return False
 
 
 def _numbered(folder: Path) -> list[Path]:
-    """Folders of checkpoints, newest first."""
+    """Return the folders of checkpoints, newest first."""
     found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-")))
 
 
 def checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
-    """Newest first, each with its recipe: None for one that was not saved to the end."""
+    """Yield checkpoints, newest first, each with its recipe, or None if it is incomplete."""
     for checkpoint in _numbered(folder):
         try:
             recipe = RecipeRecord.read(checkpoint)
@@ -163,7 +163,7 @@ def checkpoints(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]
 
 @contextmanager
 def disk_is_not_full(folder: Path) -> Iterator[None]:
-    """One clear error where a checkpoint or the output did not fit on the disk; half-written ones are removed."""
+    """Raise one clear error if a checkpoint or the output does not fit on the disk, and remove incomplete ones."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -183,7 +183,7 @@ def disk_is_not_full(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def interrupted(folder: Path) -> Iterator[None]:
-    """Note on a KeyboardInterrupt what is kept and how to go on."""
+    """Add a note to a KeyboardInterrupt on what is kept and how to continue."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -199,7 +199,7 @@ def interrupted(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def no_empty_folder(folder: Path) -> Iterator[None]:
-    """Remove the folder of the checkpoints where none was saved."""
+    """Remove the folder of checkpoints if none was saved."""
     try:
         yield
     finally:

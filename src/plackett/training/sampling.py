@@ -1,4 +1,4 @@
-"""The lists, and the documents of each, that a training draws."""
+"""Sampling: the lists that a training run draws, and the documents of each."""
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +18,12 @@ from plackett.losses import Loss
 from plackett.records import LabeledList
 
 HEAD = 1000
-"""Lists at the beginning of each part that are looked at before a training."""
+"""Number of lists at the beginning of each part that are inspected before training."""
 
 LARGEST_SHARE = 1000.0
-"""Largest share of a part in an epoch; beyond it, train more epochs."""
+"""Largest share of a part in an epoch; for more, train more epochs."""
 
-# What a card shows of a file of lists.
+# Sizes of what a card shows of a file of lists.
 SHOWN_LISTS = 3
 SHOWN_DOCUMENTS = 5
 SHOWN_CHARACTERS = 1000
@@ -31,10 +31,10 @@ SHOWN_CHARACTERS = 1000
 
 @dataclass(frozen=True)
 class Part:
-    """Lists with their share: how much of them one epoch sees (0.5 a half, 2 each of them twice).
+    """Lists with their share: how much of them one epoch sees (0.5 for half, 2 for each list twice).
 
-    `name` is a file's, `revision` the commit of a file from the Hub. Lists to be streamed need only be iterable,
-    again and again. SettingError for a share that is not above 0 and at most `LARGEST_SHARE`.
+    `name` is the name of the file, `revision` the commit of a file from the Hub. Lists to be streamed only need to be
+    iterable repeatedly. SettingError for a share that is not above 0 and at most `LARGEST_SHARE`.
     """
 
     lists: Sequence[LabeledList] | Iterable[LabeledList]
@@ -45,17 +45,17 @@ class Part:
     def __post_init__(self) -> None:
         if not 0 < self.share <= LARGEST_SHARE:
             raise SettingError(
-                f"the share of {self.name or 'a part'} is {self.share}, and must be above 0 and at most "
+                f"the share of {self.name or 'a part'} is {self.share}; it must be above 0 and at most "
                 f"{LARGEST_SHARE:g}; for more passes raise training.num_train_epochs"
             )
 
     @cached_property
     def head(self) -> tuple[LabeledList, ...]:
-        """The first lists, read once: a stream is not opened again for each look at it."""
+        """The first lists, read only once, even from a stream."""
         return tuple(islice(self.lists, HEAD))
 
     def facts(self) -> Lists:
-        """Describe the first lists. A local file is known by its name, not by its path."""
+        """Describe the first lists. A local file is identified by its name, not its path."""
         hub = parse_hub_file(self.name)
         return Lists(
             name=hub.repository if hub else Path(self.name).name,
@@ -70,10 +70,10 @@ class Part:
 
 
 class SampledLists(Dataset[LabeledList]):
-    """Parts mixed by their shares, each list cut to `list_size` documents by `draw`, afresh each epoch.
+    """Parts mixed by their shares, with `list_size` documents of each list, drawn by `draw` anew each epoch.
 
-    What an index gives is a function of (seed, epoch, index) alone, so a resumed run sees what the first would have,
-    and data-loader workers what one process would.
+    Items depend only on (seed, epoch, index), so a resumed run and data-loader workers see the same as an uninterrupted
+    run in one process.
     """
 
     def __init__(self, parts: Sequence[Part], list_size: int, seed: int, *, draw: str = "random") -> None:
@@ -100,7 +100,7 @@ class SampledLists(Dataset[LabeledList]):
         self._epoch.fill_(epoch)
 
     def _draw_lists(self) -> None:
-        """Draw the lists of the epoch, once in each process."""
+        """Draw the lists of the epoch, once per process."""
         epoch = int(self._epoch)
         if epoch != self._drawn_for:
             self._drawn_for = epoch
@@ -112,7 +112,7 @@ class SampledLists(Dataset[LabeledList]):
 
 
 class StreamedLists(IterableDataset[LabeledList]):
-    """Parts read one after the other, as they are needed, lists cut to `list_size` documents. Shares do not count."""
+    """Parts read sequentially, as needed, with `list_size` documents of each list. Shares are ignored."""
 
     def __init__(self, parts: Sequence[Part], list_size: int, seed: int, *, draw: str = "random") -> None:
         self._parts = parts
@@ -136,10 +136,10 @@ class StreamedLists(IterableDataset[LabeledList]):
 
 
 def sample(item: LabeledList, list_size: int, rng: random.Random, *, draw: str = "random") -> LabeledList:
-    """`list_size` documents of a list in their order: one of the best-labelled, and others.
+    """Return `list_size` documents of a list, in their order: one of the best-labelled, and others.
 
-    The others are drawn at random, or are the first ones of the list with `draw="first"`; which of several
-    best-labelled is kept is decided the same way.
+    The others are drawn at random, or with `draw="first"` taken from the beginning; one of several best-labelled
+    documents is chosen the same way.
     """
     count = len(item.documents)
     if count <= list_size:
@@ -153,10 +153,10 @@ def sample(item: LabeledList, list_size: int, rng: random.Random, *, draw: str =
 
 
 def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
-    """The first lists hold what the loss learns from; DataError where they do not.
+    """Raise DataError if the first lists have no labels that the loss can learn from.
 
-    A loss that looks at labels needs two that differ: within one list, or among all lists where a single document
-    already has a loss.
+    A loss that uses labels needs two different ones: within one list, or among all lists if the loss applies to single
+    documents.
     """
 
     def try_on(*labels: float) -> float:
@@ -167,22 +167,21 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
     if not first:
         raise DataError("there are no lists to train on")
     if try_on(1.0, 0.0) == try_on(0.0, 1.0):
-        return  # it learns from the order of the documents
+        return  # the loss learns from the order of the documents
     if try_on(1.0) != try_on(0.0):
         enough = len({label for item in first for label in item.labels}) > 1
     else:
         enough = any(len(set(item.labels)) > 1 for item in first)
     if not enough:
         raise DataError(
-            f"the loss {name} needs labels that differ within a list, but in none of the first {len(first)} lists do "
-            "they: "
-            "use graded, binary or a teacher's labels, or a loss that learns from the order alone "
-            "(ties: input_order)"
+            f"the loss {name} needs labels that differ within a list, but none of the first {len(first)} lists has "
+            "any: use graded, binary or a teacher's labels, or a loss that learns from the order alone (ties: "
+            "input_order)"
         )
 
 
 def hold_out(parts: Sequence[Part], count: int, seed: int) -> tuple[list[Part], list[LabeledList]]:
-    """The parts without `count` lists, and these: drawn at random from all parts, in their order."""
+    """Return the parts without `count` random lists, and those lists, in their order."""
     lists = [list(part.lists) for part in parts]
     places = [(number, index) for number, part in enumerate(lists) for index in range(len(part))]
     if count >= len(places):
@@ -218,14 +217,14 @@ def _shown(item: LabeledList) -> Sample:
 
 
 def _shared_number() -> torch.Tensor:
-    """A number that reaches data-loader workers: one that persists across epochs is never told of the next."""
+    """A number shared with data-loader workers, because persistent ones are not notified of the next epoch."""
     number = torch.zeros((), dtype=torch.int64)
     number.share_memory_()  # type: ignore[no-untyped-call]
     return number
 
 
 def _places(count: int, share: float, rng: random.Random) -> list[int]:
-    """Every place as often as the others, as nearly as the share allows."""
+    """Return every place equally often, as far as the share allows."""
     if not count:
         return []
     whole, rest = divmod(max(1, round(share * count)), count)

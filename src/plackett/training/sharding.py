@@ -1,7 +1,7 @@
-"""Weights in shards: FSDP and DeepSpeed's ZeRO-3, where no process holds them all.
+"""Sharded weights: FSDP and DeepSpeed's ZeRO-3, where no process holds all of them.
 
-Each forward pass gathers the weights of a layer from all processes, and each backward pass does so again: all of them
-must make equally many, in the same order.
+Each forward and backward pass gathers the weights of a layer from all processes, so all processes must run the same
+number of passes in the same order.
 """
 
 import importlib
@@ -27,9 +27,9 @@ from plackett.training.recipe import Recipe
 
 
 def check_sharding(recipe: Recipe, arguments: TrainingArguments) -> None:
-    """Refuse what would be ignored, or would fail when the finished training is saved: SettingError.
+    """Raise SettingError for settings that would be ignored, or would fail when the trained model is saved.
 
-    Lets the processes meet, which ZeRO-3 needs before the weights are read.
+    Also initialises the process group, which ZeRO-3 needs before the weights are read.
     """
     fsdp = bool(arguments.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in {"true", "1"}
     zero = _zero_settings(arguments)
@@ -63,7 +63,7 @@ def _check_zero_3(zero: Mapping[str, object]) -> None:
             "ZeRO-3 could not write the checkpoint: set stage3_gather_16bit_weights_on_model_save to true under "
             "zero_optimization in training.deepspeed"
         )
-    if dist.is_initialized():  # accelerate tells DeepSpeed only where there are accelerators
+    if dist.is_initialized():  # accelerate informs DeepSpeed only if there are accelerators
         importlib.import_module("deepspeed.comm").init_distributed()
 
 
@@ -74,7 +74,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 
 def check_not_over(accelerator: Accelerator, last: Path) -> None:
-    """Refuse to finish a training that was killed after its last step, where only training reads shards again."""
+    """Refuse to finish a training run killed after its last step if its shards can only be read to train on."""
     if _is_zero_3(accelerator):
         raise CheckpointError(
             f"{last} is the end of this training, and ZeRO-3 can load a checkpoint only to continue training. To rank "
@@ -83,7 +83,7 @@ def check_not_over(accelerator: Accelerator, last: Path) -> None:
 
 
 def in_step(batches: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
-    """The micro-batches, and the smallest again and again until every process has equally many."""
+    """Yield the micro-batches, then repeat the smallest until all processes have equally many."""
     most = torch.tensor(len(batches), device=next(iter(batches[0].values())).device)
     dist.all_reduce(most, dist.ReduceOp.MAX)
     smallest = min(batches, key=lambda batch: batch["input_ids"].numel())
@@ -91,19 +91,19 @@ def in_step(batches: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor
 
 
 def own_scores(scores: Tensor, pairs: int) -> Tensor:
-    """Scores of real pairs, (pairs,); those of the micro-batches that `in_step` added stay in the graph, times 0."""
+    """Return the scores of real pairs, (pairs,); those added by `in_step` stay in the graph, times 0."""
     return scores[:pairs] + 0 * scores[pairs:].sum()
 
 
 def whole_weights(accelerator: Accelerator, model: torch.nn.Module) -> dict[str, Tensor]:
-    """All weights, by name, in the first process. Models that are read from here on are no longer cut into shards."""
+    """Return all weights by name in the first process. Models loaded from now on are no longer sharded."""
     weights: dict[str, Tensor] = accelerator.get_state_dict(model)
     forget_deepspeed()
     return weights
 
 
 class ShardedEngine:
-    """Runs a model in shards in its present state, in padded batches. All processes must score equally many."""
+    """Runs a sharded model in its present state, in padded batches. All processes must score the same number."""
 
     token_budget = TorchEngine.token_budget
 
@@ -112,7 +112,7 @@ class ShardedEngine:
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
-        with torch.no_grad():  # gathered weights outlive the pass, and those of inference mode could not learn on
+        with torch.no_grad():  # not inference mode: gathered weights outlive the pass, to be trained
             scores: NDArray[np.float32] = self._forward(batch).float().cpu().numpy()
         return scores
 

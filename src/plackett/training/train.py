@@ -1,4 +1,4 @@
-"""Training: a recipe and labelled lists in, a checkpoint and the facts of its training out."""
+"""Training: a recipe and labelled lists in, a checkpoint and its training facts out."""
 
 import contextlib
 import math
@@ -44,7 +44,7 @@ from plackett.training.trainer import ListTrainer, collapsed
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """The outcome of a run: settings as resolved, `lists` seen by each process, `best_step` whose weights were kept."""
+    """The outcome of a run: resolved settings, `lists` seen by each process, `best_step` whose weights were kept."""
 
     recipe: Recipe
     arguments: Mapping[str, Any]
@@ -65,12 +65,12 @@ def train(
 ) -> TrainingFacts:
     """Train on `parts` and write the checkpoint to `recipe.output` atomically.
 
-    The collections in `dev` are measured before the first step, whenever the training arguments say to evaluate, and
+    The collections in `dev` are measured before the first step, at the evaluation steps of the training arguments, and
     after the last step. `resume` continues from the last complete checkpoint of an earlier run of the same recipe.
-    `publish(folder, facts)` adds to the folder before it takes its place: the card, usually.
+    `publish(folder, facts)` adds files such as the card before the folder is moved into place.
 
-    Raises SettingError for a recipe that does not fit, DataError for lists that do not, and TrainingError for a
-    training that collapsed, and where `publish` failed: the folder is there then, without what that would have added.
+    Raises SettingError for an invalid recipe, DataError for unsuitable lists, and TrainingError if the training
+    collapses, or if `publish` fails; in that case the folder exists, without the files of `publish`.
     """
     check_labels(parts, loss_function(recipe.loss), recipe.loss["name"])
     output = output_of(recipe)
@@ -80,7 +80,7 @@ def train(
 
     if failure:
         raise TrainingError(
-            f"{recipe.output} is trained and complete, but has no card and may not have been measured ({failure}); "
+            f"{recipe.output} is trained and complete, but has no card and may lack measurements ({failure}); "
             f"for the card: plackett card {recipe.output}"
         ) from failure
     return facts
@@ -96,7 +96,7 @@ def _train(
     resume: bool,
     publish: Callable[[Path, TrainingFacts], None],
 ) -> tuple[TrainingFacts, Exception | None]:
-    """Train the weights in `folder`; the facts, and what `publish` raised."""
+    """Train the weights in `folder`; return the facts and any error of `publish`."""
     with own_errors(recipe.base):
         base = read_base(
             folder, max_length=recipe.max_length, allow_pickle=recipe.allow_pickle, instruction=recipe.instruction
@@ -119,7 +119,7 @@ def _train(
 
 
 def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
-    """The base under a new head, as the recipe and the device want it."""
+    """Return the base with a new head, as the recipe and the device require."""
     model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
@@ -146,7 +146,7 @@ def _facts(trainer: ListTrainer, recipe: Recipe, base: Checkpoint, *, seconds: f
 
 @contextlib.contextmanager
 def _in_own_words(trainer: ListTrainer | None = None) -> Iterator[None]:
-    """Turn errors of torch and transformers into one TrainingError that tells the step and what to try."""
+    """Turn errors of torch and transformers into a TrainingError with the step and advice."""
     try:
         yield
     except PlackettError:
@@ -166,18 +166,18 @@ def _advice(error: Exception) -> str:
 
 
 def _run(trainer: ListTrainer, last: Path | None) -> float:
-    """Train, from the checkpoint `last` on if there is one; seconds that it took."""
+    """Train, from the checkpoint `last` if any, and return the duration in seconds."""
     if last is not None:
         trainer.args.eval_on_start = False
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-        if trainer.is_over(state):  # killed between the last step and the end: the Trainer would add one more
+        if trainer.is_over(state):  # killed after the last step: the Trainer would run one more
             sharding.check_not_over(trainer.accelerator, last)
             trainer.state = state
             best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
             load_weights(trainer, best or str(last))
             return 0.0
     if trainer.args.dataloader_num_workers:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else each worker warns that it forked
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # otherwise each worker warns about forking
     try:
         output = trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
@@ -197,16 +197,17 @@ def _write(
     base: Checkpoint,
     publish: Callable[[Path, TrainingFacts], None],
 ) -> Exception | None:
-    """Write the checkpoint and publish it; what failed in that, as hours of training must not depend on a card.
+    """Write the checkpoint and publish it; return an error of publishing, which must not lose hours of training.
 
-    TrainingError where the weights are worthless.
+    TrainingError if the weights are worthless.
     """
     weights = sharding.whole_weights(trainer.accelerator, trainer.model_wrapped) if trainer.is_sharded else None
     if not trainer.is_world_process_zero():
         return None
     model = without_lora(trainer.accelerator.unwrap_model(trainer.model))
     _check_finite(trainer.state, model.state_dict() if weights is None else weights)
-    # The "original" names would be BERT's of 2018 under ZeRO-3: transformers takes shards for loaded from them.
+    # Under ZeRO-3, the "original" names would be those of 2018's BERT, because transformers assumes shards came from
+    # them.
     model.save_pretrained(folder, state_dict=weights, save_original_format=not trainer.is_sharded)
     make_usable(folder, base, facts.recipe)
     plot_training(facts.log, folder / TRAINING_PLOT)
@@ -220,10 +221,10 @@ def _write(
 
 
 def _check_finite(state: TrainerState, weights: Mapping[str, torch.Tensor]) -> None:
-    """A model of NaN or infinity must not replace another."""
+    """Raise TrainingError for weights that are NaN or infinite, before they replace another model."""
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     if losses and not math.isfinite(losses[-1]):
         raise collapsed(state, f"the loss is {losses[-1]}")
     for name, weight in weights.items():
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
-            raise collapsed(state, f"the weights are not finite, {name} among them")
+            raise collapsed(state, f"some weights are not finite, such as {name}")

@@ -1,7 +1,7 @@
 """The Hugging Face Trainer for lists.
 
-A step tokenises its lists in the data loader, cuts the pairs into micro-batches of similar length, and puts the scores
-back into (lists, depth) once, where the loss sees them.
+A step tokenises its lists in the data loader, splits the pairs into micro-batches of similar length, and arranges their
+scores as (lists, depth) for the loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from plackett.training.sampling import Part, SampledLists, StreamedLists
 
 
 class ListTrainer(Trainer):
-    """The Hugging Face Trainer with two overrides: the loss of a batch of lists, and what evaluation means."""
+    """The Hugging Face Trainer with two overrides: the loss of a batch of lists, and evaluation."""
 
     loss_is_scaled_for_ga = False
 
@@ -73,14 +73,14 @@ class ListTrainer(Trainer):
             self.add_callback(self._early_stop)
 
     def is_over(self, state: TrainerState) -> bool:
-        """Whether a training in this state has come to its end."""
+        """Whether training in this state is finished."""
         stopped = self._early_stop is not None and self._early_stop.is_over(self.args, state)
         return stopped or state.global_step >= state.max_steps
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The recipe's loss on the scores of one batch of lists."""
+        """Compute the recipe's loss on the scores of one batch of lists."""
 
         def score(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
             logits: torch.Tensor = model(**batch).logits
@@ -100,10 +100,10 @@ class ListTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Rerank the development collections with the model in its present state: `eval_COLLECTION_MEASURE`.
+        """Rerank the development collections with the current model; return `eval_COLLECTION_MEASURE`.
 
-        They are tokenised once; several processes share the work, in the batches of one. With weights in shards each
-        does all of it, in step with the others.
+        They are tokenised once. Several processes share the work, in the same batches as one process; with sharded
+        weights, each does all of it, in step with the others.
         """
         try:
             found = self._evaluator(*self._encoder_and_share())
@@ -129,7 +129,7 @@ class ListTrainer(Trainer):
 
 
 def collapsed(state: TrainerState, how: str) -> TrainingError:
-    """Return the error of a training whose model is worthless."""
+    """Return the error for a training run that has collapsed."""
     return TrainingError(
         f"the training collapsed: at step {state.global_step} {how}; "
         "lower training.learning_rate, lengthen training.warmup_steps, or try another training.seed"
