@@ -26,7 +26,7 @@ FOLDED = 100  # a training log with more rows is collapsed
 
 def render(facts: Facts) -> str:
     """Render the model card of these facts."""
-    facts = replace(facts, evaluations=_told_apart(facts.evaluations))
+    facts = replace(facts, evaluations=_with_depths(facts.evaluations))
     environment = jinja2.Environment(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -132,7 +132,7 @@ def _index_entry(item: Evaluation) -> dict[str, Any]:
     }
 
 
-def _told_apart(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+def _with_depths(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
     """Add the depth to the name of a collection measured at several depths, as sentence-transformers does."""
     times = Counter(item.collection for item in evaluations)
     return tuple(
