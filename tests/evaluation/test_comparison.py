@@ -166,7 +166,7 @@ def test_all_unknown_measures_are_named_at_once():
     named = str(caught.value).partition(";")[0]
     assert all(repr(name) in named for name in ("nDGC@10", "RR@", "P", "alpha_nDCG@10", "AP(foo=1)"))
     assert "'nDCG@10'" not in named
-    with pytest.raises(SettingError, match="none are given"):
+    with pytest.raises(SettingError, match="none given"):
         evaluate(RUN, QRELS, [])
 
 
