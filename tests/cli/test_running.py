@@ -69,6 +69,15 @@ def test_every_end_has_its_code_and_one_line(monkeypatch, capfd, error, code, wo
     assert len(shown.err.splitlines()) == bool(words) or isinstance(error, click.UsageError)
 
 
+def test_a_working_directory_that_was_removed_is_called_so(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("sys.argv", ["plackett"])
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert running.run(failing(FileNotFoundError(errno.ENOENT, "No such file or directory"))) == 2
+    assert "the working directory no longer exists" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("how", ["option", "variable"])
 @pytest.mark.parametrize(("error", "code"), [(ZeroDivisionError("x"), 1), (DataError("x"), 2)])
 def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, capsys, how, error, code):

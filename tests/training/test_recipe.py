@@ -67,6 +67,22 @@ def test_a_mistake_in_a_recipe_is_named(tmp_path, override, message):
         training_arguments(read_recipe(path, [override]))
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('description="\\ud800"', "surrogate"),
+        ("training.output_dir=''", "output_dir is empty"),
+        ("training.output_dir=b/inside", "inside the input"),
+    ],
+)
+def test_what_would_end_a_training_late_ends_it_before_it_begins(tmp_path, monkeypatch, override, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "recipe.yaml").write_text("base: b\ntrain: x.jsonl\noutput: o\n")
+    with pytest.raises(SettingError, match=message):
+        training_arguments(read_recipe("recipe.yaml", [override]))
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "base: [\n", "\x00"])
 def test_a_recipe_that_is_no_yaml_mapping_is_named(tmp_path, text):
     path = tmp_path / "recipe.yaml"

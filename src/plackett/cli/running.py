@@ -103,12 +103,24 @@ def _failed(error: BaseException) -> int:
         complain(f"plackett: {error.filename}: permission denied; check the path, and the folders that contain it")
         return MISTAKE
 
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        complain("plackett: the working directory no longer exists; run the command in another one")
+        return MISTAKE
+
     if full:
         _discard_output()
         complain(f"plackett: the output could not be written: {_one_line(error)}")
     else:
         complain(f"plackett: unexpected {type(error).__name__}: {_one_line(error)}; add --debug to see the traceback")
     return FAILED
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -23,7 +23,7 @@ def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:
     try:
         config = peft.LoraConfig(**{"task_type": "SEQ_CLS", "modules_to_save": trained_whole, **options})
         adapted: Reranker = peft.get_peft_model(model, config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # of torch: no memory for so many numbers
         raise SettingError(f"invalid lora options: {error}") from error
     return adapted
 

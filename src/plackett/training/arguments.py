@@ -1,6 +1,8 @@
 """Training arguments: a recipe's TrainingArguments on top of Plackett's defaults, and the output folder."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from transformers import TrainingArguments
 
 from plackett._compat.torch import has_fast_bf16
 from plackett._extras import require
-from plackett._files import OutputFolder
+from plackett._files import OutputFolder, check_apart
 from plackett.checkpoints.output import checkpoint_folder
 from plackett.errors import SettingError
 from plackett.evaluation.development import measured_names
@@ -56,6 +58,9 @@ def arguments_of(recipe: Recipe, *, measured: bool) -> TrainingArguments:
     the first step if collections are `measured`.
     """
     _check_extras(recipe.training)
+    if folder := recipe.training.get("output_dir"):
+        inputs = [recipe.base, *recipe.train, *recipe.dev, *recipe.test]
+        check_apart(Path(os.path.realpath(folder)), inputs, SettingError)
     defaults = {
         "output_dir": f"{output_of(recipe).path}-training",
         "use_cpu": not torch.accelerator.is_available(),

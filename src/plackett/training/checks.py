@@ -173,5 +173,7 @@ def _check_needed(setting: str, settings: Mapping[str, Any], needed: Sequence[st
 
 
 def _check_folder(folder: Any) -> None:
+    if folder == "":
+        raise SettingError("training.output_dir is empty; choose a folder for intermediate checkpoints")
     if isinstance(folder, str) and Path(folder).exists() and not Path(folder).is_dir():
         raise SettingError(f"training.output_dir is {folder}, a file; choose a folder for intermediate checkpoints")

@@ -133,7 +133,7 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
 def _check_plain(values: Mapping[str, Any]) -> None:
     """Raise SettingError for values that JSON cannot represent: the recipe is stored as JSON beside the weights."""
     try:
-        json.dumps(values)
+        json.dumps(values, ensure_ascii=False).encode()  # an unpaired surrogate would fail when the card is written
     except (TypeError, ValueError, RecursionError) as error:
         raise SettingError(
             "the recipe contains a value that is not text, a number, true, false, a list or keys with values, "

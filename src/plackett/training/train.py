@@ -105,8 +105,7 @@ def _train(
     sharding.check_sharding(recipe, arguments)
     on_the_way = Path(str(arguments.output_dir))
     check_own(on_the_way)
-    with own_errors(recipe.base):
-        model = model_to_train(recipe, base, arguments)
+    model = model_to_train(recipe, base, arguments)
     work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
     with quiet(), no_empty_folder(on_the_way), work as place:
         with _in_own_words():
@@ -120,7 +119,8 @@ def _train(
 
 def model_to_train(recipe: Recipe, base: Checkpoint, arguments: TrainingArguments) -> PreTrainedModel:
     """Return the base with a new head, as the recipe and the device require."""
-    model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
+    with own_errors(recipe.base):
+        model = new_model(base, layers=recipe.layers, dropout=recipe.dropout, seed=arguments.seed)
     if recipe.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if arguments.device.type == "cpu":
