@@ -308,7 +308,7 @@ def test_two_columns_of_one_name_and_files_of_other_columns(tmp_path, graph):
         bulk(Bulk(tmp_path / "in", tmp_path / "out", str(graph)))
     pq.write_table(pa.table({"query": ["a"], "text": ["b"]}), tmp_path / "in" / "a.parquet")
     pq.write_table(pa.table({"anchor": ["a"], "text": ["b"]}), tmp_path / "in" / "b.parquet")
-    with pytest.raises(DataError, match=r"b\.parquet has other columns"):
+    with pytest.raises(DataError, match=r"b\.parquet has .*a\.parquet"):
         bulk(Bulk(tmp_path / "in", tmp_path / "out", str(graph)))
     assert not (tmp_path / "out").exists()
 
@@ -333,7 +333,7 @@ def test_numbers_that_are_none_are_refused(change):
     ("lines", "named"),
     [
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": 3}'], [":2", "text", "int"]),
-        (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["one type"]),
+        (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["mix types"]),
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": "\\ud800"}'], [":2", "text", "surrogate"]),
         (['{"query": "a", "text": "b", "score": 1}'], ["score", "twice"]),
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": "b", "k": "x"}'], [":2", "k"]),
