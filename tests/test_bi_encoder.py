@@ -85,7 +85,7 @@ def test_the_similarity_is_that_of_the_folder(saved, similarity, normalised):
 def test_the_prompts_are_those_of_the_folder(saved, caplog, prompts, default):
     folder = saved(prompts=prompts, default_prompt_name=default)
     own = assert_same(folder)
-    assert ("'passage' is not used" in caplog.text) == ("passage" in prompts)
+    assert ("'passage' is ignored" in caplog.text) == ("passage" in prompts)
     embeddings = [own.embed(TEXTS[:1], role=role) for role in ("query", "document")]
     assert not np.allclose(*embeddings)
 

@@ -37,6 +37,12 @@ def test_no_more_documents_than_were_asked_for(options, order):
     assert best_first(replace(REQUEST, **options), ANSWER) == order
 
 
+def test_raw_scores_are_compared_with_any_number():
+    raw = Answer(np.array([1, 2], np.float32), np.array([1, 2], np.float32), "tiny", tokens=1)
+    assert best_first(replace(REQUEST, min_score=1e300), raw) == []
+    assert best_first(replace(REQUEST, min_score=-1e300), raw) == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("score", "text"),
     [

@@ -29,7 +29,7 @@ def best_first(request: RerankRequest, answer: Answer) -> list[int]:
     """Return the indices of the documents to return, best first; equal logits keep the input order."""
     order = stable_order(answer.logits)
     if request.min_score is not None:
-        order = order[answer.scores[order] >= request.min_score]
+        order = order[answer.scores[order].astype(np.float64) >= request.min_score]  # as the library compares
     return [int(index) for index in order[: request.top_n]]
 
 
