@@ -22,7 +22,7 @@ coverage: $(INSTALLED) browser postgresql  ## all tests, and which lines and bra
 	$(PYTEST) -n auto --dist worksteal --cov --cov-report term:skip-covered
 
 mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; docs/mutants.md explains the survivors
-	$(BIN)/mutmut run
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
 	$(BIN)/mutmut results
 
 browser:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from plackett.evaluation.significance import holm, significance
+from plackett.evaluation.significance import _drawn, holm, significance
 
 
 @pytest.fixture
@@ -50,10 +50,38 @@ def test_intervals_hold_the_true_mean_about_as_often_as_they_say(rng):
     assert 0.91 < np.mean([low <= 0.3 <= high for low, high in intervals]) < 0.98
 
 
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_every_query_is_drawn(place):
+    differences = np.zeros(20)
+    differences[place] = 1.0
+    low, high = significance(differences).ci95
+    assert (low, high) == (0.0, pytest.approx(0.15))
+
+
+@pytest.mark.parametrize(("width", "sizes"), [(10, [3, 3, 1]), (100, [1] * 7), (1, [7])])
+def test_draws_are_made_in_chunks(monkeypatch, width, sizes):
+    monkeypatch.setattr("plackett.evaluation.significance._DRAWN_AT_A_TIME", 30)
+    asked = []
+    drawn = _drawn(lambda count: asked.append(count) or np.zeros(count), width, draws=7)
+    assert (asked, len(drawn)) == (sizes, 7)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"), [([0.5], np.inf), ([-0.5], -np.inf), ([1.0, 2.0], 1.5 / np.std([1.0, 2.0], ddof=1))]
+)
+def test_the_effect_size_of_few_queries(differences, expected):
+    assert significance(differences).effect_size == pytest.approx(expected)
+
+
+def test_one_comparison_needs_no_correction(rng):
+    found = significance(rng.normal(0.2, 0.5, 12))
+    assert found.p_holm == found.p_value
+
+
 def test_queries_are_counted_and_rounding_is_no_change():
-    found = significance([0.5, -0.25, 0.0, 1e-12, 0.25])
-    assert (found.helped, found.hurt, found.unchanged) == (2, 1, 2)
-    differences = np.array([0.5, -0.25, 0.0, 1e-12, 0.25])
+    differences = np.array([0.5, -0.25, 0.0, 1e-12, 0.25, 1e-9, -1e-9])
+    found = significance(differences)
+    assert (found.helped, found.hurt, found.unchanged) == (2, 1, 4)
     assert found.effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
 
 

@@ -592,8 +592,12 @@ def test_a_loss_is_defined_in_one_file_under_its_name(name: str) -> None:
     ],
 )
 def test_numbers_that_no_loss_can_use_are_named(name: str, option: str, value: float) -> None:
-    with pytest.raises(SettingError, match=option):
+    with pytest.raises(SettingError, match=rf"^{option} must"):
         LOSSES[name](*ragged([3]), **{option: value})
+
+
+def test_mu_may_be_0() -> None:
+    assert torch.isfinite(LOSSES["lambda_loss"](*ragged([3]), mu=0))
 
 
 @pytest.mark.parametrize("value", [NAN, 2.5, True, "1", 2**70])
