@@ -61,5 +61,7 @@ def test_pairs_of_one_probability_go_together():
 def test_what_cannot_be_wanted(value):
     with pytest.raises(SettingError, match=str(value)):
         Target("precision", value)
-    with pytest.raises(SettingError, match=r"'recal'.*'recall'"):
+    with pytest.raises(SettingError, match=r"^unknown measure 'recal'.*'recall'"):
         Target("recal", 0.5)
+    with pytest.raises(SettingError, match="value"):
+        Target("recall", "0.5")

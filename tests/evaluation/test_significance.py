@@ -58,12 +58,12 @@ def test_every_query_is_drawn(place):
     assert (low, high) == (0.0, pytest.approx(0.15))
 
 
-@pytest.mark.parametrize(("width", "sizes"), [(10, [3, 3, 1]), (100, [1] * 7), (1, [7])])
-def test_draws_are_made_in_chunks(monkeypatch, width, sizes):
+@pytest.mark.parametrize(("width", "draws", "sizes"), [(10, 7, [3, 3, 1]), (100, 3, [1, 1, 1]), (1, 40, [30, 10])])
+def test_draws_are_made_in_chunks(monkeypatch, width, draws, sizes):
     monkeypatch.setattr("plackett.evaluation.significance._DRAWN_AT_A_TIME", 30)
     asked = []
-    drawn = _drawn(lambda count: asked.append(count) or np.zeros(count), width, draws=7)
-    assert (asked, len(drawn)) == (sizes, 7)
+    drawn = _drawn(lambda count: asked.append(count) or np.zeros(count), width, draws)
+    assert (asked, len(drawn)) == (sizes, draws)
 
 
 @pytest.mark.parametrize(

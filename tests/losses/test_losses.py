@@ -273,7 +273,7 @@ def test_every_loss_says_what_it_is(name: str) -> None:
     [
         ("list_mle", {"ties": "effron"}, "unknown ties 'effron'; did you mean 'efron'"),
         ("p_list_mle", {"weight": "zipf"}, "unknown position weight 'zipf'; known: exponential, reciprocal_log"),
-        ("lambda_loss", {"scheme": "ndcgloss2"}, "did you mean 'ndcg_loss2'"),
+        ("lambda_loss", {"scheme": "ndcgloss2"}, "unknown scheme 'ndcgloss2'; did you mean 'ndcg_loss2'"),
         ("rank_net", {"reduction": "sum"}, "unknown reduction 'sum'; known: batch, list"),
         ("rank_net", {"cutoff": 0}, "cutoff must be a whole number, at least 1"),
         ("neural_ndcg", {"cutoff": -1}, "cutoff must be a whole number, at least 1"),
@@ -335,6 +335,13 @@ def test_without_ties_all_modes_agree(name: str) -> None:
     expected = value_and_gradient(name, scores, labels, mask, ties="input_order")
     for ties in TIES:
         torch.testing.assert_close(value_and_gradient(name, scores, labels, mask, ties=ties), expected)
+
+
+def test_the_input_order_is_an_order_of_equal_labels_too() -> None:
+    scores = np.array([1.0, 2.0, 0.5])
+    expected = -sum(scores[at] - np.logaddexp.reduce(scores[at:]) for at in range(3))
+    batch = torch.from_numpy(scores)[None], torch.ones(1, 3).double(), torch.ones(1, 3, dtype=torch.bool)
+    assert LOSSES["list_mle"](*batch, ties="input_order").item() == pytest.approx(expected)
 
 
 def test_likelihoods_of_all_orders_sum_to_one() -> None:
@@ -594,6 +601,27 @@ def test_a_loss_is_defined_in_one_file_under_its_name(name: str) -> None:
 def test_numbers_that_no_loss_can_use_are_named(name: str, option: str, value: float) -> None:
     with pytest.raises(SettingError, match=rf"^{option} must"):
         LOSSES[name](*ragged([3]), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("kl_divergence", "temperature", 1.0),
+        ("neural_ndcg", "temperature", 1.0),
+        ("multiple_negatives", "scale", 10.0),
+    ],
+)
+def test_defaults_are_those_of_the_documentation(name: str, option: str, value: float) -> None:
+    batch = ragged([3, 4])
+    assert LOSSES[name](*batch) == LOSSES[name](*batch, **{option: value})
+
+
+def test_one_document_or_pair_is_its_own_mean() -> None:
+    every = torch.ones(1, 2, dtype=torch.bool)
+    pair = LOSSES["lambda_loss"](torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]]), every, scheme="none")
+    assert pair.item() == pytest.approx(math.log2(1 + math.exp(-2)))
+    document = LOSSES["mse"](torch.tensor([[3.0]]), torch.tensor([[1.0]]), every[:, :1])
+    assert document.item() == 4
 
 
 def test_mu_may_be_0() -> None:

@@ -95,6 +95,15 @@ def test_rows_are_rounded_up_to_a_step(lengths, step):
     assert [matrix.dtype for matrix in padded] == [np.int64] * 3
 
 
+def test_padding_is_on_the_left_where_a_model_wants_it_there():
+    pairs = encoded(np.array([1, 3]))
+    on_the_left, on_the_right = pairs.padded(pad_id=7, left=True), pairs.padded(pad_id=7)
+    assert on_the_left[2].tolist() == [[0, 0, 1], [1, 1, 1]]
+    for left, right in zip(on_the_left, on_the_right, strict=True):
+        np.testing.assert_array_equal(left[0], np.roll(right[0], 2))
+        np.testing.assert_array_equal(left[1], right[1])
+
+
 def test_padding_holds_the_padding_id():
     token_ids, type_ids, mask = encoded(np.array([1, 3])).padded(pad_id=7)
     assert token_ids[0, 1:].tolist() == [7, 7]
