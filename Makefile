@@ -103,6 +103,8 @@ default-seeds: default-model  ## it with two other seeds, and all three on the d
 
 default-layers: default-model  ## it with 9, 8 and 6 layers, on the development sets; about an hour and a half
 	$(BIN)/python -m default_model.layers $(DEFAULT)
+	$(BIN)/python -m default_model.speed $(DEFAULT)/sizes
+	$(BIN)/python -m default_model.page
 
 default-published: $(INSTALLED)  ## the published reranker on the same collections, and the time of each size; needs PLACKETT_DATA
 	$(BIN)/python -m default_model.published_reranker $(DEFAULT)/published

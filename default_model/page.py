@@ -2,10 +2,10 @@
 
     python -m default_model.page
 
-Writes README.md, quality.png and layers.png beside the results, and the tables of README.md and docs/. The first plot
-has TREC DL 2019 against the time that 100 documents take with each size of encoder in our int8 (speed.py). The figures
-of published rerankers come from their cards, which rerank other candidates than BM25's hundred; one of them is measured
-here as well. The second plot has the development sets against the time for the embedded model with fewer layers.
+Writes README.md and quality.png beside the results, and the tables of README.md and docs/. The plot has TREC DL 2019
+against the time that 100 documents take with each size of encoder in our int8 (speed.py). The figures of published
+rerankers come from their cards, which rerank other candidates than BM25's hundred; one of them is measured here too.
+Once layers.py has measured the embedded model with fewer layers, the page ends with a table and a plot of them.
 """
 
 import json
@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from default_model.development import MEASURES
 from default_model.development import table as development_table
 from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
 from default_model.speed import RESULT as SPEED
@@ -120,23 +119,35 @@ def _interval(bounds: Sequence[float]) -> str:
     return f"{low:+.4f} to {high:+.4f}"
 
 
-def _by_layers() -> list[tuple[int, float, Mapping[str, float]]]:
-    """Layers, milliseconds and the figures on the development sets, fewest layers first."""
+class Size(NamedTuple):
+    """The embedded model with fewer layers: its time for 100 documents and its figures on the development sets."""
+
+    name: str
+    milliseconds: float
+    figures: Mapping[str, float]
+
+
+def sizes(rows: Mapping[str, Mapping[str, float]]) -> list[Size]:
+    """Fewest layers first."""
     milliseconds = json.loads(SPEED.read_text())["milliseconds"]
-    rows = json.loads(LAYERS.read_text())["rows"]
-    return [(int(name), milliseconds[size_name(int(name), HIDDEN)], rows[name]) for name in sorted(rows, key=int)]
+    return [
+        Size(f"{layers} layers", milliseconds[size_name(int(layers), HIDDEN)], rows[layers])
+        for layers in sorted(rows, key=int)
+    ]
 
 
-def layers_table() -> str:
-    """One row per number of layers."""
-    heading = "".join(f" {name} {measure} |" for name, measure in MEASURES.items())
-    lines = [f"| layers | ms |{heading} mean |", "|---:|---:|" + "---:|" * (len(MEASURES) + 1)]
-    for layers, time, values in _by_layers():
-        lines.append(f"| {layers} | {time:.0f} |{_cells([*values.values(), fmean(values.values())])}")
-    return "\n".join(lines)
+def layers_section(found: Sequence[Size], measured: Mapping[str, Any]) -> str:
+    """Return what the page says about fewer layers."""
+    rows = {f"{size.name}, {size.milliseconds:.0f} ms": size.figures for size in found}
+    return (
+        "The embedded model with fewer layers: evenly spaced layers are kept, then trained for "
+        f"{measured['steps']} steps of {measured['pairs of a step']} pairs to reproduce the hidden states, the logits "
+        "and the order of all twelve. `make default-layers` repeats it. The same development sets, in int8:\n\n"
+        f"{development_table(rows)}\n\n![The mean of the development sets against the time](layers.png)\n"
+    )
 
 
-def layers_plot(path: Path) -> None:
+def layers_plot(found: Sequence[Size], path: Path) -> None:
     """The mean of the development sets against the time, with a level for the six layers that shipped before."""
     import matplotlib
 
@@ -144,10 +155,10 @@ def layers_plot(path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    found = [(layers, time, fmean(values.values())) for layers, time, values in _by_layers()]
-    axis.plot([time for _, time, _ in found], [mean for *_, mean in found], "s-", color="#c44")
-    for layers, time, mean in found:
-        axis.annotate(f"{layers} layers", (time, mean), xytext=(7, -11), textcoords="offset points", fontsize=8)
+    points = [(size.milliseconds, fmean(size.figures.values())) for size in found]
+    axis.plot(*zip(*points, strict=True), "s-", color="#c44")
+    for size, point in zip(found, points, strict=True):
+        axis.annotate(size.name, point, xytext=(7, -11), textcoords="offset points", fontsize=8)
     before = fmean(json.loads(DEVELOPMENT.read_text())["rows"][BEFORE].values())
     axis.axhline(before, color="#446", linestyle=":")
     axis.annotate(BEFORE, (0, before), xytext=(5, 3), textcoords="offset points", fontsize=8)
@@ -202,7 +213,6 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
     development = development_table(json.loads(DEVELOPMENT.read_text())["rows"])
     cards = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     speed = json.loads(SPEED.read_text())["provenance"]
-    layers = json.loads(LAYERS.read_text())
     return (
         "# The embedded model\n\nEvery model reranks the same candidates: the first 100 of BM25, or all documents of a "
         "question in WikiQA and MEDIQA. The rerankers run in int8. MB is the size of the graph; ms is the time for one "
@@ -220,19 +230,20 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
         "The defaults of FlashRank and fastembed are not included, because no installable package contains their "
         "weights.\n\n"
         "On the development sets, which decide which model ships (if a question has its own candidates, the first "
-        f"stage is their order in the file):\n\n{development}\n\n"
-        "The embedded model with fewer layers: evenly spaced layers are kept, then trained for "
-        f"{layers['steps']} steps of {layers['pairs of a step']} pairs to reproduce the hidden states, the logits and "
-        f"the order of all twelve. `make default-layers` repeats it. The same development sets, in int8:\n\n"
-        f"{layers_table()}\n\n![The mean of the development sets against the time](layers.png)\n"
+        f"stage is their order in the file):\n\n{development}\n"
     )
 
 
 def main() -> None:
     bi_encoder, rerankers = systems()
-    RESULT.with_name("README.md").write_text(page(bi_encoder, rerankers))
+    text = page(bi_encoder, rerankers)
+    if LAYERS.is_file():  # from `make default-layers`
+        measured = json.loads(LAYERS.read_text())
+        found = sizes(measured["rows"])
+        text += "\n" + layers_section(found, measured)
+        layers_plot(found, RESULT.with_name("layers.png"))
+    RESULT.with_name("README.md").write_text(text)
     plot(bi_encoder, rerankers, RESULT.with_suffix(".png"))
-    layers_plot(RESULT.with_name("layers.png"))
     figures.main()
 
 

@@ -21,6 +21,7 @@ import pytest
 import peers
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint
 from plackett.cli import main
+from plackett.engines.hardware import usable_threads
 from tiny import build
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -29,7 +30,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many workers `-n auto` starts: three for two cores, since some tests wait for what they started."""
-    return (os.cpu_count() or 1) * 3 // 2
+    return usable_threads() * 3 // 2
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:

@@ -64,7 +64,7 @@ class OutputFile:
         """Yield an empty hidden file, which replaces the old one when the block ends without an error."""
         with _raised_as(DataError, self.path), _parents(self.path, DataError):
             for place in _places(self.path.name, self.path.parent):
-                _remove_stale(place, self.path)  # those of running processes are left unchanged
+                _remove_stale(place, self.path)  # a running process keeps its own
             place, lock = _new_place(self.path.name, self.path.parent)
             try:
                 (place / self.path.name).touch()
@@ -146,7 +146,7 @@ class OutputFolder:
             (place / _UNFINISHED).unlink()
             self.check()
             self._put(result, place / _OLD)
-        except OSError as error:  # including those of `check`
+        except OSError as error:  # `check` raises it too
             raise CheckpointError(
                 f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
                 f"To move it: {self._by_hand(result)}"
@@ -213,7 +213,7 @@ def growing_file(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
 
 def folder_of_files(name: Name, *, inputs: Iterable[Name] = ()) -> Path:
     """Check that files may be added to a folder, which need not exist yet; DataError if not."""
-    path = _folder(name, DataError)
+    path = _folder(_text(name, DataError), DataError)
     if os.path.lexists(path) and not path.is_dir():
         raise DataError(f"{path} is not a folder; name one to write to")
     check_apart(path, inputs, DataError)
@@ -230,14 +230,15 @@ def output_folder(name: Name, foreign: Callable[[Path], Sequence[str]], *, input
     Refused are a file, a folder with `foreign` entries, a link to a folder that is not empty, a read-only place, and a
     path that is, contains or is inside one of the `inputs`.
     """
-    path = _folder(name, CheckpointError)
+    text = _text(name, CheckpointError)
+    path = _folder(text, CheckpointError)
     output = OutputFolder(path, foreign)
     check_apart(path, inputs, CheckpointError)
     output.check()
-    text = os.path.expanduser(os.fspath(name)).rstrip(os.sep)
-    if os.path.islink(text) and path.is_dir() and output._entries():
+    link = text.rstrip(os.sep)
+    if os.path.islink(link) and path.is_dir() and output._entries():
         raise CheckpointError(
-            f"{text} is a link to {path}, which would be replaced; name that folder, or remove the link"
+            f"{link} is a link to {path}, which would be replaced; name that folder, or remove the link"
         )
     if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
         raise CheckpointError(f"{path} is read-only; choose another output folder")
@@ -311,8 +312,7 @@ def _text(name: Name, error: type[PlackettError]) -> str:
     return text
 
 
-def _folder(name: Name, error: type[PlackettError]) -> Path:
-    text = _text(name, error)
+def _folder(text: str, error: type[PlackettError]) -> Path:
     if text in _STANDARD or text.startswith(("/dev/fd/", "/proc/")):
         raise error(f"{text} is a stream, which cannot contain a folder; name a folder to write to")
     return Path(os.path.realpath(text))

@@ -285,7 +285,7 @@ def _has_parts(folder: Path) -> bool:
 
 
 def _begin(job: Bulk, facts: Mapping[str, str]) -> bool:
-    """Start the folder of the parts, or resume that of a killed job; return whether all parts are done.
+    """Create the folder of parts, or resume the folder of a killed job; return True if every part is done.
 
     The output is checked again, as another process may have changed it. Only files of bulk jobs are ever removed.
     """

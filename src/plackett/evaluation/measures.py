@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -78,7 +79,9 @@ def check_measures(names: Sequence[str]) -> dict[str, ir_measures.Measure]:
     measures, problems = {}, []
     for name in names:
         try:
-            measures[name] = ir_measures.parse_measure(name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn about its use of ast
+                measures[name] = ir_measures.parse_measure(name)
             supported: Any = ir_measures.DefaultPipeline.supports
             if not supported(measures[name]):
                 problems.append(f"{name!r} (its provider is not installed)")

@@ -20,7 +20,7 @@ def fits(folder: Path) -> bool:
 
 
 def inputs(folder: Path, find: Callable[[str], Path]) -> list[Path]:
-    """Return the folder and that of its base, which is named by a folder, a Hub id, or any other checkpoint name."""
+    """Return the folder and its base's folder; any checkpoint name may name the base."""
     base = read_json(folder / ADAPTER).get("base_model_name_or_path")
     if not base or not isinstance(base, str):
         raise CheckpointError(f"{folder / ADAPTER} names no base model (base_model_name_or_path)")

@@ -1,4 +1,4 @@
-"""Causal language models that score a pair by the logit of a token ("yes"), often minus that of another ("no").
+"""Causal language models that score a pair by one token's logit ("yes"), often minus another's ("no").
 
 Such a model is equivalent to a sequence classifier whose head is a row of its output matrix, or the difference of two
 rows: both read the last token of the rendered template. So the weights are linked and one row is added.
@@ -78,7 +78,7 @@ def convert(inputs: list[Path], target: Path) -> None:
 
 
 def _template_of(folder: Path, known: Known | None) -> ChatTemplate | None:
-    """Return the template of a causal reranker: its own, or that of its authors' code."""
+    """Return the template of a causal reranker: its own, or the one in its authors' code."""
     if known is not None:
         return ChatTemplate(known.template, format="flat")
     settings = read_optional(folder / SENTENCE_TRANSFORMERS)
@@ -108,7 +108,7 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the name of the output matrix: the head's, or that of the embeddings tied to it."""
+    """Return the name of the output matrix: the head's, or the embeddings' if they are tied."""
     names = headers(folder)
     own = next((name for name in _HEADS if name in names), None)
     tied = next((name for name in _EMBEDDINGS if name in names), None)
