@@ -364,6 +364,7 @@ def test_a_link_to_nothing_is_called_so(folder, target):
         CrossEncoder(folder)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("architectures", [None, ["BertModel"]])
 def test_a_head_that_the_configuration_does_not_name_has_one_label(folder, architectures):
     change(folder / "config.json", architectures=architectures, id2label={"0": "a", "1": "b"})

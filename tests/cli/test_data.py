@@ -27,6 +27,7 @@ def files(tmp_path):
     return files
 
 
+@pytest.mark.filterwarnings("ignore:.* is deprecated and will be removed in Python 3.14")  # of ast, in ir_measures
 @pytest.mark.parametrize(
     "qrels",
     ["q1\t0\td1 \t1\nq1\t0\td2\t0\n", "# judged\nq1 0\td1  1\n\nq1 0 d2 0\n", "\ufeffq1 0 d1 1\r\nq1 0 d2 0\r\n"],

@@ -4,6 +4,7 @@ import os
 import pickle
 import sqlite3
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_a_file_that_is_no_cache_is_named(bert, tmp_path, content):
 def test_a_file_that_was_taken_away_is_an_error_not_a_wrong_score(tmp_path):
     place = tmp_path / "scores.sqlite"
     cached = CachedEngine(Counting(), ScoreCache(place), "m")
-    with sqlite3.connect(place) as database:
+    with closing(sqlite3.connect(place)) as database:
         database.execute("DROP TABLE scores")
     with pytest.raises(DataError) as error:
         cached.score(TextPairs([("a", "b")]))

@@ -133,6 +133,7 @@ def test_measures_with_ties_and_grades_are_those_of_their_definitions(cutoff):
     assert evaluate(TIED, GRADED, list(expected)) == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings("ignore:.* is deprecated and will be removed in Python 3.14")  # of ast, in ir_measures
 def test_random_runs_have_ir_measures_own_numbers_where_nothing_is_tied():
     rng = np.random.default_rng(0)
     qrels = [Qrel(f"q{q}", f"d{d}", int(rng.integers(-1, 4))) for q in range(30) for d in range(0, 40, 2)]

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -485,7 +486,7 @@ def test_trackio_is_told_the_loss_and_the_measures(bert, tmp_path, fruit):
     log = json.loads((tmp_path / "model" / "plackett.json").read_text())["training"]["log"]
     losses = [entry["loss"] for entry in log if "loss" in entry]
     [database] = (tmp_path / "trackio").glob("fruit*.db")
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         told = [json.loads(row[0]) for row in connection.execute("SELECT metrics FROM metrics ORDER BY step, id")]
     assert [row["train/loss"] for row in told if "train/loss" in row] == pytest.approx(losses)
     assert sum("eval/lists.jsonl_nDCG@10" in row for row in told) == 2
