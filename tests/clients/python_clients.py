@@ -289,6 +289,14 @@ def litellm_voyage(url: str) -> Found:
     return _by_litellm("voyage/m", url)
 
 
+def litellm_deepinfra(url: str) -> Found:
+    return _by_litellm("deepinfra/m", url)
+
+
+def litellm_fireworks(url: str) -> Found:
+    return _by_litellm("fireworks_ai/m", f"{url}/inference/v1")
+
+
 def litellm_nvidia(url: str) -> Found:
     return _by_litellm("nvidia_nim/m", url)
 
@@ -361,6 +369,23 @@ def together(url: str) -> Found:
     from together import Together
 
     reply = Together(api_key=KEY, base_url=url).rerank.create(model="m", query=QUERY, documents=DOCUMENTS, top_n=TOP)
+    return [(item.index, item.relevance_score) for item in reply.results]
+
+
+def isaacus(url: str) -> Found:
+    from isaacus import Isaacus
+
+    client = Isaacus(api_key=KEY, base_url=f"{url}/v1")
+    reply = client.rerankings.create(model="kanon-2-reranker", query=QUERY, texts=DOCUMENTS, top_n=TOP)
+    assert reply.usage.input_tokens > 0
+    return [(item.index, item.score) for item in reply.results]
+
+
+def zeroentropy(url: str) -> Found:
+    from zeroentropy import ZeroEntropy
+
+    client = ZeroEntropy(api_key=KEY, base_url=url)
+    reply = client.models.rerank(model="zerank-2", query=QUERY, documents=DOCUMENTS, top_n=TOP)
     return [(item.index, item.relevance_score) for item in reply.results]
 
 

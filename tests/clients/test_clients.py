@@ -29,13 +29,13 @@ TOP = 3
 CALLS = {
     "here": """cohere_v1 cohere_v1_objects cohere_v2 cohere_v2_async cohere_spans cohere_error huggingface_hub
         mixedbread openai openai_error voyageai""",
-    "new": """haystack_tei haystack_jina haystack_cohere haystack_vllm haystack_nvidia
+    "new": """isaacus haystack_tei haystack_jina haystack_cohere haystack_vllm haystack_nvidia
         langchain_jina langchain_nvidia langchain_reranker
         litellm_cohere litellm_jina litellm_proxy litellm_azure litellm_vllm litellm_vllm_v1 litellm_infinity
-        litellm_huggingface litellm_voyage litellm_nvidia
+        litellm_huggingface litellm_voyage litellm_nvidia litellm_deepinfra litellm_fireworks
         llama_index_tei llama_index_jina llama_index_nvidia llama_index_xinference llama_index_siliconflow
         pymilvus rerankers_cohere rerankers_jina rerankers_mixedbread rerankers_tei rerankers_voyage
-        together xinference""",
+        together xinference zeroentropy""",
     "old": """cohere_v1 cohere_v1_objects cohere_v2 cohere_v2_async cohere_error
         infinity_client infinity_models langchain_cohere langchain_infinity langchain_voyage
         llama_index_cohere voyageai""",
@@ -43,7 +43,7 @@ CALLS = {
 }
 LOGITS = ("haystack_nvidia", "langchain_nvidia", "litellm_nvidia", "llama_index_nvidia")
 RERANKERS = ("cohere", "jina", "mixedbread", "tei", "voyage")
-IN_INPUT_ORDER = ("huggingface", "huggingface_hub")
+IN_INPUT_ORDER = ("huggingface", "huggingface_hub", "litellm_deepinfra")
 # Clients that send no number of results.
 WHOLE = (
     *IN_INPUT_ORDER,

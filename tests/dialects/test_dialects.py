@@ -20,7 +20,12 @@ from plackett.errors import RequestError
 from wire import ANSWER, QUERY, TEXTS
 
 ALL = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
-BY_PREFIX = {"jina", "infinity", "vllm", "llama_cpp"}
+# Dialects that only a path or a prefix selects, and those that their requests look like.
+ALIKE = {
+    **dict.fromkeys(["jina", "infinity", "vllm", "llama_cpp"], "cohere"),
+    "isaacus": "tei",
+    "deepinfra": "vllm_score",
+}
 QUICK = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -87,7 +92,7 @@ def test_a_client_reads_what_its_server_replies(logits, document):
 @ALL
 def test_a_request_is_told_from_those_of_other_dialects(dialect):
     body = dialect.ask(RerankRequest.of(QUERY, TEXTS, top_n=2))
-    assert recognise(body).name == ("cohere" if dialect.name in BY_PREFIX else dialect.name)
+    assert recognise(body).name == ALIKE.get(dialect.name, dialect.name)
 
 
 @ALL
@@ -206,5 +211,5 @@ def test_relevant_spans_are_a_list_of_records():
     request = RerankRequest.of(QUERY, TEXTS, relevant_spans=SpanOptions())
     for name, dialect in DIALECTS.items():
         assert ("relevant_spans" in json.dumps(dialect.reply(request, answer))) is (
-            name not in ("vllm_score", "sentence_similarity")
+            name not in ("vllm_score", "sentence_similarity", "deepinfra")
         )

@@ -94,6 +94,16 @@ CALLS = {
         {"model": "zerank-2", "query": QUERY, "documents": DOCUMENTS, "latency": "fast"},
         lambda r: by_index(r["results"], "relevance_score"),
     ),
+    "isaacus": (
+        "/v1/rerankings",
+        {"model": "kanon-2-reranker", "query": QUERY, "texts": DOCUMENTS, "is_iql": False, "scoring_method": "auto"},
+        lambda r: by_index(r["results"], "score"),
+    ),
+    "deepinfra of LiteLLM": (
+        "/inference/Qwen/Qwen3-Reranker-0.6B",
+        {"queries": [QUERY] * len(DOCUMENTS), "documents": DOCUMENTS},
+        lambda r: r["scores"],
+    ),
     "tei predict": (
         "/predict",
         {"inputs": [[QUERY, document] for document in DOCUMENTS]},

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 from plackett.dialects.base import Answer, Dialect, Document, Problem, RerankRequest, Span, SpanOptions
 from plackett.dialects.cohere import COHERE
+from plackett.dialects.deepinfra import DEEPINFRA
 from plackett.dialects.infinity import INFINITY
+from plackett.dialects.isaacus import ISAACUS
 from plackett.dialects.jina import JINA
 from plackett.dialects.llama_cpp import LLAMA_CPP
 from plackett.dialects.mixedbread import MIXEDBREAD
@@ -47,6 +49,8 @@ DIALECTS = {
         INFINITY,
         VLLM,
         LLAMA_CPP,
+        ISAACUS,
+        DEEPINFRA,
     )
 }
 

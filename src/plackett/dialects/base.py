@@ -125,7 +125,8 @@ class Dialect:
     """One wire format, in both directions: decoded JSON in, JSON values out. No HTTP, no engine.
 
     For a server, `recognises` decides by the fields of a request whether it is in this dialect, `parse` reads it, and
-    `reply` and `error` build response bodies. Clients send requests to `paths`.
+    `reply` and `error` build response bodies. Clients send requests to `paths`, where `{model}`
+    stands for a model's name.
 
     For a client, `question` builds a request, `raw` holds the extra fields that make a server return logits, and
     `scores` reads the scores from a response, given the number of documents: float64, in input order.

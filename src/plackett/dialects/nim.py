@@ -36,7 +36,7 @@ def question(request: RerankRequest) -> dict[str, object]:
 
 NIM = Dialect(
     name="nim",
-    paths=("/v1/ranking",),
+    paths=("/v1/ranking", "/v1/retrieval/{model}/reranking"),
     recognises=recognises,
     parse=parse,
     reply=reply,

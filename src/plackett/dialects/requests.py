@@ -41,6 +41,18 @@ def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS
     return RerankRequest((passage(query, given[query]).text,), found, **read_options(given, {query, key, RANK_FIELDS}))
 
 
+def read_sides(body: object, names: Sequence[tuple[str, str]]) -> RerankRequest:
+    """Read two sides of pairs under the first names that are given: one query or as many as there are documents."""
+    given = given_fields(body)
+    sides = next((pair for pair in names if pair[0] in given and pair[1] in given), None)
+    if sides is None:
+        raise RequestError(f"the body must have {' or '.join(' and '.join(pair) for pair in names)}")
+    left, right = (passages(name, given[name]) for name in sides)
+    if len(left) not in (1, len(right)):
+        raise RequestError(f"{sides[0]} must contain one text, or as many as {sides[1]}", field=sides[0], status=400)
+    return RerankRequest(tuple(item.text for item in left), right, **read_options(given, {*sides}))
+
+
 def read_options(given: Mapping[str, object], used: set[str]) -> dict[str, Any]:
     """Read the settings, by attribute of `RerankRequest`. `used` names the fields that are read elsewhere."""
     options: dict[str, Any] = {}

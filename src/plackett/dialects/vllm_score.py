@@ -4,12 +4,12 @@ One text on the left is paired with every text on the right; otherwise both side
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from plackett.dialects.base import Answer, Dialect, RerankRequest
-from plackett.dialects.requests import given_fields, passages, read_options, write_options, write_texts
+from plackett.dialects.requests import read_sides, write_options, write_texts
 from plackett.dialects.responses import number, shared_error, usage
 from plackett.dialects.scores import read_scores
-from plackett.errors import RequestError
 
 SIDES = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
 NAMES = {
@@ -28,18 +28,6 @@ def recognises(body: Mapping[str, object]) -> bool:
     return any(body.get(left) is not None for left, _ in SIDES)
 
 
-def parse(body: object) -> RerankRequest:
-    """Read two sides. RequestError if their lengths do not match."""
-    given = given_fields(body)
-    sides = next((names for names in SIDES if names[0] in given and names[1] in given), None)
-    if sides is None:
-        raise RequestError(f"the body must have {' or '.join(' and '.join(names) for names in SIDES)}")
-    left, right = (passages(name, given[name]) for name in sides)
-    if len(left) not in (1, len(right)):
-        raise RequestError(f"{sides[0]} must contain one text, or as many as {sides[1]}", field=sides[0], status=400)
-    return RerankRequest(tuple(item.text for item in left), right, **read_options(given, {*sides}))
-
-
 def reply(_request: RerankRequest, answer: Answer) -> object:
     """Build a reply with all scores in input order."""
     items = [{"index": index, "object": "score", "score": number(score)} for index, score in enumerate(answer.scores)]
@@ -56,7 +44,7 @@ VLLM_SCORE = Dialect(
     name="vllm_score",
     paths=("/score", "/v1/score"),
     recognises=recognises,
-    parse=parse,
+    parse=partial(read_sides, names=SIDES),
     reply=reply,
     error=shared_error,
     question=question,

@@ -24,7 +24,6 @@ from plackett.serving.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 EXPOSED = ("Retry-After", "Warning", "X-Request-Id")
-NIM_PATH = "/v1/retrieval/{model:path}/reranking"
 
 
 def build_app(service: Service, reload: Callable[[], Awaitable[None]]) -> ASGIApp:
@@ -53,8 +52,6 @@ def _routes(service: Service, pages: Pages, prefix: str) -> list[BaseRoute]:
     ranking = prefixed_routes(prefix) if prefix else routes()
     for path, dialects in ranking.items():
         found["POST", path] = _ranking(service, path, dialects)
-    if prefix in ("", "nim"):
-        found["POST", NIM_PATH] = _ranking(service, NIM_PATH, (DIALECTS["nim"],))
     if not prefix:
         found |= documented([*found])
     if prefix in ("", "tei"):
@@ -75,4 +72,4 @@ def _route(path: str, endpoints: dict[tuple[str, str], Endpoint]) -> Route:
         request.scope[NOTES]["route"] = path
         return await methods["GET" if request.method == "HEAD" else request.method](request)
 
-    return Route(path, dispatch, methods=list(methods))
+    return Route(path.replace("{model}", "{model:path}"), dispatch, methods=list(methods))

@@ -18,6 +18,8 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "voyage": ("voyage",),
     "mixedbread": ("mixedbread",),
     "nim": ("nim",),
+    "isaacus": ("isaacus",),
+    "deepinfra": ("deepinfra",),
 }
 RERANK = ("/rerank", "/v1/rerank", "/v2/rerank")
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from plackett.dialects import DIALECTS
 from plackett.serving.dispatch import routes
 from plackett.serving.schemas import SCHEMAS
 
@@ -32,6 +31,8 @@ OF_DIALECTS = {
     "vllm_score": ("ScoreRequest", "ScoreReply"),
     "nim": ("NimRequest", "NimReply"),
     "mixedbread": ("MixedbreadRequest", "MixedbreadReply"),
+    "isaacus": ("TeiRequest", "IsaacusReply"),
+    "deepinfra": ("DeepInfraRequest", "DeepInfraReply"),
 }
 PREDICT = ("PredictRequest", "PredictReply")
 
@@ -110,7 +111,7 @@ def _operation(method: str, path: str) -> dict[str, object]:
 
 def _ranking(path: str) -> tuple[str, list[str], list[str]]:
     """Describe the requests and replies of the dialects at a path."""
-    names = [dialect.name for dialect in routes().get(path, (DIALECTS["nim"],))]
+    names = [dialect.name for dialect in routes()[path]]
     pairs = dict.fromkeys(OF_DIALECTS.get(name, SHARED) for name in names)
     if "tei" in names and path != "/rerank":
         pairs[PREDICT] = None

@@ -130,6 +130,9 @@ SCHEMAS: Mapping[str, Schema] = {
         ]
     ),
     "ScoreReply": _reply("data", _object({"index": INTEGER, "object": TEXT, "score": NUMBER}), {}),
+    "IsaacusReply": _object({"results": _list(_item({"score": NUMBER})), "usage": _object({"input_tokens": INTEGER})}),
+    "DeepInfraRequest": _sides("queries", "documents"),
+    "DeepInfraReply": _object({"scores": _list(NUMBER), "input_tokens": INTEGER, "request_id": TEXT}),
     "SimilarityRequest": _object(
         {"inputs": _object({"source_sentence": QUERY, "sentences": _list(TEXT, minItems=1)})}, OPTIONS
     ),
