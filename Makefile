@@ -73,8 +73,9 @@ families: $(INSTALLED)  ## other model families beside sentence-transformers, at
 exports: $(INSTALLED)  ## every family that is exported by tracing, in each engine, about 3 minutes
 	PLACKETT_ALL_EXPORTS=1 $(PYTEST) tests/workflows/test_export_traced.py
 
-serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others
-	$(BIN)/python -m benchmarks.serving.run $(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
+serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others; SOAK seconds with faults
+	$(BIN)/python -m benchmarks.serving.run $(if $(SOAK),--soak $(SOAK)) \
+		$(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
 
 bulk: $(INSTALLED)  ## bulk jobs beside the engine alone, and a file ten times the object store, about 10 minutes
 	$(BIN)/python -m benchmarks.bulk.run

@@ -70,3 +70,8 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 client`, `8 clients`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -123,7 +123,7 @@ def serving() -> str:
         *(
             (f"throughput with {name}, {share}", f"{figures[share]:.2f}", "0.90")
             for name, figures in found["throughput"].items()
-            if name.endswith("clients")
+            if "client" in name
         ),
         *(
             (f"p99 {name} of saturation, over the bound", f"{found['latency'][name]['p99 over bound']:.2f}", "1.30")
@@ -148,7 +148,7 @@ def _outcomes(part: dict[str, Any]) -> str:
 def peers() -> str:
     """Servers on the same checkpoint."""
     found = _read(SERVING)["same checkpoint"]
-    loads = [name for name in next(iter(found.values())) if name.endswith("clients")]
+    loads = [name for name in next(iter(found.values())) if "client" in name]
     rows = [
         (
             server,

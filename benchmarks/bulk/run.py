@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from benchmarks._common import write_result
+from benchmarks._common import counted, write_result
 from plackett import CrossEncoder
 from plackett.bulk import Bulk, bulk
 from plackett.bulk.texts import write_texts
@@ -161,8 +161,8 @@ def main() -> None:
         )
         rates, resident = {"alone": alone(table)}, {}
         for actors in (1, 2):
-            rates[f"{actors} actors"], watch = with_ray(folder, source, actors, skipped=actors)
-            resident[f"{actors} actors"] = watch.resident
+            rates[counted(actors, "actor")], watch = with_ray(folder, source, actors, skipped=actors)
+            resident[counted(actors, "actor")] = watch.resident
         result = {
             "pairs": given.pairs,
             "pairs per processor second": {way: round(rate, 1) for way, rate in rates.items()},

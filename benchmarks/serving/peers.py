@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._checkpoints import export, save
+from benchmarks._common import counted
 from benchmarks.serving.client import Client, closed_loop
 from benchmarks.serving.workload import Question, Workload, heavy
 
@@ -94,7 +95,7 @@ async def _measure(peer: Peer, port: int, work: Workload, seconds: float) -> dic
     for clients in CLIENTS:
         record = await closed_loop(client, lambda: _asked(peer, work.question(rng, SIZE)), clients, seconds)
         rate = SIZE * len(record.latencies) / record.seconds
-        found[f"{clients} clients"] = {"pairs per second": round(rate), "outcomes": dict(record.outcomes)}
+        found[counted(clients, "client")] = {"pairs per second": round(rate), "outcomes": dict(record.outcomes)}
 
     alone = await closed_loop(client, lambda: _asked(peer, work.question(rng, SHORT)), 1, seconds / 3)
     streams = asyncio.ensure_future(closed_loop(client, lambda: _asked(peer, heavy(HEAVY)), 3, seconds))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._common import write_result
+from benchmarks._common import counted, write_result
 from benchmarks.serving.client import Client, Record, closed_loop, leave, open_loop
 from benchmarks.serving.peers import PEERS, compare
 from benchmarks.serving.workload import Workload, heavy, make_workload
@@ -93,7 +93,7 @@ async def throughput(client: Client, work: Workload, seconds: float) -> Figures:
     for clients in CLIENTS:
         record = await closed_loop(client, partial(work.question, rng), clients, seconds)
         rate = record.pairs / record.seconds
-        found[f"{clients} clients"] = {
+        found[counted(clients, "client")] = {
             "pairs per second": round(rate),
             "share of the library's": round(rate / work.offline_rate, 3),
             **milliseconds(record.latencies),
@@ -245,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="a checkpoint  [default: the embedded model]")
     parser.add_argument("--seconds", type=float, default=12, help="per measurement")
+    parser.add_argument("--latency", type=float, default=24, help="seconds at each load of the open loop")
     parser.add_argument("--soak", type=float, default=60, help="seconds of mixed load with faults")
     for name in list(PEERS)[1:]:
         parser.add_argument(f"--{name}", metavar="PYTHON", help=f"the interpreter of an environment with {name}")
@@ -258,7 +259,7 @@ def main() -> None:
         client = Client(started.port)
         steps: dict[str, Callable[[], Awaitable[Figures]]] = {
             "throughput": lambda: throughput(client, work, options.seconds),
-            "latency": lambda: latency(client, work, 2 * options.seconds),
+            "latency": lambda: latency(client, work, options.latency),
             "short beside heavy": lambda: beside_heavy(client, work, options.seconds),
             "after clients that left": lambda: abandoned(client, work),
             "soak": lambda: soak(client, work, started, 0.8 * work.offline_rate / 24, options.soak),
