@@ -34,7 +34,7 @@ def peak_resident() -> int:
 
 def provenance() -> dict[str, object]:
     """Return the commit, the processor and the versions that a result was measured with."""
-    from plackett.engines import hardware
+    from plackett import _hardware as hardware
 
     return {
         "commit": _commit(),

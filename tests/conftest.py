@@ -19,9 +19,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 import peers
+from plackett._hardware import usable_threads
 from plackett.checkpoints.folder import Checkpoint, read_checkpoint
 from plackett.cli import main
-from plackett.engines.hardware import usable_threads
 from tiny import build
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

@@ -36,8 +36,8 @@ from benchmarks import _checkpoints as checkpoints
 from benchmarks._common import write_result
 from benchmarks.speed import report
 from benchmarks.speed.ceiling import ceiling
+from plackett._hardware import usable_threads
 from plackett.checkpoints.folder import read_checkpoint
-from plackett.engines.hardware import usable_threads
 from plackett.tokenization.tokenizer import PairTokenizer
 from plackett.workflows.demo.pydocs import read_objects
 

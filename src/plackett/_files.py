@@ -276,6 +276,24 @@ def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
         _close(lock)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock in the block, waiting for other processes; yield False on a system or drive without locks.
+
+    The system releases the lock of a killed process.
+    """
+    lock, is_held = None, False
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # some network drives have no locks
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            is_held = True
+    try:
+        yield is_held
+    finally:
+        _close(lock)
+
+
 def check_apart(output: Path, inputs: Iterable[Name], error: type[PlackettError]) -> None:
     """Raise `error` if the output is, contains or is inside an input. Names that are not local paths are skipped."""
     for name in inputs:

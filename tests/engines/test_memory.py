@@ -8,9 +8,9 @@ import torch
 
 from layouts import causal
 from plackett import CrossEncoder
+from plackett._hardware import usable_memory
 from plackett.checkpoints.exports import ENGINES
 from plackett.engines import memory
-from plackett.engines.hardware import usable_memory
 from plackett.engines.memory import check_memory, needs
 from plackett.errors import TooLargeError
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from plackett.engines.hardware import usable_threads
+from plackett._hardware import usable_threads
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -81,7 +81,7 @@ def test_the_affinity_counts_where_it_is_the_smaller(tmp_path, monkeypatch):
 def test_a_process_bound_to_one_core():
     code = """
 import os
-from plackett.engines.hardware import usable_threads
+from plackett._hardware import usable_threads
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 print(usable_threads())
 """

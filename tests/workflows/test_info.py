@@ -10,8 +10,8 @@ import sys
 import pytest
 import torch
 
-from plackett.engines import hardware as cpu
-from plackett.engines.hardware import usable_threads
+from plackett import _hardware as cpu
+from plackett._hardware import usable_threads
 from plackett.engines.loading import ENGINES
 from plackett.models.classifier import load_model
 from plackett.workflows import info

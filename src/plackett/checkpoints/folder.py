@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,11 @@ def find_folder(
     reranker in another layout is converted; see `conversions`.
     """
     found = _found(name, revision=revision, local_files_only=local_files_only, files=files)
-    return plain(found, partial(_found, revision=None, local_files_only=local_files_only, files=WEIGHTS))
+
+    def find(base: str, of_base: str | None) -> Path:
+        return _found(base, revision=of_base, local_files_only=local_files_only, files=WEIGHTS)
+
+    return plain(found, find)
 
 
 def _found(

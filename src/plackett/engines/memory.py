@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from plackett._hardware import BF16, gigabytes, instructions, usable_memory
 from plackett.checkpoints.exports import ENGINES, STORED_AS, EngineSpec
 from plackett.checkpoints.weights import has_weights, weights_of
-from plackett.engines.hardware import BF16, instructions, usable_memory
 from plackett.errors import TooLargeError
 
 _BYTES = {"fp32": 4, "bf16": 2}
@@ -46,11 +46,6 @@ def check_memory(folder: Path, spec: EngineSpec, precision: str | None) -> None:
         needed=chosen.bytes,
         available=available,
     )
-
-
-def gigabytes(count: int) -> str:
-    """Format a number of bytes for display."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _of_weights(folder: Path, spec: EngineSpec) -> Iterator[Need]:

@@ -21,6 +21,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from plackett._hardware import usable_threads
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines._exported import (
     OUTPUT,
@@ -33,7 +34,6 @@ from plackett.engines._exported import (
     try_out,
 )
 from plackett.engines.base import EngineSettings, computing
-from plackett.engines.hardware import usable_threads
 from plackett.tokenization.batches import EncodedPairs, groups, token_batches
 
 PROVIDERS = ["CPUExecutionProvider"]

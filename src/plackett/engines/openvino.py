@@ -8,6 +8,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from plackett._hardware import usable_threads
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines._exported import (
     OUTPUT,
@@ -20,7 +21,6 @@ from plackett.engines._exported import (
     try_out,
 )
 from plackett.engines.base import EngineSettings, check_process, computing
-from plackett.engines.hardware import usable_threads
 from plackett.errors import SettingError
 from plackett.tokenization.batches import EncodedPairs, groups
 

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from plackett import _hardware as hardware
 from plackett._extras import is_installed
-from plackett.engines import hardware
 from plackett.workflows.info import Info, read_info
 
 Status = Literal["ok", "faster", "problem"]

@@ -12,9 +12,11 @@ from statistics import median
 
 import numpy as np
 
+from plackett import _hardware as hardware
 from plackett._arguments import checked
 from plackett._extras import require
 from plackett._files import OutputFolder, whole_files
+from plackett._hardware import usable_threads
 from plackett.checkpoints.exports import ENGINES, STORED_AS
 from plackett.checkpoints.folder import (
     Checkpoint,
@@ -36,9 +38,7 @@ from plackett.checkpoints.own_files import (
 )
 from plackett.cross_encoder import CrossEncoder
 from plackett.data.rows import NO_COLUMNS, Columns
-from plackett.engines import hardware
 from plackett.engines.base import PRECISIONS, Parts
-from plackett.engines.hardware import usable_threads
 from plackett.engines.torch.engine import TorchEngine
 from plackett.engines.torch.weights import LAYOUTS, read_weights
 from plackett.errors import CheckpointError, DataError, SettingError

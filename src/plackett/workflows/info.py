@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 
+from plackett import _hardware as hardware
 from plackett._extras import is_installed
+from plackett._hardware import gigabytes, usable_memory, usable_threads
 from plackett.checkpoints import bundled
 from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
 from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
 from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.own_files import FACTS
 from plackett.checkpoints.weights import weights_of
-from plackett.engines import hardware
-from plackett.engines.hardware import usable_memory, usable_threads
 from plackett.engines.loading import automatic
-from plackett.engines.memory import Need, gigabytes, needs
+from plackett.engines.memory import Need, needs
 from plackett.errors import CheckpointError
 
 PACKAGES = ("numpy", "tokenizers", "safetensors", "onnxruntime", "openvino", "torch", "transformers")

@@ -4,18 +4,21 @@ import json
 import os
 import pathlib
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from huggingface_hub.utils import filter_repo_objects
+from safetensors import SafetensorError
 
-from layouts import DECODER, PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
+from layouts import DECODER, ENCODER, PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 from plackett import CrossEncoder
 from plackett.checkpoints import conversions
 from plackett.checkpoints.hub import SETTINGS, WEIGHTS
-from plackett.errors import CheckpointError
+from plackett.errors import CheckpointError, TooLargeError
 from plackett.workflows.card import card
 
 pytestmark = pytest.mark.peer
@@ -173,11 +176,11 @@ def test_a_causal_folder_of_no_known_reranker_is_none(tmp_path):
         CrossEncoder(causal(tmp_path / "lm"))
 
 
-def adapter(folder, model, task):
+def adapter(folder, model, task, **settings):
     import peft
 
     torch.manual_seed(5)
-    made = peft.get_peft_model(model, peft.LoraConfig(task_type=task, r=2, init_lora_weights=False))
+    made = peft.get_peft_model(model, peft.LoraConfig(task_type=task, r=2, init_lora_weights=False, **settings))
     made.save_pretrained(folder)
     return folder
 
@@ -210,6 +213,112 @@ def test_an_adapter_of_a_causal_reranker_is_merged(tmp_path):
     np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"use_rslora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["pooler"]},
+        {"target_modules": ["query", "word_embeddings"]},
+        {"rank_pattern": {"layer.0.attention.self.query": 4}, "alpha_pattern": {"layer.1.attention.self.query": 16}},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_adapters_of_every_kind_are_merged(tiny, tmp_path, settings):
+    import peft
+
+    base = tiny("bert")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(base)
+    folder = adapter(tmp_path / "lora", model, "SEQ_CLS", **settings)
+    beside = peft.AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1).eval()
+    fast = transformers.AutoTokenizer.from_pretrained(base)
+    with torch.no_grad():
+        expected = [float(beside(**fast(*pair, return_tensors="pt")).logits[0, 0]) for pair in PAIRS[::2]]
+    np.testing.assert_allclose(ours(folder, PAIRS[::2]), expected, atol=1e-4)
+    assert np.abs(np.array(expected) - ours(base, PAIRS[::2])).max() > 1e-5
+
+
+def test_merging_leaves_the_base_as_it_is(tmp_path):
+    base = logit_score(tmp_path / "st", causal(tmp_path / "lm"))
+    (base / "generation_config.json").write_text('{"max_new_tokens": 7}')
+    before = {path: path.read_bytes() for path in sorted(base.rglob("*")) if path.is_file()}
+    CrossEncoder(adapter(tmp_path / "lora", transformers.AutoModelForCausalLM.from_pretrained(base), "CAUSAL_LM"))
+    assert {path: path.read_bytes() for path in sorted(base.rglob("*")) if path.is_file()} == before
+
+
+def test_an_adapter_of_a_base_that_is_known_by_its_name(tmp_path):
+    base = causal(tmp_path / "Qwen3-Reranker-0.6B", positions=512)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    folder = adapter(tmp_path / "mine", model, "CAUSAL_LM")
+    import peft
+
+    shutil.copytree(base, tmp_path / "merged" / base.name)
+    peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(
+        tmp_path / "merged" / base.name
+    )
+    expected = ours(tmp_path / "merged" / base.name)
+    assert np.abs(expected - ours(base)).max() > 1e-3
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+@pytest.fixture
+def lora(tiny, tmp_path):
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tiny("bert"))
+    return adapter(tmp_path / "lora", model, "SEQ_CLS")
+
+
+def wider(folder):
+    """A base of another width."""
+    tokenizer().save_pretrained(folder)
+    config = transformers.BertConfig(vocab_size=420, **(ENCODER | {"hidden_size": 64}))
+    config.num_labels = 1
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: {"base_model_name_or_path": str(folder / "nothing")}, ["nothing", "lora"]),
+        (lambda folder: {"base_model_name_or_path": str(folder)}, ["save_pretrained", "base_model_name_or_path"]),
+        (lambda folder: {"base_model_name_or_path": str(wider(folder / "wide"))}, ["wide", "query", "64"]),
+        (lambda folder: {"task_type": None}, ["None", "SEQ_CLS"]),
+        (lambda folder: (folder / "adapter_model.safetensors").unlink(), ["adapter_model.safetensors"]),
+        (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"12"), ["adapter_model.safetensors"]),
+    ],
+)
+def test_an_adapter_that_does_not_fit(lora, change, words):
+    changed = change(lora)
+    path = lora / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | (changed if isinstance(changed, dict) else {})))
+    with pytest.raises(CheckpointError) as raised:
+        CrossEncoder(lora)
+    assert all(word in str(raised.value) for word in words)
+
+
+def test_the_base_is_read_at_the_revision_that_the_adapter_names(lora, tiny, tmp_path):
+    path = lora / "adapter_config.json"
+    named = json.loads(path.read_text()) | {"base_model_name_or_path": "org/base", "revision": "v2"}
+    path.write_text(json.dumps(named))
+    asked = []
+
+    def find(name, revision):
+        asked.append((name, revision))
+        return tiny("bert")
+
+    conversions.plain(lora, find)
+    assert asked == [("org/base", "v2")]
+
+
+def test_a_base_that_does_not_fit_into_memory_is_not_loaded(lora, monkeypatch):
+    monkeypatch.setattr(conversions.adapter, "usable_memory", lambda: 1000)
+    monkeypatch.setattr(transformers.AutoModelForSequenceClassification, "from_pretrained", None)
+    with pytest.raises(TooLargeError) as raised:
+        CrossEncoder(lora)
+    assert raised.value.available == 1000 < raised.value.needed
+
+
 def test_a_conversion_is_kept_and_made_again_after_a_change(tmp_path, monkeypatch, cache):
     folder = ettin(tmp_path)
     first = CrossEncoder(folder).checkpoint.folder
@@ -224,6 +333,57 @@ def test_a_conversion_is_kept_and_made_again_after_a_change(tmp_path, monkeypatc
     )
     assert CrossEncoder(folder).checkpoint.folder != first
     assert not list(first.parent.glob(".*"))
+
+
+def test_another_release_converts_again(tmp_path, monkeypatch):
+    folder = ettin(tmp_path)
+    first = CrossEncoder(folder).checkpoint.folder
+    monkeypatch.setattr(conversions, "version", lambda _: "99")
+    assert CrossEncoder(folder).checkpoint.folder != first
+
+
+def test_a_conversion_is_made_once_for_all_who_wait(tmp_path):
+    target, made = tmp_path / "place" / "model", []
+    started, released = threading.Event(), threading.Event()
+
+    def convert(beside):
+        made.append(beside)
+        started.set()
+        released.wait(20)
+        (beside / "config.json").write_text("{}")
+
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(conversions._make, target, convert)]
+        assert started.wait(20)
+        tasks.append(pool.submit(conversions._make, target, convert))
+        released.set()
+        for task in tasks:
+            task.result(20)
+    assert len(made) == 1
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+def test_what_a_killed_conversion_left_is_removed(tmp_path):
+    folder = ettin(tmp_path)
+    place = CrossEncoder(folder).checkpoint.folder
+    place.rename(place.with_name(".killed"))
+    CrossEncoder(folder)
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+@pytest.mark.parametrize(
+    "error", [SafetensorError("I/O error: No space left on device (os error 28)"), OSError(28, "")]
+)
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, cache, error):
+    folder = ettin(tmp_path)
+
+    def save(*_):
+        raise error
+
+    monkeypatch.setattr(conversions.folders, "save_file", save)
+    with pytest.raises(CheckpointError, match="XDG_CACHE_HOME"):
+        CrossEncoder(folder)
+    assert not [name for _, _, names in os.walk(cache) for name in names]
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from plackett import CrossEncoder, SettingError
+from plackett import _hardware as processor
 from plackett.checkpoints.folder import read_checkpoint
 from plackett.data import write_lists
-from plackett.engines import hardware as processor
 from plackett.engines.base import EngineSettings
 from plackett.engines.loading import load_engine
 from plackett.engines.torch import attention

@@ -6,19 +6,23 @@ converted into the user's cache when it is first opened, and reused from there. 
 To add a layout, add a module to this package and an entry to `CONVERSIONS`.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from plackett._files import is_full, locked
 from plackett.checkpoints.bundled import cache
 from plackett.checkpoints.conversions import adapter, causal, chain, native
 from plackett.errors import CheckpointError
 
-FindFolder = Callable[[str], Path]
+FindFolder = Callable[[str, str | None], Path]
+"""(name, revision) -> folder."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ CONVERSIONS: Mapping[str, Conversion] = {
 def plain(folder: Path, find: FindFolder) -> Path:
     """Return the folder itself, or its converted form in the cache, which is created if it is missing.
 
-    `find` returns the folder of another checkpoint by name, such as the base of an adapter.
+    `find` returns the folder of another checkpoint by name and revision, such as the base of an adapter.
     """
     layout = layout_of(folder)
     if layout is None:
@@ -68,8 +72,8 @@ def layout_of(folder: Path) -> str | None:
 
 
 def _place(inputs: list[Path]) -> Path:
-    """Return the cache folder for the current files of the inputs."""
-    digest = hashlib.sha256()
+    """Return the cache folder for the current files of the inputs and this release, whose conversions may differ."""
+    digest = hashlib.sha256(version("plackett").encode())
     for folder in inputs:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             state = path.stat()
@@ -78,22 +82,49 @@ def _place(inputs: list[Path]) -> Path:
 
 
 def _make(target: Path, convert: Callable[[Path], None]) -> None:
-    """Write a folder under a temporary name and rename it, so concurrent processes only see a complete one."""
+    """Write a folder under a temporary name and rename it, so other processes only see a complete one.
+
+    A process that needs the same folder waits for it. What a killed process left is removed.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(target.parent, error) from error
+    with locked(target.parent) as is_alone:
+        if target.is_dir():  # another process was faster
+            return
+        for path in target.parent.glob(".*") if is_alone else ():
+            shutil.rmtree(path, ignore_errors=True)
+        _write(target, convert)
+
+
+def _write(target: Path, convert: Callable[[Path], None]) -> None:
+    with _writing(target.parent):
         beside = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    except OSError as error:
-        raise CheckpointError(
-            f"{target.parent}, where a converted model is kept, cannot be written ({error.strerror}); set "
-            "XDG_CACHE_HOME to a writable folder"
-        ) from error
     try:
-        convert(beside)
-        os.rename(beside, target)
-    except CheckpointError:  # an OSError too
-        raise
-    except OSError as error:
-        if not target.is_dir():  # another process was faster
-            raise CheckpointError(f"{target} cannot be written: {error.strerror or error}") from error
+        with _writing(target.parent):
+            convert(beside)
+            if not target.is_dir():  # without locks, another process may have been faster
+                os.rename(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Raise CheckpointError for a full disk, and for errors of the system about a file in `place`."""
+    try:
+        yield
+    except Exception as error:
+        name = getattr(error, "filename", None)
+        if is_full(error) or (isinstance(name, str) and Path(name).is_relative_to(place)):
+            raise _not_written(place, error) from error
+        raise
+
+
+def _not_written(place: Path, error: Exception) -> CheckpointError:
+    reason = getattr(error, "strerror", None) or "the disk is full"
+    return CheckpointError(
+        f"{place}, where a converted model is kept, cannot be written ({reason}); set XDG_CACHE_HOME to a folder that "
+        "is writable and has room for a copy of the model"
+    )

@@ -1,15 +1,19 @@
 """LoRA adapters, merged by peft into the weights of the base model that they name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from plackett._extras import require
-from plackett.checkpoints.conversions.folders import headers, link_files
+from plackett._hardware import gigabytes, usable_memory
+from plackett.checkpoints.conversions.folders import headers, link_files, replace_json
+from plackett.checkpoints.hub import repository_of
 from plackett.checkpoints.jsons import read_json
 from plackett.checkpoints.own_files import CONFIG
-from plackett.errors import CheckpointError
+from plackett.errors import CheckpointError, TooLargeError
 
 ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TASKS = {"SEQ_CLS": "AutoModelForSequenceClassification", "CAUSAL_LM": "AutoModelForCausalLM"}
 _HEADS = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
 
@@ -19,38 +23,85 @@ def fits(folder: Path) -> bool:
     return (folder / ADAPTER).is_file()
 
 
-def inputs(folder: Path, find: Callable[[str], Path]) -> list[Path]:
+def inputs(folder: Path, find: Callable[[str, str | None], Path]) -> list[Path]:
     """Return the folder and its base's folder; any checkpoint name may name the base."""
-    base = read_json(folder / ADAPTER).get("base_model_name_or_path")
-    if not base or not isinstance(base, str):
+    config = read_json(folder / ADAPTER)
+    name = config.get("base_model_name_or_path")
+    if not name or not isinstance(name, str):
         raise CheckpointError(f"{folder / ADAPTER} names no base model (base_model_name_or_path)")
-    return [folder, find(base)]
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{folder} has no {ADAPTER_WEIGHTS}: it is incomplete, or its weights are a pickle; save the adapter with "
+            "peft again"
+        )
+    try:
+        base = find(name, config.get("revision"))
+    except CheckpointError as error:
+        raise type(error)(
+            f"the base of the adapter {folder} cannot be read: {error}. It is named by base_model_name_or_path in "
+            f"{ADAPTER}"
+        ) from error
+    if fits(base):
+        raise CheckpointError(
+            f"the base of the adapter {folder} is an adapter as well ({base}); merge that one first, with "
+            f"CrossEncoder({str(base)!r}).save_pretrained(FOLDER), and name FOLDER as base_model_name_or_path in "
+            f"{folder / ADAPTER}"
+        )
+    return [folder, base]
 
 
 def convert(inputs: list[Path], target: Path) -> None:
     """Merge an adapter with its base."""
     folder, base = inputs
-    config = read_json(folder / ADAPTER)
-    task = _TASKS.get(str(config.get("task_type")))
+    task = _task(folder)
+    _check_memory(folder, base)
+    names = ("peft", "transformers", "plackett._compat.transformers")
+    peft, transformers, compat = (require(name, extra="train") for name in names)
+    labels = _labels(folder) if task.endswith("Classification") else None
+    settings: Mapping[str, Any] = {} if labels is None else {"num_labels": labels}
+    with compat.quiet():
+        try:
+            model = getattr(transformers, task).from_pretrained(
+                base, local_files_only=True, dtype="auto", use_safetensors=True, **settings
+            )
+            merged = peft.PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
+        except Exception as error:  # peft raises many kinds for an adapter that does not fit its base
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise CheckpointError(f"the adapter {folder} cannot be merged with its base {base}: {reason}") from error
+        merged.save_pretrained(target)
+
+    # Written before anything is linked, because a link would lead the writer to the base's own files.
+    written = {path.name for path in target.iterdir()}
+    link_files(base, target, weights=False, but=written)
+    link_files(folder, target, weights=False, but={*written, ADAPTER})  # its tokenizer and settings override the base's
+
+    # Some causal rerankers are known by their base's name only.
+    config = read_json(target / CONFIG)
+    replace_json(target / CONFIG, config | {"_name_or_path": repository_of(base) or base.resolve().name})
+
+
+def _task(folder: Path) -> str:
+    """Return the class of the model that an adapter changes."""
+    name = read_json(folder / ADAPTER).get("task_type")
+    task = _TASKS.get(str(name))
     if task is None:
         raise CheckpointError(
-            f"{folder / ADAPTER} is an adapter for the task {config.get('task_type')!r}; a reranker's task is "
-            "SEQ_CLS or CAUSAL_LM"
+            f"{folder / ADAPTER} has the task_type {name!r}; the task of a reranker is {' or '.join(_TASKS)}"
         )
-    peft, transformers = require("peft", extra="train"), require("transformers", extra="train")
-    labels = _labels(folder) if task.endswith("Classification") else None
-    settings = {} if labels is None else {"num_labels": labels}
-    try:
-        model = getattr(transformers, task).from_pretrained(base, local_files_only=True, dtype="auto", **settings)
-        merged = peft.PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
-        link_files(base, target, weights=False)
-        (target / CONFIG).unlink(missing_ok=True)
-        link_files(folder, target, weights=False)  # its tokenizer and settings override the base's
-        (target / ADAPTER).unlink()
-        merged.save_pretrained(target)
-    except Exception as error:  # peft raises many kinds for an adapter that does not fit its base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"the adapter {folder} cannot be merged with its base {base}: {reason}") from error
+    return task
+
+
+def _check_memory(folder: Path, base: Path) -> None:
+    """Raise TooLargeError unless the base fits into memory in its stored precision, in which it is merged."""
+    needed, available = sum(path.stat().st_size for path in base.glob("*.safetensors")), usable_memory()
+    if available is not None and needed > available:
+        raise TooLargeError(
+            f"merging the adapter {folder} with its base {base} needs {gigabytes(needed)} of memory, and "
+            f"{gigabytes(available)} are available; merge them once on a machine with more memory, with "
+            f"CrossEncoder({str(folder)!r}).save_pretrained(FOLDER)",
+            needed=needed,
+            available=available,
+        )
 
 
 def _labels(folder: Path) -> int | None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ def modules_of(folder: Path) -> list[tuple[str, Path]]:
     return [(class_of(module), folder_of(folder, module)) for module in read_modules(folder)]
 
 
-def link_files(source: Path, target: Path, *, weights: bool = True) -> None:
-    """Link the entries of a folder, replacing entries of the same name; copy files where links are not possible."""
+def link_files(source: Path, target: Path, *, weights: bool = True, but: Container[str] = ()) -> None:
+    """Link the entries of a folder, replacing entries of the same name; copy files where links are not possible.
+
+    Entries whose names are in `but` are left out.
+    """
     for path in sorted(source.iterdir()):
         is_weight = path.suffix in (".safetensors", ".bin") or path.name.endswith(".safetensors.index.json")
-        if (is_weight and not weights) or path.name.startswith("."):
+        if (is_weight and not weights) or path.name.startswith(".") or path.name in but:
             continue
         (target / path.name).unlink(missing_ok=True)
         try:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plackett._hardware import BF16, instructions, usable_threads
 from plackett.checkpoints.folder import Checkpoint
 from plackett.engines.base import EngineSettings, check_process, computing
-from plackett.engines.hardware import BF16, instructions, usable_threads
 from plackett.engines.torch.lists import TorchListEngine, load_lists
 from plackett.engines.torch.modules import PackedModules, packed_family, sharing_copy
 from plackett.engines.torch.packed import PackedEncoder

@@ -64,6 +64,11 @@ def usable_memory(root: Path = Path("/")) -> int | None:
     return max(0, min(left)) if left else None
 
 
+def gigabytes(count: int) -> str:
+    """Format a number of bytes for display."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
 def _room(folder: Path) -> int | None:
     """Return limit minus usage, in version 2 or 1; None without a limit."""
     limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
