@@ -1,4 +1,4 @@
-# Words for every day: demo, test-fast, test, check, docs, bench. Each sets up what it needs in $(VENV).
+# The everyday commands: demo, test-fast, test, check, docs, bench. Each sets up its environment in $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -21,7 +21,7 @@ test: $(INSTALLED) browser postgresql  ## all tests, about 9 minutes on 2 cores
 coverage: $(INSTALLED) browser postgresql  ## all tests, and which lines and branches they reach; fails below the floor
 	$(PYTEST) -n auto --dist worksteal --cov --cov-report term:skip-covered
 
-mutants: $(INSTALLED)  ## what the tests of the arithmetic would not notice; docs/mutants.md explains the survivors
+mutants: $(INSTALLED)  ## mistakes that the tests of the arithmetic would miss; docs/mutants.md explains the survivors
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run
 	$(BIN)/mutmut results
 
@@ -55,32 +55,32 @@ pictures: $(INSTALLED) browser  ## the pictures of README and docs: a terminal s
 	$(BIN)/python -m documentation.pictures
 	$(BIN)/python -m documentation.screenshots
 
-bench: $(INSTALLED) peers  ## reranking beside other libraries on the same pairs; PLACKETT_DATA's where it is set
+bench: $(INSTALLED) peers  ## speed of reranking compared with other libraries; uses PLACKETT_DATA if it is set
 	$(BIN)/python -m benchmarks.speed.run $(foreach kind,$(PEERS),--$(kind) $(VENV)-$(kind)/bin/python)
 
-small:  ## what an installation without extras costs: megabytes, the time of an import and of a first score
+small:  ## cost of an installation without extras: megabytes, time of an import and of a first score
 	rm -rf $(VENV)-small
 	$(PYTHON) -m venv $(VENV)-small
 	$(VENV)-small/bin/python -m pip install --quiet .
 	$(PYTHON) -m benchmarks.small_install.run $(VENV)-small
 
-train-speed: $(INSTALLED)  ## training beside sentence-transformers' trainer, about 15 minutes
+train-speed: $(INSTALLED)  ## speed of training compared with sentence-transformers' trainer, about 15 minutes
 	$(BIN)/python -m benchmarks.train_speed.run --rounds 3 --steps 2
 
-families: $(INSTALLED)  ## other model families beside sentence-transformers, at base size, about 15 minutes
+families: $(INSTALLED)  ## speed of other model families compared with sentence-transformers, about 15 minutes
 	$(BIN)/python -m benchmarks.families.run
 
-exports: $(INSTALLED)  ## every family that is exported by tracing, in each engine, about 3 minutes
+exports: $(INSTALLED)  ## test the traced export of every family in each engine, about 3 minutes
 	PLACKETT_ALL_EXPORTS=1 $(PYTEST) tests/workflows/test_export_traced.py
 
-serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, beside others; SOAK seconds with faults
+serving: $(INSTALLED) $(foreach kind,infinity flashrank,$(VENV)-$(kind)/.installed)  ## the server under load, compared with others; SOAK seconds with faults
 	$(BIN)/python -m benchmarks.serving.run $(if $(SOAK),--soak $(SOAK)) \
 		$(foreach kind,infinity flashrank,--$(kind) $(VENV)-$(kind)/bin/python)
 
-bulk: $(INSTALLED)  ## bulk jobs beside the engine alone, and a file ten times the object store, about 10 minutes
+bulk: $(INSTALLED)  ## bulk jobs compared with the engine alone, and a file ten times the object store, about 10 minutes
 	$(BIN)/python -m benchmarks.bulk.run
 
-scale: $(INSTALLED)  ## many machines simulated from the measured rates; CORES of a machine, PRICE of a core for an hour
+scale: $(INSTALLED)  ## many machines, simulated from the measured rates; CORES per machine, PRICE per core and hour
 	$(BIN)/python -m benchmarks.scale.run $(if $(CORES),--cores $(CORES)) $(if $(PRICE),--price $(PRICE))
 	$(BIN)/python -m documentation.figures
 
@@ -89,20 +89,20 @@ losses: $(INSTALLED)  ## every loss at the same budget on real lists; needs PLAC
 
 DEFAULT = $(or $(WORK),/tmp/plackett-default)
 
-default-model: $(INSTALLED)  ## the embedded model, made again from data and measured; needs PLACKETT_DATA, about an hour
+default-model: $(INSTALLED)  ## train and measure the embedded model; needs PLACKETT_DATA, about an hour
 	$(BIN)/python -m default_model.make $(DEFAULT)
 	$(BIN)/python -m default_model.evaluate $(DEFAULT)/plackett-default-0 --card
 	$(BIN)/python -m default_model.page
 	$(BIN)/python -m default_model.make $(DEFAULT) --ship
 
-default-seeds: default-model  ## it with two other seeds, and all three on the development sets
+default-seeds: default-model  ## the embedded model with two other seeds, and all three on the development sets
 	$(BIN)/python -m default_model.make $(DEFAULT) --seed 1
 	$(BIN)/python -m default_model.make $(DEFAULT) --seed 2
 	$(BIN)/python -m default_model.development $(DEFAULT)/plackett-default-[0-2] \
 		--output default_model/results/development.json
 	$(BIN)/python -m default_model.page
 
-default-layers: default-model  ## it with 9, 8 and 6 layers, on the development sets; about an hour and a half
+default-layers: default-model  ## the embedded model with 9, 8 and 6 layers, on the development sets; about an hour and a half
 	$(BIN)/python -m default_model.layers $(DEFAULT)
 	$(BIN)/python -m default_model.speed $(DEFAULT)/sizes
 	$(BIN)/python -m default_model.page
@@ -114,7 +114,7 @@ default-published: $(INSTALLED)  ## the published reranker on the same collectio
 	$(BIN)/python -m default_model.speed $(DEFAULT)/sizes
 	$(BIN)/python -m default_model.page
 
-# Environments of what `bench` and `serving` compare with. What exports to ONNX wants transformers 4, sentence-transformers 6 wants 5.
+# Environments of the libraries that `bench` and `serving` measure. The ONNX exporter needs transformers 4, sentence-transformers 6 needs 5.
 PEERS = onnx openvino rerankers
 infinity = 'infinity-emb[server,torch]==0.0.78' torch==2.13.0 'transformers<5' 'click<8.2' 'typer<0.16'
 flashrank = flashrank==0.2.10 starlette uvicorn
@@ -129,10 +129,10 @@ $(patsubst %,$(VENV)-%/.installed,$(PEERS) infinity flashrank): $(VENV)-%/.insta
 	$(@D)/bin/python -m pip install --quiet $($*)
 	touch $@
 
-# The releases of sentence-transformers whose folders must be read, and that must read ours: an environment for each.
+# An environment for each older release of sentence-transformers: both sides must read each other's folders.
 OLD = $(foreach release,4.1.0 5.2.0,$(VENV)-sentence-transformers-$(release))
 
-compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases of sentence-transformers, both ways
+compat: $(INSTALLED) $(OLD:%=%/.installed)  ## the same scores in old releases of sentence-transformers, in both directions
 	PLACKETT_OLD_PYTHONS=$$(echo $(abspath $(OLD:%=%/bin/python)) | tr ' ' ':') $(PYTEST) tests/compat
 
 $(VENV)-sentence-transformers-%/.installed:
@@ -140,18 +140,18 @@ $(VENV)-sentence-transformers-%/.installed:
 	$(@D)/bin/python -m pip install --quiet sentence-transformers==$* 'transformers<5' torch==2.13.0
 	touch $@
 
-# sentence-transformers' tests of its CrossEncoder, from the tag: its sdist on the package index holds none of them. REFERENCE may name
-# a checkout that is there already.
+# sentence-transformers' tests of its CrossEncoder, from the tag, because its sdist does not contain them. REFERENCE may name an existing
+# checkout.
 REFERENCE ?= $(VENV)-reference
 
-st-tests: $(INSTALLED) $(REFERENCE)/tests  ## sentence-transformers' own tests against our CrossEncoder, and which differ on purpose
+st-tests: $(INSTALLED) $(REFERENCE)/tests  ## sentence-transformers' own tests against our CrossEncoder, except deliberate differences
 	cd $(REFERENCE) && HF_HUB_OFFLINE=1 PYTHONPATH=$(CURDIR)/src:$(CURDIR)/tests:$(CURDIR)/tests/compat \
 		$(abspath $(BIN))/python -m pytest -p reference_plugin -rxs tests/cross_encoder/test_model.py tests/cross_encoder/evaluation
 
 $(REFERENCE)/tests:
 	git clone --quiet --depth 1 --branch v6.2.0 https://github.com/huggingface/sentence-transformers $(@D)
 
-# Clients of rerank servers: an environment for each age of some packages, and one of node.
+# Clients of rerank servers: environments with new and old packages, and one with node.
 CLIENTS = $(VENV)-clients
 
 clients: $(INSTALLED) $(foreach kind,new old js,$(CLIENTS)/$(kind)/.installed)  ## real clients against the server; needs node
@@ -168,7 +168,7 @@ $(CLIENTS)/%/.installed: tests/clients/%.txt
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
-sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## the weights of DDP with FSDP and DeepSpeed, on a CPU; needs a C++ compiler
+sharded: $(INSTALLED) $(VENV)-deepspeed/.installed  ## compare the weights of FSDP and DeepSpeed with DDP's, on a CPU; needs a C++ compiler
 	PYTHONPATH=$(abspath $(VENV)-deepspeed) $(PYTEST) tests/training/test_sharding.py
 
 $(VENV)-deepspeed/.installed: $(INSTALLED)

@@ -1,1 +1,1 @@
-"""Speed, memory and quality against peers, one command each: `python -m benchmarks.NAME.run`."""
+"""Benchmarks of speed, memory and quality against other libraries: `python -m benchmarks.NAME.run`."""

@@ -1,4 +1,4 @@
-"""The checkpoints that the benchmarks of engines share: a public encoder under a new head, and exports of it."""
+"""Checkpoints for the benchmarks of engines: a public encoder with a new head, and its exports."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ MAX_LENGTH = 512
 
 
 def save(folder: Path, *, layers: int) -> Path:
-    """The encoder with its first `layers` layers; with 12, all six of it twice over."""
+    """Save the encoder with its first `layers` layers; with 12, its six layers occur twice."""
     if (folder / "model.safetensors").is_file():
         return folder
     base = read_base(find_folder(ENCODER, revision=None, local_files_only=True), max_length=MAX_LENGTH)
     model: Any = new_model(base, layers=min(layers, 6), dropout=None, seed=0)
-    torch.nn.init.normal_(model.classifier.weight, std=0.4)  # scores that spread as a trained head's do
+    torch.nn.init.normal_(model.classifier.weight, std=0.4)  # scores spread like those of a trained head
     stack = model.base_model.encoder.layer
     stack.extend([type(layer)(model.config) for layer in list(stack)[: layers - len(stack)]])
     for twin, layer in zip(stack[6:], stack, strict=False):
@@ -33,16 +33,16 @@ def save(folder: Path, *, layers: int) -> Path:
 
 
 def one_list(folder: Path) -> Path:
-    """A file of one judged list, for int8 of which no ranking is to be measured by export."""
+    """Write one judged list, for an int8 export whose quality the export need not measure."""
     path = folder / "one.jsonl"
     path.write_text('{"query": "a query", "docs": ["a document", "another"], "labels": [1, 0]}\n', encoding="utf-8")
     return path
 
 
 def export(folder: Path, engine: str, precision: str, calibration: Path | None = None) -> str:
-    """Export into the folder itself. What stood in the way, else an empty text.
+    """Export into the folder itself, and return the error message, or an empty string.
 
-    The head was not trained, so what int8 loses says nothing of it, and is accepted.
+    Any loss of int8 is accepted, because the head is not trained.
     """
     lists = str(calibration) if calibration else None
     try:

@@ -1,6 +1,6 @@
-"""Peak memory of a process, and result files that record where they were measured.
+"""Peak memory of a process, and result files that record how they were measured.
 
-`speed/peers.py` runs in environments without Plackett, so this module imports only the standard library at its head.
+`speed/peers.py` runs in environments without Plackett, so this module imports only the standard library at the top.
 """
 
 import json

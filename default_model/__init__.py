@@ -1,1 +1,1 @@
-"""The factory of the embedded model: what makes, measures and ships it."""
+"""The factory of the embedded model: trains, measures and ships it."""

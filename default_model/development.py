@@ -1,13 +1,13 @@
-"""What the embedded model is chosen by: checkpoints and the bi-encoder they start from, on development data only.
+"""Measure checkpoints and the bi-encoder on the development sets, which decide the embedded model.
 
     PLACKETT_DATA=... python -m default_model.development MODEL... --output default_model/results/NAME.json
 
-Three sets are questions as they are judged (WikiQA dev, MS MARCO, MEDIQA: its training and development questions, none
-of which is trained on). Two have long queries, of about as many words as CISI's, out of the same data: the beginning
-of a correct answer of MEDIQA, for which the other correct answers to its question are relevant, and the first
-sentences of a Wikipedia article of WikiQA dev, for which its other sentences are. One has queries that are the words of
-a subject, those of an article's first sentence, for which the others are relevant too. Candidates of WikiQA's and
-MEDIQA's questions are all that they have, as they stand in the files, of the others BM25's first 30.
+Three sets contain judged questions: WikiQA dev, MS MARCO dev, and MEDIQA's training and development questions, none of
+which is used for training. Two contain long queries from the same data, with about as many words as CISI's. The query
+is either the beginning of a correct answer of MEDIQA or the first sentences of a Wikipedia article of WikiQA dev.
+Relevant are the other correct answers, or the article's other sentences. One set has short queries: the subject words
+of an article's first sentence, with the article's other sentences as relevant documents. The candidates of WikiQA and
+MEDIQA are all documents of the question, in file order. The other sets have BM25's first 30.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from plackett.retrieval.reranking import rerank
 
 DEPTH = 30
 QUERY_WORDS = 65  # the median of CISI's queries
-# Name -> the measure that it is chosen by.
+# Name -> measure.
 MEASURES = {
     "WikiQA": "AP",
     "MS MARCO": "RR@10",
@@ -41,7 +41,7 @@ MEASURES = {
 
 
 def collections(data: Path) -> Iterator[Collection]:
-    """The development sets, by the names of MEASURES."""
+    """Yield the development sets, with the names of MEASURES."""
     wikiqa, msmarco = data / "wikiqa", data / "msmarco_devsmall_bm25neg"
     mediqa = [
         item
@@ -59,7 +59,7 @@ def collections(data: Path) -> Iterator[Collection]:
 
 
 def answers(lists: Iterable[LabeledList]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """A long query, what is relevant for it, and what else there is: of each question with two correct answers."""
+    """Yield a long query, its relevant and its other documents, for each question with two correct answers."""
     for item in lists:
         correct = [text for text, label in zip(item.documents, item.labels, strict=True) if label > 0]
         if len(correct) > 1:
@@ -80,7 +80,7 @@ def _related(name: str, found: Iterable[tuple[str, list[str], list[str]]]) -> Co
 
 
 def _by_bm25(collection: Collection) -> Collection:
-    """BM25's first candidates, each by its place, so that equal scores keep their order."""
+    """Add BM25's first candidates, scored by rank, which keeps the order of equal scores."""
     run = BM25(collection.corpus).run(collection.queries, depth=DEPTH)
     return replace(collection, run=[scored._replace(score=-float(place)) for place, scored in enumerate(run)])
 
@@ -93,7 +93,7 @@ def measured(collection: Collection, run: Iterable[ScoredDoc]) -> float:
 def measure_all(
     models: Mapping[str, Path | str], path: Path, precision: str | None = None
 ) -> dict[str, dict[str, float]]:
-    """The sets' first stage, the bi-encoder, and the models, by name, each written to `path` as soon as it is known."""
+    """Measure the first stage, the bi-encoder and each model, and write each result at once to `path`."""
     sets = list(collections(Path(os.environ["PLACKETT_DATA"])))
     teacher = BiEncoder(BASE)
     rows = {
@@ -121,7 +121,7 @@ def table(rows: Mapping[str, Mapping[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--precision", help="of the checkpoints, bf16 where it is faster")
+    parser.add_argument("--precision", help="precision of the checkpoints, such as bf16")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     measure_all({Path(model).name: model for model in options.models}, options.output, options.precision)

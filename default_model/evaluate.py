@@ -1,10 +1,10 @@
-"""A reranker beside BM25 and a bi-encoder, on collections that the embedded model was never trained on.
+"""Compare a reranker with BM25 and a bi-encoder on collections that the embedded model was never trained on.
 
     PLACKETT_DATA=... python -m default_model.evaluate MODEL [--card] [--only COLLECTION ...] [--system NAME]
 
-Candidates are BM25's first hundred (WikiQA and MEDIQA: all that a question has). Measures come from trec_eval,
-intervals and p-values from `plackett evaluate`. `--card` puts them on the card of MODEL, a folder. The results are in
-default_model/results/quality.json; page.py makes a page and a plot of them.
+The candidates are BM25's first hundred (for WikiQA and MEDIQA, all documents of a question). Measures come from
+trec_eval, intervals and p-values from `plackett evaluate`. `--card` adds the figures to the card of MODEL, a folder.
+Results: default_model/results/quality.json, from which page.py makes a page and a plot.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SYSTEM = "plackett default"
 DEPTH = 100
 MEASURES = ("nDCG@10", "RR@10", "AP")
 
-# Name -> (where it is in PLACKETT_DATA, the measure that people report for it).
+# Name -> (folder in PLACKETT_DATA, the usual measure).
 COLLECTIONS = {
     "TREC DL 2019": ("trec_dl19", "nDCG@10"),
     "WikiQA": ("wikiqa", "AP"),
@@ -49,7 +49,7 @@ COLLECTIONS = {
 
 
 def read(data: Path, name: str) -> Collection:
-    """A test collection with BM25's order of its candidates."""
+    """Return a test collection with its candidates in BM25's order."""
     folder = data / COLLECTIONS[name][0]
     if (folder / "bm25_top100.tsv.gz").is_file():
         return replace(read_collection(folder), name=name, run=_tab_separated_run(folder / "bm25_top100.tsv.gz"))
@@ -74,7 +74,7 @@ def _by_bm25(collection: Collection) -> Callable[[ScoredDoc], float]:
 
 
 def by_cosine(collection: Collection, teacher: BiEncoder) -> list[ScoredDoc]:
-    """The candidates in the order of the bi-encoder."""
+    """Return the candidates in the order of the bi-encoder."""
     wanted = list(dict.fromkeys(scored.doc_id for scored in collection.run))
     documents = dict(zip(wanted, teacher.embed([collection.corpus[name] for name in wanted]), strict=True))
     queries = dict(zip(collection.queries, teacher.embed(list(collection.queries.values())), strict=True))
@@ -82,7 +82,7 @@ def by_cosine(collection: Collection, teacher: BiEncoder) -> list[ScoredDoc]:
 
 
 def _rescored(collection: Collection, score: Callable[[ScoredDoc], float]) -> list[ScoredDoc]:
-    """Best first, scored by its place: equal scores keep the order of the run, where trec_eval would go by name."""
+    """Sort best first and score by rank: equal scores keep the order of the run, which trec_eval would sort by id."""
     return [
         scored._replace(score=-float(place))
         for candidates in by_query(collection.run).values()
@@ -108,7 +108,7 @@ def per_query(comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
 
 
 def megabytes(encoder: CrossEncoder) -> float:
-    """Of the int8 graph."""
+    """Return the megabytes of the int8 graph."""
     graph, *_ = export_files()["onnx", "int8"]
     return round((encoder.checkpoint.folder / graph).stat().st_size / 1e6, 1)
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--card", action="store_true")
     parser.add_argument("--only", action="append", choices=list(COLLECTIONS))
-    parser.add_argument("--system", default=SYSTEM, help="what the model is called in the results")
+    parser.add_argument("--system", default=SYSTEM, help="name of the model in the results")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     data = Path(os.environ["PLACKETT_DATA"])

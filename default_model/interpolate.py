@@ -1,7 +1,7 @@
-"""Weights between a start and what was trained from it.
+"""Interpolate between the weights of a start and of trainings from it.
 
-Weights that were trained from one point can be mixed, and the mixture often keeps what the start knew while it has most
-of what the trainings taught: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903), task vectors (Ilharco et al. 2023,
+Weights that were trained from one point can be mixed. The mixture often keeps the abilities of the start and gains most
+of those of the trainings: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903), task vectors (Ilharco et al. 2023,
 arXiv:2212.04089).
 """
 
@@ -15,7 +15,7 @@ from plackett.checkpoints.own_files import WEIGHTS
 
 
 def interpolate(start: Path, trained: Mapping[Path, float], target: Path) -> Path:
-    """`target`, a copy of the first trained checkpoint with the start's weights and each training's share of change."""
+    """Write `target`: the start's weights plus a share of each training's change, with the first training's files."""
     first = next(iter(trained))
     shutil.copytree(first, target, dirs_exist_ok=True)
     origin = load_file(start / WEIGHTS)

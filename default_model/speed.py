@@ -1,10 +1,10 @@
-"""How long rerankers of the sizes that people publish take in our int8: the speed in the plot of the embedded model.
+"""Measure the speed of rerankers of published sizes in Plackett's int8, for the plot of the embedded model.
 
     PLACKETT_DATA=... python -m default_model.speed WORK_FOLDER [--rounds 9]
 
-One query with 100 passages, tokenising included, of encoders that differ in layers and width only. Their weights are
-random: speed does not depend on them. All sizes in turns, in one process; results are medians of the rounds, and stand
-in default_model/results/speed.json.
+The workload is one query with 100 passages, tokenising included. The encoders differ only in layers and width. Their
+weights are random, which does not change the speed. The sizes take turns in one process, and the results are medians of
+the rounds. Results: default_model/results/speed.json.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from plackett.checkpoints.folder import copy_tokenizer, find_folder, read_base, 
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
 SIZES = ((2, 128), (2, 384), (3, 384), (4, 384), (6, 384), (8, 384), (9, 384), (12, 384))  # layers and width
-HEAD = {128: 64, 384: 32}  # width -> the width of a head, as BERT-tiny and MiniLM have it
+HEAD = {128: 64, 384: 32}  # width -> width of a head, as in BERT-tiny and MiniLM
 
 
 def size_name(layers: int, hidden: int) -> str:
@@ -30,7 +30,7 @@ def size_name(layers: int, hidden: int) -> str:
 
 
 def save(folder: Path, layers: int, hidden: int) -> Path:
-    """A folder with an int8 graph for onnxruntime."""
+    """Write a folder with an int8 graph for onnxruntime."""
     config = BertConfig(  # type: ignore[call-arg]  # num_labels is among the arguments that transformers passes on
         hidden_size=hidden,
         num_hidden_layers=layers,

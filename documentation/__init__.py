@@ -1,1 +1,1 @@
-"""What builds the documentation: tables of committed figures, pictures, generated reference pages, and the site."""
+"""Builds the documentation: tables of committed figures, pictures, generated reference pages, and the site."""

@@ -1,8 +1,8 @@
-"""The tables of figures in README.md and docs/, written from committed results.
+"""Write the tables of figures in README.md and docs/ from committed results.
 
     python -m documentation.figures
 
-A table stands between `<!-- figures: NAME -->` and `<!-- end -->`, where NAME is a key of TABLES. A test compares.
+A table is between `<!-- figures: NAME -->` and `<!-- end -->`; NAME is a key of TABLES. A test compares them.
 """
 
 import json
@@ -26,7 +26,7 @@ LIBRARIES = {"sentence_transformers": "sentence-transformers", "flashrank": "Fla
 # sentence-transformers runs its fp32 export in bf16 on the measured processor: OpenVINO's own default.
 COMPUTED_IN = {"sentence_transformers:openvino:fp32": "bf16"}
 
-# Names in the simulation's results, as the page shows them.
+# Names in the simulation's results -> names on the page.
 LABELS = {
     "of the ideal": "efficiency",
     "MB/s of the file system": "file system, MB/s",
@@ -87,16 +87,16 @@ def _measure(system: dict[str, Any]) -> dict[str, Any]:
 
 
 def collections() -> str:
-    """The rerankers on every collection, by the measure that its results name first."""
+    """The rerankers on every collection, by its main measure."""
     from default_model import page
 
     return page.models_table(*page.systems()) + "\n"
 
 
 def speed() -> str:
-    """Each library and engine, relative to sentence-transformers' default, on short documents with six layers.
+    """Each library and engine relative to sentence-transformers' default, on short documents with six layers.
 
-    The engine onnx has a later run, in which the libraries that did not change were measured again as well.
+    The rows of the engine onnx come from a later run, which also measured the unchanged libraries again.
     """
     ways = {way["name"]: way for way in _ways("6-layers.json")}
     ways |= {way["name"]: way for way in _ways("sessions.json") if way["name"].startswith("plackett:onnx")}
@@ -164,7 +164,7 @@ def peers() -> str:
 
 
 def scale(part: str) -> str:
-    """A table of the simulation in benchmarks/scale: its rows, or its names and values."""
+    """A table of the simulation in benchmarks/scale: rows, or names and values."""
     found = _read(SCALE)[part]
     rows = found if isinstance(found, list) else [{part: LABELS[name], "value": value} for name, value in found.items()]
     shown = [[_number(value) for value in row.values()] for row in rows]
@@ -214,7 +214,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """`text` with its tables as the committed results give them."""
+    """Return `text` with its tables filled in from the committed results."""
     return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{TABLES[found[1]]()}", text)
 
 

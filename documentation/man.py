@@ -1,4 +1,4 @@
-"""Manual pages, one for each command, from the help of click.
+"""Write manual pages, one for each command, from click's help.
 
 python -m documentation.man build/man
 """
@@ -38,12 +38,12 @@ def page(command: click.Command, context: click.Context) -> str:
 
 
 def _record(item: click.Parameter, context: click.Context) -> tuple[str, str] | None:
-    """The names of an option and its help; arguments are in the synopsis."""
+    """Return the names of an option and its help; arguments are in the synopsis."""
     return item.get_help_record(context) if isinstance(item, click.Option) else None
 
 
 def _roff(text: str) -> str:
-    """Escape what troff reads as a request, a hyphen or an escape."""
+    """Escape characters that troff reads as a request, a hyphen or an escape."""
     lines = [line.strip() for line in text.strip().splitlines()]
     escaped = [line.replace("\\", "\\e").replace("-", "\\-") for line in lines]
     return "\n".join(re.sub(r"^([.'])", r"\\&\1", line) for line in escaped if line)

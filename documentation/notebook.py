@@ -1,4 +1,4 @@
-"""Run a notebook from top to bottom; as a page of the site, with the outputs of that run.
+"""Run a notebook from top to bottom, and render it with its outputs as a page of the site.
 
 python -m documentation.notebook docs/tour.ipynb
 """
@@ -15,14 +15,16 @@ def run(path: Path) -> Any:
     """Run a notebook in a new kernel; raises if a cell does."""
     notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(path.parent)}}
-    quiet = ["--IPKernelApp.log_level=ERROR"]  # every kernel warns that it speaks TCP, even on this machine alone
+    quiet = [
+        "--IPKernelApp.log_level=ERROR"
+    ]  # every kernel warns that it uses TCP, even if only this machine can connect
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, extra_arguments=quiet)
     client.execute()
     return notebook
 
 
 def page(notebook: Any) -> str:
-    """Markdown with the code and its outputs."""
+    """Return Markdown with the code and its outputs."""
     return "\n\n".join(part for cell in notebook.cells for part in _parts(cell)) + "\n"
 
 

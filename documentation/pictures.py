@@ -1,4 +1,4 @@
-"""The pictures of docs/concepts: losses and their gradients, computed by plackett.losses.
+"""Draw the pictures of docs/concepts: losses and their gradients, computed by plackett.losses.
 
 python -m documentation.pictures
 """
@@ -27,7 +27,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def losses(path: Path) -> None:
-    """Each loss of a list whose one relevant document moves; the four others score 1, 0, 0 and -1."""
+    """Plot each loss as the score of the relevant document rises; the four others score 1, 0, 0 and -1."""
     moving = torch.linspace(-4, 4, 161)
     labels = torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]])
     others = torch.tensor([1.0, 0.0, 0.0, -1.0])
@@ -43,7 +43,7 @@ def losses(path: Path) -> None:
 
 
 def gradients(path: Path) -> None:
-    """The gradients of ListMLE on a list in reversed order, with and without weights of the ranks."""
+    """Plot the gradients of ListMLE on a list in reversed order, with and without position weights."""
     labels = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])
     figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for number, name in enumerate(("list_mle", "p_list_mle")):

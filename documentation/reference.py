@@ -1,4 +1,4 @@
-"""The reference pages of the site, generated from the code: commands, recipes, Python API, HTTP API, variables."""
+"""Generate the site's reference pages from the code: commands, recipes, Python API, HTTP API, variables."""
 
 import importlib
 import inspect
@@ -18,7 +18,7 @@ from plackett.cli.group import commands
 from plackett.training.recipe import Recipe
 from plackett.training.recipe_file import read_text
 
-HIDDEN = {"plackett.integrations"}  # its modules are faces of their own
+HIDDEN = {"plackett.integrations"}  # each of its modules is documented separately
 SHIPPED = ("lists", "distil", "lambda", "long-documents", "causal-lora", "reference-msmarco-plistmle")
 OTHERS = {
     "PLACKETT_MODEL": "Model of every command with `--model`: a folder, a Hub id or a server's address.",
@@ -118,7 +118,7 @@ def http() -> str:
 
 
 def _openapi() -> dict[str, Any]:
-    """What a server without models says of itself."""
+    """Return the OpenAPI document of a server without models."""
     import asyncio
 
     import httpx2
@@ -186,7 +186,7 @@ def _faces() -> Iterable[ModuleType]:
 
 
 def _home(value: Any) -> str:
-    """Where a class or function is defined: griffe follows no lazy faces. Empty for other values."""
+    """Return where a class or function is defined, because griffe ignores lazy imports; empty for other values."""
     if not (inspect.isclass(value) or inspect.isfunction(value)) or not value.__module__.startswith("plackett"):
         return ""
     return f"{value.__module__}.{value.__qualname__}"
@@ -197,7 +197,7 @@ def _cell(value: object) -> str:
 
 
 def _prose(value: object) -> str:
-    """A cell whose brackets are no links."""
+    """Escape a table cell so its brackets are not links."""
     return _cell(value).replace("[", "\\[")
 
 

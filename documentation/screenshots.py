@@ -1,4 +1,4 @@
-"""The picture of docs/serve.md: the page of a server.
+"""Take the picture in docs/serve.md: the page of a server.
 
 python -m documentation.screenshots
 """
@@ -25,7 +25,7 @@ DOCUMENTS = (
 
 
 def shoot(address: str, browser: str) -> None:
-    """Rank the documents on the page, and save what it shows."""
+    """Rank the documents on the page, and save a screenshot."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

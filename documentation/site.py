@@ -1,4 +1,4 @@
-"""The site, built offline from docs/, the benchmarks' pages and generated reference pages.
+"""Build the site offline from docs/, the benchmarks' pages and generated reference pages.
 
     python -m documentation.site
 
@@ -19,7 +19,7 @@ from documentation.reference import PAGES
 
 SOURCE = ROOT / "build" / "site-source"
 REPOSITORY = "https://github.com/plackett/plackett/blob/main/"
-# Files of the repository that are pages, and where.
+# Files of the repository that become pages -> path in the site.
 MOVED = {
     "CONTRIBUTING.md": "project/contributing.md",
     "CHANGELOG.md": "project/changelog.md",
@@ -32,7 +32,7 @@ LINK = re.compile(r"(\]\()(?!#|\w+:)([^)\s#]+)((?:#[^)\s]*)?\))")
 
 
 def page_of(path: str) -> str | None:
-    """Where the site has a file of the repository; None if it has not."""
+    """Return the path of a repository file in the site, or None if the site does not contain it."""
     if path in MOVED:
         return MOVED[path]
     if path == "docs/tour.ipynb":
@@ -45,7 +45,7 @@ def page_of(path: str) -> str | None:
 
 
 def relinked(text: str, path: str) -> str:
-    """The page `path` of the repository with links that are right in the site; others lead to the repository."""
+    """Return a page with its links adapted to the site; links to files outside the site lead to the repository."""
     own = page_of(path) or path
 
     def link(found: re.Match[str]) -> str:
@@ -59,7 +59,7 @@ def relinked(text: str, path: str) -> str:
 
 
 def collect(source: Path, made: Mapping[str, Callable[[], str]] = {}) -> None:
-    """Write the pages and pictures of the site, with further pages that are `made`."""
+    """Write the pages and pictures of the site, including the generated pages in `made`."""
     shutil.rmtree(source, ignore_errors=True)
     files = [*ROOT.glob("docs/**/*"), *ROOT.glob("benchmarks/**/*"), *(ROOT / name for name in MOVED)]
     for file in files:

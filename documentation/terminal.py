@@ -1,4 +1,4 @@
-"""A picture of a terminal session, docs/assets/terminal.svg: the output is that of the commands, run when it is made.
+"""Draw docs/assets/terminal.svg, a picture of a terminal session, from the output of real commands.
 
 python -m documentation.terminal
 """
@@ -62,7 +62,7 @@ FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/sv
 
 
 def session(folder: Path, commands: Sequence[str] = SESSION) -> str:
-    """Run the commands in `folder`; what a terminal shows of them, with the escapes of colours."""
+    """Run the commands in `folder` and return the terminal's text, with escape sequences for colours."""
     shown = []
     for command in commands:
         words = [sys.executable, "-m", *shlex.split(command)]
@@ -73,14 +73,14 @@ def session(folder: Path, commands: Sequence[str] = SESSION) -> str:
 
 
 def picture(text: str) -> str:
-    """An SVG of `text`, with long lines cut where the terminal ends."""
+    """Return an SVG of `text`, with lines cut at the width of the terminal."""
     console = Console(record=True, width=COLUMNS, force_terminal=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(Text.from_ansi(text, no_wrap=True, overflow="ellipsis"))
     return console.export_svg(title="plackett", theme=DARK, code_format=FORMAT, unique_id="terminal")
 
 
 def prepare(folder: Path) -> None:
-    """Write what the session reads: the pages of docs/, and a collection from the documentation of this Python."""
+    """Write the session's input: the pages of docs/, and a collection from this Python's documentation."""
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("assets", "*.ipynb", ".*"))
 
     objects = pydocs.read_objects()

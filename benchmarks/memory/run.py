@@ -1,10 +1,10 @@
-"""Peak memory of a training step by list length, with cached gradients and without.
+"""Measure the peak memory of a training step by list length, with and without cached gradients.
 
     python -m benchmarks.memory.run
 
-One list of so many documents of 512 tokens, two layers of all-MiniLM-L6-v2, micro-batches of 4,096 tokens. Every figure
-is the highest resident memory of a process of its own that trained two steps, less that of one that trained on a list
-of two short documents. The results are written to benchmarks/memory/results/memory.json.
+Each step trains two layers of all-MiniLM-L6-v2 on one list of documents of 512 tokens, in micro-batches of 4,096
+tokens. A figure is the peak resident memory of a separate process that trains two steps, minus that of a process that
+trains on a list of two short documents. Results: benchmarks/memory/results/memory.json.
 """
 
 import json
@@ -27,7 +27,7 @@ CACHED, PLAIN = (10, 100, 1000), (10, 40, 160)
 
 
 def step(documents: int, words: int, cached: bool) -> int:
-    """Train; the peak so far, in MB."""
+    """Train, and return the peak memory of this process in MB."""
     labels = (1.0, *[0.0] * (documents - 1))
     lists = [LabeledList("which fruit", tuple(f"{i} " + "apple " * words for i in range(documents)), labels)]
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def step(documents: int, words: int, cached: bool) -> int:
 
 
 def peak(documents: int, words: int, cached: bool) -> int:
-    """As `step`, in a process of its own."""
+    """Run `step` in a separate process."""
     command = [sys.executable, "-m", "benchmarks.memory.run", str(documents), str(words), str(int(cached))]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -1,1 +1,1 @@
-"""Memory of a process that keeps reranking."""
+"""Memory of a long-running process."""

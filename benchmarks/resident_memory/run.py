@@ -1,12 +1,12 @@
-"""Does memory stop growing? Many ranks of random shapes, and the resident memory of the process along the way.
+"""Check that memory stops growing: call `rank` with random shapes and record the resident memory of the process.
 
     python -m benchmarks.resident_memory.run [torch|onnx|openvino] [--precision P] [--ranks 10000] [--checkpoint FOLDER]
 
-Every rank has a random number of documents of random lengths, up to the token limit, so that engines meet thousands of
-shapes: kernels that are compiled for each and kept, and arenas that only grow, show. The plateau is the median between
-10 % and 20 % of the ranks; exit code 1 where the memory is ever more than 10 % above it afterwards. The checkpoint is
-all-MiniLM-L6-v2 under a new head, its first two layers: kernels hang on widths and lengths, not on depth. Results stand
-in benchmarks/resident_memory/results/resident_memory.json, an entry for each engine and precision.
+Each call has a random number of documents of random lengths, up to the token limit, so engines meet thousands of
+shapes. This reveals kernels that are compiled and kept for each shape, and arenas that only grow. The plateau is the
+median between 10% and 20% of the calls. The exit code is 1 if the memory is ever more than 10% above it afterwards. The
+checkpoint is the first two layers of all-MiniLM-L6-v2 with a new head: kernels depend on widths and lengths, not on
+depth. Results: benchmarks/resident_memory/results/resident_memory.json, one entry per engine and precision.
 """
 
 import argparse
@@ -30,12 +30,12 @@ MOST_DOCUMENTS, LONGEST, LAYERS = 12, 400, 2
 
 
 def resident() -> float:
-    """Megabytes of this process in memory now, as Linux tells."""
+    """Return the current resident memory of this process in MB, from Linux."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def requests(ranks: int, seed: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """Queries with documents: sizes drawn by their logarithm, as most requests are small and some are not."""
+    """Yield queries with documents. Sizes are uniform in their logarithm, because most requests are small."""
     draw = random.Random(seed)
     words = ["".join(draw.choices("abcdefghijklmnoprstuvw", k=draw.randint(1, 7))) for _ in range(5000)]
 
@@ -47,7 +47,7 @@ def requests(ranks: int, seed: int = 0) -> Iterator[tuple[str, list[str]]]:
 
 
 def watch(encoder: CrossEncoder, ranks: int) -> list[float]:
-    """Memory at the start and after every hundredth of the ranks."""
+    """Return the memory at the start and after every hundredth of the calls."""
     every = max(1, ranks // 100)
     samples = [resident()]
     for number, (query, documents) in enumerate(requests(ranks), start=1):
@@ -58,7 +58,7 @@ def watch(encoder: CrossEncoder, ranks: int) -> list[float]:
 
 
 def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dict[str, Any]:
-    """One entry of the results."""
+    """Return one entry of the results."""
     encoder = CrossEncoder(folder, engine=engine, device="cpu" if engine == "torch" else None, precision=precision)
     start = time.perf_counter()
     samples = watch(encoder, ranks)
@@ -79,7 +79,7 @@ def measure(engine: str, precision: str | None, ranks: int, folder: Path) -> dic
 
 
 def note(entry: dict[str, Any]) -> None:
-    """Put the entry in the place of the earlier one of its engine and precision."""
+    """Write the entry, and replace an earlier one of the same engine and precision."""
     entries = json.loads(RESULT.read_text()) if RESULT.is_file() else []
     same = [entry["engine"], entry["precision"]]
     entries = [other for other in entries if [other["engine"], other["precision"]] != same]
@@ -88,7 +88,7 @@ def note(entry: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure one engine; note it where the ranks are as many as the claim says."""
+    """Measure one engine, and write the result if the run is long enough."""
     parser = argparse.ArgumentParser()
     parser.add_argument("engine", nargs="?", default="torch")
     parser.add_argument("--precision")

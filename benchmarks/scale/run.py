@@ -1,9 +1,9 @@
-"""What a billion pairs, many users, and a training on many machines take, simulated from measured rates.
+"""Simulate a billion pairs, many users, and training on many machines, from measured rates.
 
     python -m benchmarks.scale.run [--cores 16] [--price 0.04]          # about a minute
 
-Rates come from the results of `benchmarks.bulk`, `benchmarks.serving` and `benchmarks.train_speed` that are committed;
-run those first on the machines that you will use. Everything else is an assumption, which the result lists.
+The rates are the results of `benchmarks.bulk`, `benchmarks.serving` and `benchmarks.train_speed`. Run these benchmarks
+first, on the machines that you will use. All other inputs are assumptions, which the result lists.
 Results: benchmarks/scale/results/scale.json, shown by docs/scale.md (`python -m documentation.figures`).
 """
 
@@ -32,11 +32,11 @@ REQUESTS = 400_000  # of a simulated load
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What was not measured.
+    """Inputs that were not measured.
 
-    cores, price: of a machine, and of one of its cores for an hour, in dollars. failures: machines lost per machine and
-    hour. spread: standard deviation of a part's time over its mean. bytes_of_a_pair: of the input and output.
-    network: bytes per second of a machine, and of the shared file system. parameters: of the trained model.
+    cores: per machine. price: dollars per core and hour. failures: machines lost per machine and hour. spread: standard
+    deviation of a part's time, divided by its mean. bytes_of_a_pair: input and output. network, file_system:
+    bytes per second of a machine and of the shared file system. parameters: of the trained model.
     """
 
     cores: int = 16
@@ -53,7 +53,7 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Rates:
-    """What was measured: pairs per second of one core in bulk and of one server, and what surrounds them."""
+    """Measured rates: pairs per second of one core in bulk and of one server, and the overheads of both."""
 
     bulk: float
     start: float
@@ -83,9 +83,9 @@ def _result(name: str) -> dict[str, Any]:
 
 
 def bulk_job(machines: int, rates: Rates, given: Assumptions, rng: np.random.Generator) -> dict[str, float]:
-    """Simulate a bulk job: every machine takes the next part when it is free; one that is lost repeats its part.
+    """Simulate a bulk job: each free machine takes the next part, and the part of a lost machine is repeated.
 
-    The driver hands out parts one after the other, which is what limits the number of machines in the end.
+    The driver hands out parts one by one, which finally limits the number of machines.
     """
     parts = math.ceil(PAIRS / given.rows_of_a_part)
     mean = given.rows_of_a_part / (rates.bulk * given.cores)
@@ -110,7 +110,7 @@ def bulk_job(machines: int, rates: Rates, given: Assumptions, rng: np.random.Gen
 
 
 def limits(rates: Rates, given: Assumptions) -> dict[str, float]:
-    """Return how many machines each shared thing can feed, and how long the corpus takes to copy."""
+    """Return how many machines each shared resource can feed, and how long it takes to copy the corpus."""
     per_machine = rates.bulk * given.cores
     return {
         "file system, machines": round(given.file_system / (per_machine * given.bytes_of_a_pair)),
@@ -120,9 +120,9 @@ def limits(rates: Rates, given: Assumptions) -> dict[str, float]:
 
 
 def replicas(number: int, load: float, choose: str, rng: np.random.Generator) -> float:
-    """Return the 99th percentile of the time in a system of replicas, in lengths of a request.
+    """Return the 99th percentile of the response time of replicas, as a multiple of one request's time.
 
-    Arrivals are random, requests are equal. choose: "random", as a load balancer without knowledge; "least", the
+    Requests are equal and arrive at random. choose: "random" for a load balancer without information, "least" for the
     replica with the fewest open requests.
     """
     arrivals = np.cumsum(rng.exponential(1 / (load * number), REQUESTS))
@@ -138,9 +138,9 @@ def replicas(number: int, load: float, choose: str, rng: np.random.Generator) ->
 
 @dataclass(frozen=True)
 class Scaling:
-    """Autoscaling as Kubernetes does it: replicas for a target of queued work each, checked every `period` seconds.
+    """Autoscaling as in Kubernetes: a desired amount of queued work per replica, checked every `period` seconds.
 
-    A new replica answers after `start` seconds; replicas go only after `hold` seconds of less need.
+    A new replica is ready after `start` seconds. Replicas are removed only after `hold` seconds of lower need.
     """
 
     target: float = 0.5
@@ -151,9 +151,9 @@ class Scaling:
 
 
 def autoscaled(peak: float, scaling: Scaling) -> dict[str, float]:
-    """Simulate a day whose load rises from a tenth of `peak` (in replicas' worth) to it, doubling once in a minute.
+    """Simulate a day whose load rises from a tenth of `peak` (in replicas) to `peak`, and doubles once for a minute.
 
-    Work is a fluid here: the wait of a moment is what is queued over what is served.
+    Work is a fluid: the wait at any moment is the queued work divided by the rate of service.
     """
     waits, used = [], 0.0
     for queued, ready, step in _day(peak, scaling):
@@ -168,7 +168,7 @@ def autoscaled(peak: float, scaling: Scaling) -> dict[str, float]:
 
 
 def _day(peak: float, scaling: Scaling, step: float = 1.0) -> Iterator[tuple[float, int, float]]:
-    """Yield seconds of queued work, and the replicas that serve it, second by second."""
+    """Yield, for each second, the queued work in seconds and the number of ready replicas."""
     queued, ready, starting, wanted_since = 0.0, 1, list[float](), 0.0
     for second in np.arange(0, 24 * 3600, step):
         arriving = _load(second, peak)
@@ -188,13 +188,13 @@ def _day(peak: float, scaling: Scaling, step: float = 1.0) -> Iterator[tuple[flo
 
 
 def _load(second: float, peak: float) -> float:
-    """Replicas' worth of requests at a second of the day: a slow wave, and a minute of twice as much at noon."""
+    """Return the load at a second of the day, in replicas: a slow wave, doubled for a minute at noon."""
     wave = peak * (0.55 - 0.45 * math.cos(2 * math.pi * second / 86_400))
     return wave * (2 if 43_200 <= second < 43_260 else 1)
 
 
 def training(processes: int, rates: Rates, given: Assumptions, lists_of_a_step: int = 16) -> dict[str, float]:
-    """Return the speed of `torchrun`: every process has its own machine, and gradients go once around the ring."""
+    """Return the speed of `torchrun` with one process per machine; gradients go around the ring once."""
     compute = lists_of_a_step / rates.lists
     gradients = 4 * given.parameters
     exchange = 2 * (processes - 1) / processes * gradients / given.network
@@ -232,7 +232,7 @@ def main() -> None:
     """Simulate, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", type=int, default=Assumptions.cores, help="of a machine")
-    parser.add_argument("--price", type=float, default=Assumptions.price, help="of a core for an hour, in dollars")
+    parser.add_argument("--price", type=float, default=Assumptions.price, help="dollars per core and hour")
     given = parser.parse_args()
     result = simulate(measured(), Assumptions(cores=given.cores, price=given.price))
     print(write_result(RESULTS / "scale.json", result))

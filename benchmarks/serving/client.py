@@ -1,4 +1,4 @@
-"""A small HTTP client that costs little beside the server, with kept connections, and a record of what came back."""
+"""A small HTTP client for load tests: it needs little processor time, keeps connections and records outcomes."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ Supply = Callable[[], Question]
 
 @dataclass
 class Record:
-    """What came back: latencies in seconds, and how many answers were right, wrong, refused or lost."""
+    """Outcomes: latencies in seconds, and how many responses were right, wrong, refused or lost."""
 
     latencies: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -27,7 +27,7 @@ class Record:
 
 
 class Client:
-    """Sends requests to one server."""
+    """Client of one server."""
 
     def __init__(self, port: int, path: str = "/rerank") -> None:
         self.port = port
@@ -78,7 +78,7 @@ class Client:
         return reply.partition(b"\r\n\r\n")[2]
 
     async def ask(self, question: Question, record: Record, began: float | None = None) -> None:
-        """Send a request and record its outcome; `began` is when it was meant to be sent."""
+        """Send a request and record its outcome; `began` is the time at which it was due."""
         began = time.perf_counter() if began is None else began
         try:
             status, headers, body = await self.send(question.body)
@@ -97,7 +97,7 @@ class Client:
             record.outcomes[f"status {status}"] += 1
 
     async def ask_until_answered(self, question: Question, record: Record) -> None:
-        """Send a request again until it is answered, as a client that retries does."""
+        """Send a request again until a response arrives, like a client that retries."""
         began = time.perf_counter()
         while True:
             attempt = Record()
@@ -112,7 +112,7 @@ class Client:
 
 
 async def closed_loop(client: Client, supply: Supply, clients: int, seconds: float) -> Record:
-    """Let several clients each send the next request as soon as the last is answered."""
+    """Let several clients each send the next request as soon as a response arrives."""
     record, began = Record(), time.perf_counter()
 
     async def one() -> None:
@@ -127,7 +127,7 @@ async def closed_loop(client: Client, supply: Supply, clients: int, seconds: flo
 async def open_loop(
     client: Client, send: Callable[[Record, float], Awaitable[None]], rate: float, seconds: float
 ) -> Record:
-    """Send requests at random times, whether or not earlier ones are answered: a slow server cannot hide its delays."""
+    """Send requests at random times, without waiting for earlier responses, so a slow server cannot hide delays."""
     rng, record, tasks = random.Random(1), Record(), []
     began = at = time.perf_counter()
     while (at := at + rng.expovariate(rate)) < began + seconds:
@@ -139,7 +139,7 @@ async def open_loop(
 
 
 async def leave(client: Client, question: Question, share: float = 1.0) -> None:
-    """Send a request, or a part of it, and go away."""
+    """Send a request, or a part of it, and disconnect."""
     _, writer = await client.connect()
     data = client.head(len(question.body)) + question.body
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""FlashRank in the smallest app that serves it: `python -m benchmarks.serving.flashrank_app FOLDER PORT`."""
+"""A minimal server for FlashRank: `python -m benchmarks.serving.flashrank_app FOLDER PORT`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Other servers and Plackett's on one checkpoint: throughput, and a short request beside heavy ones."""
+"""Compare servers on one checkpoint: throughput, and the latency of a short request among heavy ones."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ QUIET = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_S
 
 @dataclass(frozen=True)
 class Peer:
-    """How a server is started, by the interpreter or a program beside it, and the field that holds its documents."""
+    """Command that starts a server, with an interpreter or a program next to it, and the field for documents."""
 
     arguments: str
     documents: str
@@ -48,7 +48,7 @@ PEERS = {
 
 
 def compare(pythons: dict[str, str], work: Workload, seconds: float) -> dict[str, object]:
-    """Measure each server, by name and with the interpreter that runs it, one after the other."""
+    """Measure servers one by one, given as names with the interpreters that run them."""
     with tempfile.TemporaryDirectory() as made:
         folder = save(Path(made) / "same", layers=LAYERS)
         if problem := export(folder, "onnx", "fp32"):
@@ -78,7 +78,7 @@ def _started(peer: Peer, python: str, folder: Path) -> Iterator[int]:
 
 
 async def _until_ready(peer: Peer, port: int, process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the first answer."""
+    """Wait for the first response."""
     client, began = Client(port), time.monotonic()
     while time.monotonic() - began < STARTING and process.poll() is None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -86,7 +86,7 @@ async def _until_ready(peer: Peer, port: int, process: "subprocess.Popen[bytes]"
             if status == 200:
                 return
         await asyncio.sleep(0.2)
-    raise SystemExit(f"{process.args!r} did not answer")
+    raise SystemExit(f"{process.args!r} did not respond")
 
 
 async def _measure(peer: Peer, port: int, work: Workload, seconds: float) -> dict[str, object]:
@@ -109,7 +109,7 @@ async def _measure(peer: Peer, port: int, work: Workload, seconds: float) -> dic
 
 
 def _asked(peer: Peer, question: Question) -> Question:
-    """The same request in the format of a server. Scores are not checked, because the server may run another model."""
+    """Return the request in the format of a server. Scores are not checked: the server may run another model."""
     body = json.loads(question.body)
     asked = {"query": body["query"], peer.documents: body["texts"]}
     return Question(json.dumps(asked).encode(), ())

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving.run`: everything that the page shows, in about five minutes."""
+"""Measure the server under load and with faults: `python -m benchmarks.serving.run`."""
 
 import argparse
 import asyncio
@@ -57,7 +57,7 @@ class Server:
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def stop(self) -> None:
-        """Kill it, as a machine that fails does."""
+        """Kill the process, as a failing machine does."""
         self.process.kill()
         self.process.wait()
 
@@ -79,7 +79,7 @@ def milliseconds(latencies: list[float]) -> Figures:
 
 
 def md1_p99(load: float) -> float:
-    """The 99th percentile of the time in a queue with one server, equal jobs and Poisson arrivals, in jobs' lengths."""
+    """Return the 99th percentile of the time in a queue: Poisson arrivals, one server, equal jobs of length 1."""
     rng = np.random.default_rng(0)
     steps = 1 - rng.exponential(1 / load, JOBS)  # what each job adds to the wait of the next
     walk = np.cumsum(steps)
@@ -88,7 +88,7 @@ def md1_p99(load: float) -> float:
 
 
 async def throughput(client: Client, work: Workload, seconds: float) -> Figures:
-    """Saturated pairs per second, beside the library's own."""
+    """Measure saturated pairs per second, and compare them with the library's."""
     rng, found = random.Random(2), {}
     for clients in CLIENTS:
         record = await closed_loop(client, partial(work.question, rng), clients, seconds)
@@ -103,7 +103,7 @@ async def throughput(client: Client, work: Workload, seconds: float) -> Figures:
 
 
 async def latency(client: Client, work: Workload, seconds: float) -> Figures:
-    """Open loop, beside the bound of a queue of equal jobs."""
+    """Measure an open loop, and compare it with the bound of a queue of equal jobs."""
     rng = random.Random(3)
     saturated = await closed_loop(client, partial(work.question, rng), 8, seconds / 2)
     rate = len(saturated.latencies) / saturated.seconds
@@ -126,7 +126,7 @@ async def latency(client: Client, work: Workload, seconds: float) -> Figures:
 
 
 async def beside_heavy(client: Client, work: Workload, seconds: float) -> Figures:
-    """A short request alone, and beside three streams of heavy ones; the health beside them too."""
+    """Measure a short request alone and among three streams of heavy ones, and `/health` among them."""
     rng, record, health = random.Random(4), Record(), list[float]()
     alone = await closed_loop(client, partial(work.question, rng, 5), 1, seconds / 3)
     streams = asyncio.ensure_future(closed_loop(client, heavy, 3, seconds))
@@ -159,7 +159,7 @@ async def _mean_batch(client: Client) -> float:
 
 
 async def abandoned(client: Client, work: Workload) -> Figures:
-    """The request that follows 12 heavy ones whose clients left."""
+    """Measure the request that follows 12 heavy ones whose clients left."""
     rng, alone, after = random.Random(5), Record(), Record()
     for _ in range(10):
         await client.ask(work.question(rng), alone)
@@ -176,7 +176,7 @@ async def abandoned(client: Client, work: Workload) -> Figures:
 
 
 async def soak(client: Client, work: Workload, started: Server, rate: float, seconds: float) -> Figures:
-    """Mixed load with faults: clients that leave, half bodies, bad texts, and floods."""
+    """Run a mixed load with faults: clients that leave, half bodies, bad texts, and floods."""
     rng, memory = random.Random(6), list[float]()
     faults: list[Callable[[], Awaitable[object]]] = [
         lambda: leave(client, work.question(rng)),
@@ -205,7 +205,7 @@ async def soak(client: Client, work: Workload, started: Server, rate: float, sec
 
 
 async def killed(work: Workload, model: str | None, seconds: float) -> Figures:
-    """kill -9 and a restart on the same port under load, with clients that retry."""
+    """Kill the server with `kill -9` under load and restart it on the same port, with clients that retry."""
     rng, started = random.Random(7), [Server(model)]
     await started[0].until_ready()
     client = Client(started[0].port)
@@ -227,7 +227,7 @@ async def killed(work: Workload, model: str | None, seconds: float) -> Figures:
 
 
 async def cold_start(work: Workload, model: str | None) -> Figures:
-    """From the start of the process to its first answer, of three starts."""
+    """Measure the time from the start of the process to its first response, three times."""
     seconds, question = [], work.question(random.Random(8), 5)
     for _ in range(3):
         started = Server(model)
@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=24, help="seconds at each load of the open loop")
     parser.add_argument("--soak", type=float, default=60, help="seconds of mixed load with faults")
     for name in list(PEERS)[1:]:
-        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"the interpreter of an environment with {name}")
+        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"interpreter of an environment with {name}")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     os.environ.pop("PLACKETT_API_KEY", None)
@@ -274,7 +274,7 @@ def main() -> None:
 
 
 class Found:
-    """Figures, written to a file whenever one is added: a run that is stopped keeps what it measured."""
+    """Figures that are written to a file whenever one is added, so a stopped run keeps its results."""
 
     def __init__(self, path: Path, **figures: object) -> None:
         self.figures: Figures = figures

@@ -1,4 +1,4 @@
-"""Requests whose answers are known: every reply is compared with the scores of the library."""
+"""Requests with known scores: every response is compared with the library."""
 
 import json
 import random
@@ -23,7 +23,7 @@ class Question:
     logits: tuple[float, ...]
 
     def is_answered_by(self, body: bytes) -> bool:
-        """Whether a reply holds the score of every document, once, best first."""
+        """Return whether a response contains the score of every document once, best first."""
         items = json.loads(body)
         if sorted(item["index"] for item in items) != list(range(len(self.logits))):
             return False
@@ -42,14 +42,14 @@ class Workload:
     offline_rate: float
 
     def question(self, rng: random.Random, size: int = SIZE) -> Question:
-        """A request for some documents, without repetition."""
+        """Return a request with distinct documents."""
         query, chosen = rng.randrange(len(self.queries)), rng.sample(range(len(self.documents)), size)
         texts = [self.documents[index] for index in chosen]
         return Question(_body(self.queries[query], texts), tuple(self.logits[query][index] for index in chosen))
 
 
 def heavy(documents: int = 100) -> Question:
-    """A request of long documents, whose scores nobody checks."""
+    """Return a request with long documents, whose scores are not checked."""
     return Question(_body("what is this", [f"part {number} of a long text " * 60 for number in range(documents)]), ())
 
 

@@ -1,11 +1,11 @@
-"""What an installation without extras costs: its size, the time of an import and that of a first score.
+"""Measure an installation without extras: its size, and the time to an import and to a first score.
 
     make small                                           # install the wheel in a new environment and measure it
     python -m benchmarks.small_install.run ENVIRONMENT   # a virtual environment; --json for figures
 
-Sizes are bytes in files, without those of pip and setuptools, which a virtual environment brings. Bytecode is what pip
-compiles while it installs: other installers leave it out. Times are those of whole processes, from their start to
-their end: the median of --rounds, after one that is not counted, of the clock and of the processor.
+Sizes are the bytes of files, without pip and setuptools, which every virtual environment contains. pip compiles
+bytecode during the installation; other installers do not. Times are those of whole processes, from start to end:
+medians of --rounds runs after a warm-up, on the clock and of the processor.
 """
 
 import argparse
@@ -28,7 +28,7 @@ TIMED = {
 
 
 def sizes(environment: Path) -> tuple[Counter[str], int]:
-    """Bytes of each package, and of all bytecode."""
+    """Return the bytes of each package, and of all bytecode."""
     packages: Counter[str] = Counter()
     bytecode = 0
     [site] = environment.glob("lib/python*/site-packages")
@@ -46,7 +46,7 @@ def sizes(environment: Path) -> tuple[Counter[str], int]:
 
 
 def seconds(environment: Path, code: str, rounds: int) -> dict[str, float]:
-    """Of a whole process that runs `code`: the median by the clock, and of the processor's time."""
+    """Return the median seconds of a process that runs `code`, on the clock and of the processor."""
     command = [str(environment / "bin" / "python"), "-c", code]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     clock, processor = [], []

@@ -1,1 +1,1 @@
-"""Reranking speed beside other libraries."""
+"""Speed of reranking compared with other libraries."""

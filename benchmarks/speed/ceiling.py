@@ -1,4 +1,4 @@
-"""The fastest that this machine multiplies matrices of a model's shapes: oneDNN over packed weights, through torch."""
+"""Highest rate of matrix products of a model's shapes on this machine: oneDNN with packed weights, in torch."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ def shapes(hidden: int, inner: int) -> list[tuple[int, int]]:
 
 
 def ceiling(hidden: int, inner: int, rounds: int = 7) -> dict[str, float]:
-    """GFLOP/s in each precision, over the products of a layer together; an unsupported precision is left out."""
+    """Return GFLOP/s in each supported precision, over all products of a layer."""
     found = {}
     for precision, product in {
         "fp32": _product(torch.float32),

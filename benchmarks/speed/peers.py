@@ -1,11 +1,11 @@
-"""One way of reranking as a process of its own: JSON lines in, JSON lines out.
+"""Rerank with one library in a separate process: JSON lines in, JSON lines out.
 
     python -m benchmarks.speed.peers NAME FOLDER            serve
     python -m benchmarks.speed.peers NAME FOLDER prepare    export what NAME needs, into FOLDER
 
 A line in is {"query": str, "documents": [str]}; a line out has "scores" (raw logits), "seconds" (of the call),
 "peak MB" (the largest memory of the process so far) and "version" (of the library). NAME is
-LIBRARY:ENGINE:PRECISION. This file runs in the environments of the peers too, and so imports nothing but what NAME
+LIBRARY:ENGINE:PRECISION. This file also runs in the environments of other libraries, so it imports only what NAME
 needs.
 """
 
@@ -25,11 +25,11 @@ from benchmarks._common import peak_resident
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
-CALIBRATION = "calibration"  # folder of one file of texts, for whoever calibrates on texts
+CALIBRATION = "calibration"  # folder with one file of texts, for libraries that calibrate on texts
 
 
 def plackett(engine: str, precision: str, folder: Path) -> Scorer:
-    """Plackett's `rank`, back in the order of the documents."""
+    """Plackett's `rank`, with scores in the order of the documents."""
     from plackett import CrossEncoder
 
     encoder = CrossEncoder(folder, engine=engine, precision=precision, device="cpu", activation="identity")
@@ -62,7 +62,7 @@ INT8_FILES = {"onnx": "onnx/model_qint8_avx512_vnni.onnx", "openvino": "openvino
 
 
 def sentence_transformers(engine: str, precision: str, folder: Path) -> Scorer:
-    """Its `predict` over the pairs, with its defaults."""
+    """sentence-transformers' `predict` over the pairs, with its defaults."""
     import torch
 
     encoder = _sentence_transformer(engine, precision, folder)
@@ -77,7 +77,7 @@ def sentence_transformers(engine: str, precision: str, folder: Path) -> Scorer:
 
 
 def flashrank(engine: str, precision: str, folder: Path) -> Scorer:
-    """Its Ranker, which knows models by name and squashes: the folder stands in for one of its own."""
+    """FlashRank's Ranker, which loads models by name and applies a sigmoid; the folder replaces one of its models."""
     from flashrank import Ranker, RerankRequest
     from flashrank.Config import model_file_map
 
@@ -98,7 +98,7 @@ def flashrank(engine: str, precision: str, folder: Path) -> Scorer:
 
 
 def fastembed(engine: str, precision: str, folder: Path) -> Scorer:
-    """Its TextCrossEncoder over a model of our own."""
+    """fastembed's TextCrossEncoder with our model."""
     from fastembed.common.model_description import ModelSource
     from fastembed.rerank.cross_encoder import TextCrossEncoder
 
@@ -114,7 +114,7 @@ def fastembed(engine: str, precision: str, folder: Path) -> Scorer:
 
 
 def _place(folder: Path, place: Path, graph: str) -> None:
-    """A folder with the graph and the tokenizer where FlashRank and fastembed look for them."""
+    """Make a folder with the graph and the tokenizer where FlashRank and fastembed look for them."""
     place.mkdir(parents=True)
     shutil.copyfile(folder / "onnx" / "model.onnx", place / graph)
     for name in ("config.json", "tokenizer.json"):
@@ -126,7 +126,7 @@ def _place(folder: Path, place: Path, graph: str) -> None:
 
 
 def prepare(library: str, engine: str, precision: str, folder: Path) -> None:
-    """Export what is not there."""
+    """Make the missing exports."""
     if library == "plackett":
         from benchmarks import _checkpoints as checkpoints
 
@@ -160,7 +160,7 @@ def main() -> None:
     folder = Path(sys.argv[2])
     warnings.filterwarnings("ignore")
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is not an answer
+    os.dup2(2, 1)  # keep what libraries print out of the responses
     if sys.argv[3:] == ["prepare"]:
         prepare(library, engine, precision, folder)
         return

@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown, the slowest first; ours are bold."""
+    """Return a Markdown table, slowest first, with Plackett's rows in bold."""
     lines = [
         f"## {result['layers']} layers, {result['workload']} documents",
         "",
@@ -40,7 +40,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Ratios to sentence-transformers' default, a panel for each checkpoint and workload."""
+    """Plot ratios to sentence-transformers' default, one panel for each checkpoint and workload."""
     import matplotlib
 
     matplotlib.use("Agg")

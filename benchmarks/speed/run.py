@@ -1,17 +1,19 @@
-"""How fast reranking is, beside the libraries that people use for it, on the same pairs, checkpoint and cores.
+"""Compare the speed of reranking with other libraries on the same pairs, checkpoint and cores.
 
-    make bench          or, with what is installed:
+    make bench          or, with the environments that exist:
     python -m benchmarks.speed.run [--rounds 5] [--queries 2] [--layers 6 --layers 12] [--only NAME ...]
         [--onnx PYTHON] [--openvino PYTHON] [--rerankers PYTHON] [--work FOLDER]
 
-Each way is a process of its own that answers one query with its documents at a time; a round asks each of them all
-queries, in turn. `--onnx` and `--openvino` are Pythons with sentence-transformers and those exports, `--rerankers` one
-with FlashRank and fastembed, which run sentence-transformers' ONNX graph. What has no environment or no export is left
-out, with a note. ONNX is 5.2's: its exporter wants transformers 4, and sentence-transformers 6 wants 5.
+Each way of reranking (library, engine and precision) is a separate process, which scores one query with its documents
+at a time. In each round, every process scores all queries in turn. `--onnx` and `--openvino` name interpreters with
+sentence-transformers and these exports. `--rerankers` names one with FlashRank and fastembed, which run
+sentence-transformers' ONNX graph. A way without an environment or an export is left out, with a note. The ONNX export
+is that of sentence-transformers 5.2: its exporter needs transformers 4, and sentence-transformers 6 needs transformers
+5.
 
-The workloads are those of PLACKETT_DATA, else made of Python's documentation. The ceiling is measured in the same
-rounds. "share" is the work that the model takes without padding and with the last layer for the first token only, over
-seconds and ceiling; "share, whole" counts the last layer for all tokens.
+The workloads come from PLACKETT_DATA if it is set, and from Python's documentation otherwise. The ceiling is measured
+in the same rounds. "share" is the share of the ceiling: the work of the model without padding, with the last layer for
+the first token only, divided by the seconds and the ceiling. "share, whole" counts the last layer for all tokens.
 Results: benchmarks/speed/results/6-layers.json, .md and .png, and the same for 12 layers.
 """
 
@@ -65,7 +67,7 @@ Request = dict[str, Any]
 
 
 class Way:
-    """One way of reranking: a process, and what it took."""
+    """One way of reranking: a process, and its measurements."""
 
     def __init__(self, name: str, python: str, folder: Path) -> None:
         self.name, self.seconds, self.scores, self.peak = name, list[list[float]](), list[list[float]](), 0.0
@@ -81,7 +83,7 @@ class Way:
         )
 
     def ask(self, request: Request) -> dict[str, Any]:
-        """One query. RuntimeError with the last line of its log where the process has ended."""
+        """Score one query. Raises RuntimeError with the last line of the log if the process has ended."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         assert self._process.stdout is not None  # noqa: S101
         try:
@@ -92,13 +94,13 @@ class Way:
             line = ""
         if not line:
             lines = Path(self._log.name).read_text().strip().splitlines()
-            raise RuntimeError(lines[-1] if lines else "ended without a word")
+            raise RuntimeError(lines[-1] if lines else "ended without a message")
         answer: dict[str, Any] = json.loads(line)
         self.peak, self.version = answer["peak MB"], answer["version"]
         return answer
 
     def round(self, requests: Sequence[Request]) -> None:
-        """All queries once."""
+        """Score all queries once."""
         answers = [self.ask(request) for request in requests]
         self.seconds.append([answer["seconds"] for answer in answers])
         self.scores = [answer["scores"] for answer in answers]
@@ -112,7 +114,7 @@ class Way:
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """The ways that answer, seconds to their first scores, and why others do not."""
+    """The ways that run, the seconds to their first scores, and why others do not run."""
 
     ways: list[Way]
     cold: dict[str, float]
@@ -120,7 +122,7 @@ class Started:
 
 
 def environment() -> dict[str, str]:
-    """Of every process: no network, as many threads as this process may use, and this folder's benchmarks."""
+    """Return the environment of every process: no network, all threads of this process, and these benchmarks."""
     threads = str(usable_threads())
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
@@ -128,7 +130,7 @@ def environment() -> dict[str, str]:
 
 
 def workload(kind: str, queries: int) -> list[Request]:
-    """`short` or `long` documents: 100 short ones, or 20 long ones, a query."""
+    """Return queries with 100 `short` or 20 `long` documents each."""
     data = Path(os.environ.get("PLACKETT_DATA", "/nowhere")) / "workload" / f"{kind}.jsonl.gz"
     documents = 100 if kind == "short" else 20
     if data.is_file():
@@ -144,7 +146,7 @@ def workload(kind: str, queries: int) -> list[Request]:
 
 
 def work(folder: Path, requests: Sequence[Request]) -> tuple[dict[str, float], dict[str, int]]:
-    """GFLOP of all requests, needed and with a whole last layer; and counts of pairs and tokens."""
+    """Return GFLOP of all requests, as needed and with a whole last layer, and counts of pairs and tokens."""
     config = json.loads((folder / "config.json").read_text())
     hidden, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
     pairs = [(request["query"], document) for request in requests for document in request["documents"]]
@@ -157,14 +159,14 @@ def work(folder: Path, requests: Sequence[Request]) -> tuple[dict[str, float], d
 
 
 def start(names: Sequence[str], pythons: Mapping[str, str], folder: Path, requests: Sequence[Request]) -> Started:
-    """Start each way, and take the time from there to its first score."""
+    """Start each way, and measure the time to its first score."""
     ways, cold, notes = list[Way](), dict[str, float](), dict[str, str]()
     first = {"query": requests[0]["query"], "documents": requests[0]["documents"][:1]}
     for name in names:
         python = pythons.get(name, "")
         place = folder / ("ours" if name.startswith("plackett") else "theirs")
         if not python:
-            notes[name] = "its environment is not there: make peers"
+            notes[name] = "its environment does not exist: run make peers"
             continue
         if missing := prepare(name, python, place):
             notes[name] = missing
@@ -183,7 +185,7 @@ def start(names: Sequence[str], pythons: Mapping[str, str], folder: Path, reques
 
 
 def prepare(name: str, python: str, folder: Path) -> str:
-    """Have the export of a way made, where it needs one. What stood in the way, else an empty text."""
+    """Make the export that a way needs, and return the error message, or an empty string."""
     library, engine, _ = name.split(":")
     if engine == "torch" or library in ("flashrank", "fastembed"):
         return ""
@@ -193,7 +195,7 @@ def prepare(name: str, python: str, folder: Path) -> str:
 
 
 def calibration(folder: Path) -> None:
-    """Lists and texts to calibrate int8 on: Python's documentation, nothing of the workload."""
+    """Write lists and texts for calibrating int8: Python's documentation, without the workload."""
     objects = read_objects()[:400]
     texts = [item.document for item in objects]
     lists = [
@@ -210,7 +212,7 @@ def _write_lines(path: Path, rows: Sequence[Request]) -> None:
 
 
 def row_of(way: Way, started: Started, reference: Sequence[Sequence[float]], facts: Mapping[str, Any]) -> Request:
-    """One row of the results."""
+    """Return one row of the results."""
     flat = [value for one in way.seconds for value in one]
     total = statistics.median(sum(one) for one in way.seconds)
     precision = way.name.rpartition(":")[2]
@@ -239,7 +241,7 @@ def _overlap(scores: Sequence[float], reference: Sequence[float]) -> float:
 
 
 def measure(folder: Path, layers: int, kind: str, options: argparse.Namespace) -> Request:
-    """One checkpoint on one workload."""
+    """Measure one checkpoint on one workload."""
     for place in ("ours", "theirs"):
         checkpoints.save(folder / place, layers=layers)
         calibration(folder / place)
@@ -270,7 +272,7 @@ def chosen(only: Sequence[str] | None) -> list[str]:
 
 
 def race(ways: Sequence[Way], requests: Sequence[Request], rounds: int, title: str) -> dict[str, float]:
-    """Run all ways in turns after a round that does not count; the median ceilings of the rounds."""
+    """Run all ways in turn, after a warm-up round, and return the median ceilings of the rounds."""
     for way in ways:
         way.round(requests)
         way.seconds.clear()
@@ -285,7 +287,7 @@ def race(ways: Sequence[Way], requests: Sequence[Request], rounds: int, title: s
 
 
 def compared(started: Started, facts: Mapping[str, Any]) -> list[Request]:
-    """A row for each way, with its ratio to sentence-transformers' default."""
+    """Return a row for each way, with its ratio to sentence-transformers' default."""
     reference = next(way.scores for way in started.ways if way.name == DEFAULT)
     rows = [row_of(way, started, reference, facts) for way in started.ways]
     default = next(row["pairs/s"] for row in rows if row["name"] == DEFAULT)
@@ -293,7 +295,7 @@ def compared(started: Started, facts: Mapping[str, Any]) -> list[Request]:
 
 
 def pythons(options: argparse.Namespace) -> dict[str, str]:
-    """The interpreter of each way; ways that run here run in this one."""
+    """Return the interpreter of each way: this one, or that of another environment."""
     of_engine = {"onnx": options.onnx, "openvino": options.openvino}
     of_library = {"flashrank": options.rerankers, "fastembed": options.rerankers, "plackett": sys.executable}
     here = {DEFAULT, "sentence_transformers:torch:bf16"}
@@ -306,7 +308,7 @@ def pythons(options: argparse.Namespace) -> dict[str, str]:
 
 
 def main() -> None:
-    """All checkpoints and workloads."""
+    """Measure all checkpoints and workloads."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--queries", type=int, default=2)

@@ -1,1 +1,1 @@
-"""Training speed beside sentence-transformers."""
+"""Training speed compared with sentence-transformers."""

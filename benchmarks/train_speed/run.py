@@ -1,11 +1,11 @@
-"""Lists per second of training, interleaved in one process with sentence-transformers' trainer.
+"""Compare training speed with sentence-transformers' trainer, interleaved in one process.
 
     [PLACKETT_DATA=...] python -m benchmarks.train_speed.run [--rounds N] [--precision fp32 --precision bf16]
 
-Both train the same base on the same lists of ten passages with the same loss, position-weighted ListMLE, and the same
-settings. A round is some steps of one and then of the other, from the end of its first step to the end of its last,
-with all that lies between: tokenising, collating, forward, backward, optimiser. Peak memory is that of a process that
-does nothing else. The results are written to benchmarks/train_speed/results/train_speed.json.
+Both train the same base on the same lists of ten passages, with the same loss (position-weighted ListMLE) and settings.
+A round runs a few steps of one trainer and then of the other. Each is timed from the end of its first step to the end
+of its last, which includes tokenising, collating, forward and backward passes and the optimiser. Peak memory is that of
+a separate process per trainer. Results: benchmarks/train_speed/results/train_speed.json.
 """
 
 import argparse
@@ -50,7 +50,7 @@ SIZES = (8, 16)
 
 
 class Clock(TrainerCallback):
-    """When each step ended."""
+    """Records when each step ends."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -61,7 +61,7 @@ class Clock(TrainerCallback):
 
 
 def some_lists(count: int) -> list[LabeledList]:
-    """MS MARCO passages where PLACKETT_DATA has them, else the documentation of Python; one relevant in each list."""
+    """Return lists of MS MARCO (PLACKETT_DATA) or of Python's documentation, with one relevant passage each."""
     labels = (1.0, *[0.0] * (DEPTH - 1))
     if "PLACKETT_DATA" in os.environ:
         path = Path(os.environ["PLACKETT_DATA"]) / "msmarco_devsmall_bm25neg" / "train.jsonl.gz"
@@ -76,7 +76,7 @@ def some_lists(count: int) -> list[LabeledList]:
 
 
 def arguments(folder: str, size: int, precision: str, steps: int) -> dict[str, Any]:
-    """What both trainers are told."""
+    """Return the settings of both trainers."""
     common = {"save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_steps": steps, "seed": 0}
     chosen = {"max_steps": steps, "per_device_train_batch_size": size, "learning_rate": RATE}
     return {"output_dir": folder, "use_cpu": True, "bf16": precision == "bf16", **common, **chosen}
@@ -95,7 +95,7 @@ def ours(lists: Sequence[LabeledList], settings: dict[str, Any]) -> ListTrainer:
 
 
 def theirs(lists: Sequence[LabeledList], settings: dict[str, Any]) -> CrossEncoderTrainer:
-    """sentence-transformers' trainer, with the weight that Plackett's loss has."""
+    """sentence-transformers' trainer, with the position weights of Plackett's loss."""
     model = CrossEncoder(str(BASE), num_labels=1, max_length=MAX_LENGTH, device="cpu")
     weight = losses.PListMLELambdaWeight(lambda mask: (1 / torch.log1p(mask.cumsum(-1))).masked_fill(~mask, 0))
     columns = {
@@ -115,7 +115,7 @@ TRAINERS = {"plackett": ours, "sentence-transformers": theirs}
 
 
 def lists_per_second(trainer: Trainer, size: int) -> float:
-    """Of one round."""
+    """Return the lists per second of one round."""
     clock = Clock()
     trainer.add_callback(clock)
     with quiet():
@@ -125,7 +125,7 @@ def lists_per_second(trainer: Trainer, size: int) -> float:
 
 
 def compare(size: int, precision: str, rounds: int, steps: int) -> dict[str, Any]:
-    """Speeds and peak memory at one batch size and precision."""
+    """Measure speeds and peak memory at one batch size and precision."""
     lists = some_lists(size * (steps + 1))
     speeds: dict[str, list[float]] = {name: [] for name in TRAINERS}
     with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +146,7 @@ def compare(size: int, precision: str, rounds: int, steps: int) -> dict[str, Any
 
 
 def peak_memory(name: str, size: int, precision: str) -> int:
-    """Resident memory at its highest, of a process that trains three steps."""
+    """Return the peak resident memory of a process that trains three steps."""
     command = [
         sys.executable,
         "-m",
@@ -159,11 +159,11 @@ def peak_memory(name: str, size: int, precision: str) -> int:
         precision,
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout.splitlines()[-1])  # what stands above it is the trainer's own
+    return int(done.stdout.splitlines()[-1])  # the rest is the trainer's
 
 
 def train_only(name: str, size: int, precision: str) -> int:
-    """Train three steps and tell the peak."""
+    """Train three steps and print the peak."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         TRAINERS[name](some_lists(3 * size), arguments(folder, size, precision, 3)).train()
     return peak_resident()
