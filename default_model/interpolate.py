@@ -1,7 +1,7 @@
 """Interpolate between the weights of a start and of trainings from it.
 
-Weights that were trained from one point can be mixed. The mixture often keeps the abilities of the start and gains most
-of those of the trainings: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903), task vectors (Ilharco et al. 2023,
+Weights that were trained from one point can be mixed. The mixture often keeps the abilities of the start and adds
+most of what the trainings taught: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903), task vectors (Ilharco et al. 2023,
 arXiv:2212.04089).
 """
 

@@ -57,8 +57,9 @@ PAGES = [
     *sorted(ROOT.glob("benchmarks/*/README.md")),
     *sorted(ROOT.glob("default_model/**/*.md")),
 ]
-SOURCES = sorted((ROOT / "src").glob("**/*.py"))
-RECIPES = sorted((ROOT / "src").glob("**/recipes/*.yaml"))
+FOLDERS = [ROOT / name for name in ("src", "benchmarks", "default_model", "documentation")]
+SOURCES = sorted(path for folder in FOLDERS for path in folder.glob("**/*.py"))
+RECIPES = sorted(path for folder in FOLDERS for path in folder.glob("**/recipes/*.yaml"))
 CODE = re.compile(r"^```.*?^```|`[^`]+`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 
 
