@@ -152,11 +152,11 @@ def table(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Return the results as Markdown."""
     known = found["provenance"]
     lines = [
-        "# int8 against fp32",
+        "# int8 compared with fp32",
         "",
         f"{found['checkpoint']}. {known['processor']} ({', '.join(known['instructions'])}), one thread; "
         + ", ".join(f"{name} {known['versions'][name]}" for name in ("onnxruntime", "openvino", "nncf"))
-        + ". Speed is int8's, as a ratio to fp32 of the same engine.",
+        + ". Speed is the ratio of int8 to fp32 in the same engine.",
         "",
         "| lists | engine | size, MB | speed | nDCG@10 | tau | top-10 overlap | logits: mean, largest difference |",
         "|---|---|---|---|---|---|---|---|",

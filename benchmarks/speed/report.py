@@ -26,7 +26,7 @@ def table(result: dict[str, Any]) -> str:
         f"{result['pairs']} pairs, {result['tokens']:,} tokens; the ceiling, GFLOP/s: "
         + ", ".join(f"{name} {rate:.0f}" for name, rate in result["ceiling"].items()),
         "",
-        f"| way | {' | '.join(COLUMNS)} |",
+        f"| library, engine, precision | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 1) + "|",
     ]
     for row in sorted(result["ways"], key=lambda row: row["ratio"]):
@@ -63,4 +63,4 @@ def page(document: Mapping[str, Any]) -> str:
     """Return the tables of all checkpoints and workloads."""
     known = document["provenance"]
     by = f"{known['processor']}, {known['threads']} threads; made by `make bench`."
-    return "\n".join(["# Reranking beside other libraries\n", f"{by}\n", *map(table, document["results"])])
+    return "\n".join(["# Speed of reranking compared with other libraries\n", f"{by}\n", *map(table, document["results"])])
