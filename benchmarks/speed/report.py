@@ -62,5 +62,6 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
 def page(document: Mapping[str, Any]) -> str:
     """Return the tables of all checkpoints and workloads."""
     known = document["provenance"]
+    title = "# Speed of reranking compared with other libraries\n"
     by = f"{known['processor']}, {known['threads']} threads; made by `make bench`."
-    return "\n".join(["# Speed of reranking compared with other libraries\n", f"{by}\n", *map(table, document["results"])])
+    return "\n".join([title, f"{by}\n", *map(table, document["results"])])
