@@ -83,6 +83,14 @@ def test_code_is_listed_and_not_run(own):
     assert "--trust-remote-code" in str(caught.value)
 
 
+def test_code_that_defines_no_reranker_is_not_advised_to_be_trusted(own):
+    change(own / "config.json", auto_map={"AutoModelForCausalLM": "modeling.Own", "AutoConfig": "modeling.OwnConfig"})
+    with pytest.raises(CheckpointError) as caught:
+        CrossEncoder(own)
+    assert "AutoModelForSequenceClassification" in str(caught.value)
+    assert "--trust-remote-code" not in str(caught.value)
+
+
 def test_trusted_code_scores_as_it_says(own, caplog):
     with caplog.at_level(logging.WARNING, "plackett"):
         model = CrossEncoder(own, trust_remote_code=True, device="cpu")

@@ -6,7 +6,7 @@ import torch
 
 from plackett import CheckpointError, CrossEncoder, InputError, SettingError
 from plackett.checkpoints.folder import read_checkpoint
-from plackett.checkpoints.heads import HEADS, Head, head_of
+from plackett.checkpoints.heads import HEADS, Head, head_of, one_against_others
 from tiny import DOCUMENTS, PAIRS, QUERY
 
 CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
@@ -69,6 +69,33 @@ def test_one_of_several_labels_ranks_by_its_share_of_the_softmax(tiny, labels):
     ranked = chosen.rank(PAIRS[0][0], [document for _, document in PAIRS])
     assert len(ranked) == len(PAIRS)
     assert chosen.fingerprint() != CrossEncoder(folder).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "chosen"),
+    [
+        (("Contradiction", "ENTAILMENT", "neutral"), "entailment", 1),
+        (("not_relevant", "relevant"), "Relevant", 1),
+        (("relevant", "not_relevant"), "relevant", 0),
+        (("Yes", "yes"), "yes", 1),
+        (("1", "0"), "1", 0),
+        (("Yes", "yes"), "YES", None),
+        (("no", "yes"), "-1", None),
+        (("no", "yes"), "", None),
+    ],
+)
+def test_a_label_is_found_by_its_name_in_any_case_or_its_number(names, label, chosen):
+    config = {"id2label": {str(number): name for number, name in enumerate(names)}}
+    raw = np.arange(1, len(names) + 1, dtype=np.float32)[None] ** 2
+    if chosen is None:
+        with pytest.raises(SettingError):
+            one_against_others(config, len(names), label)
+        return
+    others = np.delete(raw[0], chosen)
+    expected = raw[0, chosen] - np.log(np.exp(others).sum())
+    to_logit = one_against_others(config, len(names), label).to_logit
+    assert to_logit is not None
+    np.testing.assert_allclose(to_logit(raw), [[expected]], rtol=1e-6)
 
 
 def test_a_label_to_rank_by_is_one_of_the_checkpoint_s(tiny):

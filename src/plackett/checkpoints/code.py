@@ -76,7 +76,7 @@ def _check_in_folder(folder: Path, name: str) -> None:
         raise CheckpointError(f"{folder / CONFIG}: auto_map names {name}, but the folder has no such file")
 
 
-def refused_code(folder: Path, name: str) -> CheckpointError:
+def refused_code(folder: Path, name: str, auto_map: object) -> CheckpointError:
     """Return the error for code that the user has not trusted, or that belongs to a tokenizer."""
     if name != CONFIG:
         return CheckpointError(
@@ -84,7 +84,9 @@ def refused_code(folder: Path, name: str) -> CheckpointError:
             "tokenizer.json. Remove auto_map if that file gives the same tokens"
         )
     files = ", ".join(map(str, code_of(folder))) or "none of it in the folder"
-    return CheckpointError(
-        f"{folder / name} names code in the folder (auto_map), which is not run by default: {files}. If you trust "
-        "it, pass trust_remote_code=True (--trust-remote-code) and use the torch engine"
+    advice = (
+        "If you trust it, pass trust_remote_code=True (--trust-remote-code) and use the torch engine"
+        if isinstance(auto_map, dict) and auto_map.get(CLASSIFIER)
+        else f"It defines no {CLASSIFIER}, so Plackett cannot use it either: choose another model"
     )
+    return CheckpointError(f"{folder / name} names code (auto_map), which is not run by default: {files}. {advice}")

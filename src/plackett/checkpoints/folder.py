@@ -15,6 +15,7 @@ from plackett.checkpoints.activations import ACTIVATIONS, CALIBRATED, saved_acti
 from plackett.checkpoints.calibrations import Calibration, read_calibration
 from plackett.checkpoints.code import CodeFile
 from plackett.checkpoints.conversions import plain
+from plackett.checkpoints.conversions.known import KNOWN
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.heads import HEADS, Head, architectures_of, head_of, labels_of, one_against_others
 from plackett.checkpoints.hub import WEIGHTS, Patterns, download, repository_of
@@ -23,7 +24,7 @@ from plackett.checkpoints.jsons import read_json, read_optional, write_json
 from plackett.checkpoints.lists import LISTS, ListFormat, list_format
 from plackett.checkpoints.model import Model
 from plackett.checkpoints.older import older_keys
-from plackett.checkpoints.own_files import CONFIG, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
+from plackett.checkpoints.own_files import CONFIG, MODULES, SENTENCE_TRANSFORMERS, TOKENIZER_CONFIG
 from plackett.checkpoints.settings import FIRST_MODULE, check_settings, check_whole, first_module, is_chain, prompt_of
 from plackett.checkpoints.templates import ChatTemplate, read_template, remove_templates, write_modules
 from plackett.checkpoints.weights import check_trainable, check_weights, has_head
@@ -329,11 +330,17 @@ def _head(folder: Path, config: dict[str, Any]) -> tuple[Head, int]:
     if found is not None:
         return found
     architectures = architectures_of(config)
-    if not any(name.endswith("ForCausalLM") for name in architectures) and has_head(folder):
+    train = f"plackett train RECIPE --set base={folder}"
+    if any(name.endswith("ForCausalLM") for name in architectures):
+        raise CheckpointError(
+            f"{folder} is a language model without the settings that make it a reranker: {MODULES} with the module "
+            f"LogitScore, or a name that contains one of {', '.join(known.name for known in KNOWN)}. Rename the folder "
+            f"if it is one of these, or train it: {train}"
+        )
+    if has_head(folder):
         return HEADS[0], 1  # sentence-transformers reads an unnamed head like this
     raise CheckpointError(
-        f"{folder} has no classification head (architectures: {', '.join(architectures) or 'none'}); "
-        f"train one: plackett train RECIPE --set base={folder}"
+        f"{folder} has no classification head (architectures: {', '.join(architectures) or 'none'}); train one: {train}"
     )
 
 

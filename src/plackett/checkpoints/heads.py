@@ -1,6 +1,6 @@
 """Heads, which turn the raw outputs of a model into one logit per pair."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,9 @@ def one_against_others(config: Mapping[str, Any], outputs: int, label: str) -> H
     names = labels_of(config, outputs)
     if outputs < 2:
         raise SettingError(f"positive_label={label!r} chooses one of several labels, but this checkpoint has one")
-    if label not in (*names, *map(str, range(outputs))):
+    chosen = _number_of(label, names)
+    if chosen is None:
         raise SettingError.unknown("positive_label", label, names)
-    chosen = names.index(label) if label in names else int(label)
 
     def log_odds(raw: NDArray[np.float32]) -> NDArray[np.float32]:
         others = np.delete(raw, chosen, axis=1).astype(np.float64)
@@ -78,6 +78,14 @@ def one_against_others(config: Mapping[str, Any], outputs: int, label: str) -> H
         return np.asarray(found, np.float32)
 
     return Head(f"label {names[chosen]}", HEADS[-1].architecture, _has_any, log_odds)
+
+
+def _number_of(label: str, names: Sequence[str]) -> int | None:
+    """Return the number of a label: by its name, in any case if only one name fits, or by the number itself."""
+    alike = [number for number, name in enumerate(names) if name.casefold() == label.casefold()]
+    exact = [number for number in alike if names[number] == label]
+    numbers = [number for number in range(len(names)) if str(number) == label]
+    return next((found[0] for found in (exact, alike, numbers) if len(found) == 1), None)
 
 
 def labels_of(config: Mapping[str, Any], outputs: int) -> list[str]:

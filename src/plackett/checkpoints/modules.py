@@ -20,8 +20,9 @@ def read_modules(folder: Path) -> list[dict[str, Any]]:
 
 
 def class_of(module: Mapping[str, Any]) -> str:
-    """Return the class of a module, without its package."""
-    return str(module.get("type", "?")).rpartition(".")[2]
+    """Return the class of a module: without its package if it is sentence-transformers', else in full."""
+    name = str(module.get("type", "?"))
+    return name.rpartition(".")[2] if name.startswith("sentence_transformers.") else name
 
 
 def folder_of(folder: Path, module: Mapping[str, Any]) -> Path:

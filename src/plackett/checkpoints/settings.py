@@ -176,7 +176,7 @@ def check_settings(folder: Path, config: Mapping[str, Any], *, trust_code: bool 
             code = trusted_code(folder, config[key])
             continue
         if key == "auto_map":
-            raise refused_code(folder, name)
+            raise refused_code(folder, name, config.get(key))
         raise CheckpointError(
             f"{folder / name} sets {key}, which changes scores in other libraries and which Plackett does not support; "
             f"remove {key} if the model was trained without it"
@@ -250,7 +250,8 @@ def _chain(folder: Path) -> list[dict[str, Any]]:
     names = list(map(class_of, modules))
     if names not in ([], ["Transformer"]):
         raise CheckpointError(
-            f"{folder} chains the modules {', '.join(names)}; Plackett reads plain sequence classifiers"
+            f"{folder / MODULES} lists the modules {', '.join(names)}. Plackett reads Transformer alone, Transformer "
+            "with LogitScore, and the chain of the ettin rerankers, with the classes of sentence_transformers"
         )
     return modules
 

@@ -13,6 +13,7 @@ import torch
 import transformers
 from huggingface_hub.utils import filter_repo_objects
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from layouts import DECODER, ENCODER, PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
 from plackett import CrossEncoder
@@ -127,6 +128,48 @@ def test_a_chain_of_modules_is_a_classifier(tmp_path, pooling, bias):
     np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "word"),
+    [
+        ("2_Dense/config.json", {"activation_function": "torch.nn.modules.activation.Hardswish"}, "Hardswish"),
+        ("2_Dense/config.json", {"activation_function": "other.GELU"}, "other.GELU"),
+        ("2_Dense/config.json", {"use_residual": True}, "use_residual"),
+        ("4_Dense/config.json", {"activation_function": "torch.nn.modules.activation.Tanh"}, "Tanh"),
+        ("4_Dense/config.json", {"module_input_name": "token_embeddings"}, "token_embeddings"),
+        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "lasttoken"),
+        ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]}, "mean"),
+        ("config.json", {"norm_eps": 0.1}, "norm_eps"),
+        ("2_Dense/model.safetensors", None, "2_Dense"),
+        ("4_Dense/model.safetensors", {"linear.weight": np.ones((2, 32), np.float32)}, "2 outputs"),
+        ("3_LayerNorm/model.safetensors", {"weight": np.ones(32, np.float32)}, "norm.weight"),
+    ],
+)
+def test_a_chain_that_is_not_a_classifier(tmp_path, file, change, word):
+    folder = ettin(tmp_path)
+    path = folder / file
+    if path.suffix == ".json":
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    else:
+        path.unlink()
+        save_file(change, path) if change else None
+    with pytest.raises(CheckpointError) as raised:
+        CrossEncoder(folder)
+    assert word in str(raised.value)
+    assert file.partition("/")[0] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(0, "own.Transformer"), (2, "own.Dense"), (2, "sentence_transformers.Other")]
+)
+def test_modules_of_other_packages_are_not_taken_for_those_of_sentence_transformers(tmp_path, module, name):
+    path = ettin(tmp_path) / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[module]["type"] = name
+    path.write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match=name.removeprefix("sentence_transformers.")):
+        CrossEncoder(path.parent)
+
+
 QWEN = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}\n'
@@ -146,33 +189,104 @@ BGE = (
 )
 
 
+ZERANK = "<|im_start|>system\n{query}<|im_end|>\n<|im_start|>user\n{document}<|im_end|>\n<|im_start|>assistant\n"
+CTXL = (
+    "Check whether a given document contains information helpful to answer the query.\n<Document> {document}\n"
+    "<Query> {query} ??"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "prompt", "true", "false"),
     [
         ("Qwen3-Reranker-0.6B", QWEN, "yes", "no"),
         ("mxbai-rerank-base-v2", MXBAI, "1", "0"),
         ("bge-reranker-v2-gemma", BGE, "Yes", None),
+        ("zerank-1-small", ZERANK, "Yes", None),
+        ("ctxl-rerank-v2-instruct-multilingual-1b", CTXL, 0, None),
     ],
 )
 def test_plain_causal_folders_score_as_their_authors_say(tmp_path, name, prompt, true, false):
-    folder = causal(tmp_path / name, template="{{ messages[0].content }}", positions=512)
+    folder = causal(tmp_path / name, template="{{ messages[0].content }}", positions=512, tied=False)
     pairs = [PAIRS[0], PAIRS[2], PAIRS[3]]
     fast = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     expected = []
     for query, document in pairs:
+        if name.startswith("zerank"):
+            query, document = query.strip(), document.strip()
         text = prompt.format(instruction=SEARCH, query=query, document=document)
         ids = fast(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         with torch.no_grad():
             last = model(input_ids=ids).logits[0, -1]
         off = 0 if false is None else last[token(folder, false)]
-        expected.append(float(last[token(folder, true)] - off))
+        score = float(last[token(folder, true) if isinstance(true, str) else true] - off)
+        expected.append(score / 5 if name.startswith("zerank") else score)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(ours(folder, pairs), expected, atol=1e-4)
 
 
+def test_instructions_of_a_known_reranker(tmp_path):
+    folder = causal(tmp_path / "ctxl-rerank-v2-instruct-multilingual-1b", positions=512, tied=False)
+    pairs = [("cats", "dogs"), ("a list", "words")]
+    ending = [(f"{query} Newest first", document) for query, document in pairs]
+    np.testing.assert_allclose(ours(folder, pairs, instruction="Newest first"), ours(folder, ending), atol=1e-6)
+
+
+def test_code_beside_a_known_reranker_is_not_needed(tmp_path):
+    folder = causal(tmp_path / "zerank-1", positions=512)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": {"AutoConfig": "modeling.ZEConfig"}}))
+    assert ours(folder).shape == (len(PAIRS),)
+
+
+def causal_of(folder, family, **settings):
+    """A small language model of any family, under LogitScore."""
+    fast = tokenizer()
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder / "lm")
+    sizes = {key: value for key, value in DECODER.items() if hasattr(transformers.AutoConfig.for_model(family), key)}
+    ids = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": 0, "vocab_size": len(fast)}
+    config = transformers.AutoConfig.for_model(family, **sizes, **ids, max_position_embeddings=256, **settings)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, 0, 0.3)
+    model.save_pretrained(folder / "lm")
+    return logit_score(folder / "st", folder / "lm")
+
+
+@pytest.mark.parametrize("family", ["gemma", "glm4", "llama", "mistral", "olmo2", "phi3", "qwen2"])
+def test_families_of_causal_rerankers(tmp_path, family):
+    folder = causal_of(tmp_path, family)
+    expected = others(folder)
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(ours(folder), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "word"),
+    [
+        ("gemma2", {}, "final_logit_softcapping"),
+        ("phi", {}, "lm_head.bias"),
+        (
+            "minicpm3",
+            {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16, "kv_lora_rank": 16, "q_lora_rank": 16},
+            "logits_scaling",
+        ),
+    ],
+)
+def test_families_whose_logits_are_more_than_a_product_are_refused(tmp_path, family, settings, word):
+    folder = causal_of(tmp_path, family, **settings)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("final_logit_softcapping", None)  # the family's default still applies
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=word):
+        CrossEncoder(folder)
+
+
 def test_a_causal_folder_of_no_known_reranker_is_none(tmp_path):
-    with pytest.raises(CheckpointError, match="Qwen3ForCausalLM"):
+    with pytest.raises(CheckpointError, match="LogitScore"):
         CrossEncoder(causal(tmp_path / "lm"))
 
 
@@ -400,6 +514,10 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
         ("config.json", {"architectures": ["Qwen3Model"]}, "ForCausalLM"),
         ("1_LogitScore/config.json", {"true_token_id": None}, "true_token_id"),
         ("1_LogitScore/config.json", {"true_token_id": 10**6}, "1000000"),
+        ("1_LogitScore/config.json", {"true_token_id": "yes"}, "true_token_id"),
+        ("1_LogitScore/config.json", {"false_token_id": -1}, "false_token_id"),
+        ("1_LogitScore/config.json", {"true_token_id": 5, "false_token_id": 5}, "false_token_id"),
+        ("1_LogitScore/config.json", {"module_input_name": "other"}, "module_input_name"),
     ],
 )
 def test_a_causal_reranker_that_cannot_be_read(tmp_path, file, change, word):

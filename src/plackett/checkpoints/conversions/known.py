@@ -23,15 +23,17 @@ _DOCUMENT = '{{ messages | selectattr("role", "eq", "document") | map(attribute=
 class Known:
     """One family of rerankers.
 
-    pattern: matches the names of its repositories or folders, in lower case. true, false: tokens whose logits count.
-    max_length: tokens per pair in the authors' code.
+    pattern: matches the names of its repositories or folders, in lower case. name: for messages. true, false: tokens
+    whose logits count, or their ids. max_length: tokens per pair in the authors' code. scale: a factor of the logit.
     """
 
     pattern: str
+    name: str
     template: str
-    true: str
+    true: str | int
     false: str | None
     max_length: int
+    scale: float = 1.0
 
     def is_named(self, folder: Path) -> bool:
         """Whether a folder, its repository, or the model that it was saved from has a name of this family."""
@@ -44,7 +46,9 @@ class Known:
         true = self._token(folder, self.true)
         return true, None if self.false is None else self._token(folder, self.false)
 
-    def _token(self, folder: Path, token: str) -> int:
+    def _token(self, folder: Path, token: str | int) -> int:
+        if isinstance(token, int):
+            return token
         tokenizer = read_tokenizer_json(folder)
         found: int | None = tokenizer.token_to_id(token) if tokenizer is not None else None
         if found is None:
@@ -58,6 +62,7 @@ KNOWN = (
     # https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
     Known(
         pattern=r"qwen3-reranker-",
+        name="Qwen3-Reranker",
         template=(
             _INSTRUCTION + "<|im_start|>system\n"
             "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
@@ -74,6 +79,7 @@ KNOWN = (
     # https://github.com/mixedbread-ai/mxbai-rerank
     Known(
         pattern=r"mxbai-rerank-(base|large)-v2",
+        name="mxbai-rerank-v2",
         template=(
             _INSTRUCTION + "<|im_start|>system\n"
             "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
@@ -91,6 +97,7 @@ KNOWN = (
     # https://huggingface.co/BAAI/bge-reranker-v2-gemma
     Known(
         pattern=r"bge-reranker-v2-gemma",
+        name="bge-reranker-v2-gemma",
         template=(
             _INSTRUCTION + "{{ bos_token }}" + f"A: {_QUERY}\nB: {_DOCUMENT}\n" + "{{ given or "
             '"Given a query A and a passage B, determine whether the passage contains an answer to the query by '
@@ -99,5 +106,31 @@ KNOWN = (
         true="Yes",
         false=None,
         max_length=1024,
+    ),
+    # https://huggingface.co/zeroentropy/zerank-1-small (modeling_zeranker.py)
+    Known(
+        pattern=r"zerank-1",
+        name="zerank-1",
+        template=(
+            f"<|im_start|>system\n{_QUERY.replace(' }}', ' | trim }}')}<|im_end|>\n"
+            f"<|im_start|>user\n{_DOCUMENT.replace(' }}', ' | trim }}')}<|im_end|>\n"
+            '<|im_start|>assistant{{ "\\n" }}'
+        ),
+        true="Yes",
+        false=None,
+        max_length=8192,
+        scale=1 / 5,
+    ),
+    # https://huggingface.co/ContextualAI/ctxl-rerank-v2-instruct-multilingual-1b
+    Known(
+        pattern=r"ctxl-rerank-v2-instruct",
+        name="ctxl-rerank-v2",
+        template=(
+            _INSTRUCTION + "Check whether a given document contains information helpful to answer the query.\n"
+            f"<Document> {_DOCUMENT}\n<Query> {_QUERY}" + '{{ " " + given if given else "" }} ??'
+        ),
+        true=0,
+        false=None,
+        max_length=8192,
     ),
 )
