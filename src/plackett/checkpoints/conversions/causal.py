@@ -138,18 +138,17 @@ def _check(folder: Path, config: Mapping[str, Any]) -> None:
 def _matrix(folder: Path, config: Mapping[str, Any]) -> str:
     """Return the name of the output matrix: the head's, or the embeddings' if they are tied."""
     names = headers(folder)
-    bias = next((name for name in _BIASES if name in names), None)
+    own, tied, bias = (next((name for name in kind if name in names), None) for kind in (_HEADS, _EMBEDDINGS, _BIASES))
     if bias is not None:
         raise CheckpointError(
             f"{folder} has the weights {bias}, which a sequence classifier has no place for; Plackett does not support "
             "causal rerankers of this family"
         )
-    own = next((name for name in _HEADS if name in names), None)
-    tied = next((name for name in _EMBEDDINGS if name in names), None)
-    found = own or (tied if config.get("tie_word_embeddings", True) else None)
-    if found is None:
+    if own is None and config.get("tie_word_embeddings", True):
+        own = tied
+    if own is None:
         raise CheckpointError(f"{folder} has no output matrix ({', '.join(_HEADS)}) to compute a token's logit with")
-    return found
+    return own
 
 
 def _known(folder: Path) -> Known | None:
