@@ -16,7 +16,7 @@ from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shared_query import SharedQueryTokenizer
 from plackett.tokenization.shortening import CHARACTERS as CUT
 from plackett.tokenization.shortening import SLACK
-from plackett.tokenization.templates import AnyTokenizer, TemplateTokenizer, over
+from plackett.tokenization.templates import AnyTokenizer, TemplateTokenizer, over, takes_instructions
 from plackett.tokenization.tokenizer import read_tokenizer, truncation_side
 
 CHARACTERS = 4  # per token, in the estimate
@@ -41,7 +41,7 @@ class TextReader:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.max_length = checkpoint.max_length
         self._checkpoint = checkpoint
-        self.takes_instructions = checkpoint.template is not None
+        self.takes_instructions = checkpoint.template is not None and takes_instructions(checkpoint.template)
         self._tokenizer = read_tokenizer(checkpoint)
         self._side = truncation_side(self._tokenizer, self._checkpoint.inputs)
         self._pairs = over(self._tokenizer, checkpoint)
@@ -104,7 +104,7 @@ class TextReader:
 
     def _pair_tokenizer(self, request: RerankRequest, side: str, limit: int) -> AnyTokenizer:
         tokenizer = self._pairs.limited(limit, left=side == "left")
-        if request.instruction is not None and isinstance(tokenizer, TemplateTokenizer):
+        if request.instruction is not None and self.takes_instructions and isinstance(tokenizer, TemplateTokenizer):
             return tokenizer.instructed(request.instruction)
         return tokenizer
 

@@ -7,6 +7,7 @@ cutting a query or an instruction would change the question. So only the documen
 
 import copy
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from tokenizers import Encoding, Tokenizer
 from plackett._extras import require
 from plackett.checkpoints.folder import Checkpoint
 from plackett.checkpoints.templates import ChatTemplate
-from plackett.errors import CheckpointError
+from plackett.errors import CheckpointError, SettingError
 from plackett.tokenization.batches import EncodedPairs
 from plackett.tokenization.shortening import CHARACTERS, SLACK
 from plackett.tokenization.tokenizer import (
@@ -37,7 +38,9 @@ from plackett.tokenization.tokenizer import (
 _STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "message.content[")
 """Text that marks a template as reading contents as lists of parts, as in sentence-transformers 6.2."""
 
-QUERY, DOCUMENT = "\x00plackett-query\x00", "\x00plackett-document\x00"
+QUERY, DOCUMENT, _INSTRUCTION = (f"\x00{name}-{secrets.token_hex(8)}\x00" for name in ("query", "document", "system"))
+"""Marks in place of the texts, which no text can contain."""
+
 _PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|>", "{% if %} &amp; 'é'"))
 
 
@@ -56,10 +59,13 @@ class Layout:
         """Render a template around marks. CheckpointError unless it is exactly its literal parts around the texts."""
         try:
             parts = _split(_render(template, QUERY, DOCUMENT))
-            if parts.count(QUERY) < 1 or parts.count(DOCUMENT) != 1:
+            counts = {"query": parts.count(QUERY), "document": parts.count(DOCUMENT)}
+            missing = " and ".join(role for role, count in counts.items() if not count)
+            if missing or counts["document"] > 1:
                 raise CheckpointError(
-                    "the chat template of this model does not render messages with the roles query and document: it "
-                    "is not a reranker's. Remove it if the model was trained on plain pairs of texts"
+                    f"the chat template of this model renders {f'no {missing}' if missing else 'the document twice'}: "
+                    "it is not a reranker's, which has messages with the roles query and document. Remove the template "
+                    "if the model was trained on plain pairs of texts"
                 )
             for strips in (False, True):
                 layout = cls(parts, strips)
@@ -114,8 +120,17 @@ class TemplateTokenizer:
         found.max_length, found._left = max_length, left
         return found
 
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether the template renders an instruction."""
+        return takes_instructions(self._template)
+
     def instructed(self, instruction: str) -> "TemplateTokenizer":
-        """Return this tokenizer with another instruction."""
+        """Return this tokenizer with another instruction. SettingError for a template that would drop it."""
+        if not self.takes_instructions:
+            raise SettingError(
+                "the chat template of this model renders no instruction (a message with the role system)"
+            )
         template = replace(self._template, instruction=instruction)
         return TemplateTokenizer(self._tokenizer, template, self.max_length, left=self._left)
 
@@ -213,6 +228,14 @@ def over(tokenizer: Tokenizer, checkpoint: Checkpoint) -> AnyTokenizer:
             "score at the wrong place; set another pad_token_id"
         )
     return made
+
+
+def takes_instructions(template: ChatTemplate) -> bool:
+    """Whether a template renders an instruction."""
+    try:
+        return _INSTRUCTION in _render(replace(template, instruction=_INSTRUCTION), "", "")
+    except Exception:  # as in `Layout.of`: some templates refuse a message with this role
+        return False
 
 
 def _split(text: str) -> tuple[str, ...]:

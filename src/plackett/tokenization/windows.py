@@ -128,9 +128,8 @@ class WindowTokenizer:
         if left < max(1, self._tokenizer.room // SMALLEST_WINDOW if self.settings.policy == "windows" else 1):
             if isinstance(self._tokenizer, TemplateTokenizer):
                 return (
-                    f"the query and the template around it leave {left} of {limit} tokens for the document; shorten "
-                    "the "
-                    "query, or raise max_length"
+                    f"the query and the template around it leave {max(0, left)} of {limit} tokens for the document; "
+                    "shorten the query, or raise max_length"
                 )
             return (
                 f"the query has {query} tokens, and {limit} leaves {max(0, left)} for the document, which is too few; "
@@ -138,8 +137,8 @@ class WindowTokenizer:
             )
         if self.settings.policy == "error":
             return (
-                f"the document has more than {left} tokens, the most that {limit} leaves after its query; shorten "
-                "it, or use long_documents='truncate' or 'windows'"
+                f"the document has more than {left} token{'s' * (left != 1)}, the most that {limit} leaves after its "
+                "query; shorten it, or use long_documents='truncate' or 'windows'"
             )
         return ""
 

@@ -1,5 +1,6 @@
 """Rerankers in other layouts score as the libraries that define the layouts do."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -14,12 +15,13 @@ import transformers
 from huggingface_hub.utils import filter_repo_objects
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
 
 from layouts import DECODER, ENCODER, PAIRS, TEMPLATE, causal, ettin, logit_score, token, tokenizer
-from plackett import CrossEncoder
+from plackett import CrossEncoder, LongDocuments
 from plackett.checkpoints import conversions
 from plackett.checkpoints.hub import SETTINGS, WEIGHTS
-from plackett.errors import CheckpointError, TooLargeError
+from plackett.errors import CheckpointError, InputError, TooLargeError
 from plackett.workflows.card import card
 
 pytestmark = pytest.mark.peer
@@ -551,9 +553,12 @@ def test_an_adapter_without_its_base(tmp_path):
 @pytest.mark.parametrize(
     ("template", "word"),
     [
-        ("{{ messages[0].content }}", "role"),
+        ("{{ messages[0].content }}", "no document"),
+        ("{{ messages[1].content }}", "no query"),
+        ("{{ messages[0].content }} {{ messages[1].content }} {{ messages[1].content }}", "twice"),
         ("{{ messages[0].content | upper }} {{ messages[1].content }}", "changes|role"),
         ("{{ messages[0].content }} {{ messages[1].content | replace('a', 'b') }}", "changes|role"),
+        ("", "no chat|plain|query"),
         ("{{ raise_exception('no') }}", "rendered: no"),
         ("{% if %}", "rendered"),
         ("{{ messages[0].content }} {{ messages[1].content }}<|endoftext|>", "padding"),
@@ -585,3 +590,37 @@ def test_a_download_fetches_what_is_read(tmp_path, layout):
         (folder / name).unlink()
     np.testing.assert_allclose(ours(folder), others(folder), atol=1e-4)
     assert ("chat_template.jinja" in fetched) == (layout == "causal")
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("policy", ["truncate", "windows"])
+def test_only_the_document_is_cut(tmp_path, policy, side):
+    folder = classifier(tmp_path / "qwen")
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"truncation_side": side}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    model = CrossEncoder(folder, max_length=110, long_documents=LongDocuments(policy), instruction="Find cats")
+    fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    pairs = [("a query that stays", "dogs and cats " * 90), ("cats", "x"), ("words " * 9, "lists " * 500)]
+    encoded = model.encode(pairs)
+    rows = encoded.rows
+    texts = [
+        fast.decode(rows.token_ids[start:end].tolist(), skip_special_tokens=False)
+        for start, end in itertools.pairwise(rows.cu_seqlens)
+    ]
+    owners = np.repeat(range(len(pairs)), np.diff(encoded.cu_windows))
+    for owner, text in zip(owners, texts, strict=True):
+        before, _, rest = text.partition("\n<Document>: ")
+        document, end, after = rest.partition("<|im_end|>")
+        assert before.endswith(f"<Instruct>: Find cats\n<Query>: {pairs[owner][0]}")
+        assert document.split(" ", 1)[-1] in pairs[owner][1]  # the first token may begin with the template's space
+        assert end + after == "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    assert (np.diff(rows.cu_seqlens) <= 110).all()
+    assert (policy == "windows") == (len(texts) > len(pairs))
+    alone = [float(model.predict([pair])[0]) for pair in pairs]
+    np.testing.assert_allclose(model.predict(pairs), alone, atol=1e-6)
+
+
+def test_a_limit_without_room_for_a_document_is_refused(tmp_path):
+    model = CrossEncoder(classifier(tmp_path / "qwen"), max_length=20)
+    with pytest.raises(InputError, match="max_length=20"):
+        model.predict([("cats", "dogs")])
