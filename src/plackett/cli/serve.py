@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from plackett._extras import extra
 from plackett.cli.options import FILE
 from plackett.serving.settings import OPTIONS, PREFIX, resolve
 
@@ -57,6 +56,6 @@ def serve_command(config: Path | None, check: bool, **flags: object) -> None:
         click.echo(settings.render())
         return
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads models, but none are loaded yet
-    with extra("serve"):
-        from plackett.serving.lifecycle import serve
+    from plackett.serving.start import serve  # after the cheap ways out
+
     serve(settings)

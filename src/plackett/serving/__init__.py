@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from plackett._extras import lazily
 
 if TYPE_CHECKING:
-    from plackett.serving.lifecycle import serve
+    from plackett.serving.start import serve
     from plackett.serving.settings import Settings
 
 __all__ = ["Settings", "serve"]
 
-__getattr__ = lazily(__name__, {"Settings": "settings", "serve": "lifecycle"}, extra="serve")
+__getattr__ = lazily(__name__, {"Settings": "settings", "serve": "start"}, extra="serve")

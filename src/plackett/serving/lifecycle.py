@@ -1,20 +1,20 @@
-"""The life of a server: listen, load and warm up, serve, reload on SIGHUP, and drain on SIGTERM or Ctrl-C."""
+"""The life of a server: serve, reload on SIGHUP, and drain on SIGTERM or Ctrl-C."""
 
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from plackett._extras import extra
-from plackett.errors import PlackettError, SettingError
+from plackett.errors import PlackettError
 from plackett.serving.access import log_to_stderr
 from plackett.serving.app import build_app
 from plackett.serving.models import Models, load_models
@@ -76,10 +76,10 @@ class Life:
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, stop: Callable[[], None]) -> None:
-        """Load the models for the first time; if that fails, `stop` ends the server."""
+    async def start(self, loading: Future[Models], stop: Callable[[], None]) -> None:
+        """Use the models that `loading` returns; if that fails, `stop` ends the server."""
         try:
-            self.service.use(await asyncio.to_thread(self._load, self.service.settings))
+            self.service.use(await asyncio.wrap_future(loading))
         except PlackettError as error:
             self.failure = error
             stop()
@@ -113,14 +113,10 @@ class Life:
             await self.reload()
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises the error of loading the models, and SettingError for an address in use."""
+async def run(settings: Settings, listener: socket.socket, loading: Future[Models]) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises the error of `loading`."""
     if settings.access_log:
         log_to_stderr()
-    asyncio.run(_serve(settings, listen(settings)))
-
-
-async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = Service(settings)
     if settings.traces:
         with extra("otel"):
@@ -147,7 +143,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         server.should_exit = True
 
     service.batcher.start()
-    life.run_later(life.start(stop))
+    life.run_later(life.start(loading, stop))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"plackett: serving {', '.join(settings.checkpoints)} at http://{shown}:{port}\n")
@@ -155,16 +151,3 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     service.batcher.close()
     if life.failure is not None:
         raise life.failure
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Open the listening socket. SettingError if that fails."""
-    try:
-        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=2048)
-    except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0  # the system's, or a negative one of name resolution
-        why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
-        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own sockets only
-    return listener

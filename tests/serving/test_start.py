@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from plackett.errors import SettingError
-from plackett.serving.lifecycle import listen
+from plackett.serving.start import listen
 from plackett.serving.settings import Settings
 
 
