@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from plackett._extras import lazily
 
 if TYPE_CHECKING:
-    from plackett.serving.start import serve
     from plackett.serving.settings import Settings
+    from plackett.serving.start import serve
 
 __all__ = ["Settings", "serve"]
 

@@ -59,14 +59,7 @@ class Layout:
         """Render a template around marks. CheckpointError unless it is exactly its literal parts around the texts."""
         try:
             parts = _split(_render(template, QUERY, DOCUMENT))
-            counts = {"query": parts.count(QUERY), "document": parts.count(DOCUMENT)}
-            missing = " and ".join(role for role, count in counts.items() if not count)
-            if missing or counts["document"] > 1:
-                raise CheckpointError(
-                    f"the chat template of this model renders {f'no {missing}' if missing else 'the document twice'}: "
-                    "it is not a reranker's, which has messages with the roles query and document. Remove the template "
-                    "if the model was trained on plain pairs of texts"
-                )
+            _check_roles(parts)
             for strips in (False, True):
                 layout = cls(parts, strips)
                 if all(layout.text(*probe)[0] == _render(template, *probe) for probe in _PROBES):
@@ -236,6 +229,18 @@ def takes_instructions(template: ChatTemplate) -> bool:
         return _INSTRUCTION in _render(replace(template, instruction=_INSTRUCTION), "", "")
     except Exception:  # as in `Layout.of`: some templates refuse a message with this role
         return False
+
+
+def _check_roles(parts: Sequence[str]) -> None:
+    """Refuse a template that leaves out a text or repeats the document."""
+    counts = {"query": parts.count(QUERY), "document": parts.count(DOCUMENT)}
+    missing = " and ".join(role for role, count in counts.items() if not count)
+    if missing or counts["document"] > 1:
+        raise CheckpointError(
+            f"the chat template of this model renders {f'no {missing}' if missing else 'the document twice'}: "
+            "it is not a reranker's, which has messages with the roles query and document. Remove the template "
+            "if the model was trained on plain pairs of texts"
+        )
 
 
 def _split(text: str) -> tuple[str, ...]:
