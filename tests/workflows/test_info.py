@@ -1,8 +1,10 @@
 """What this machine and a checkpoint offer."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import sys
 import pytest
 import torch
 
+from layouts import causal, ettin, listwise, logit_score
 from plackett import _hardware as cpu
 from plackett._hardware import usable_threads
 from plackett.engines.loading import ENGINES
@@ -53,7 +56,10 @@ def test_a_checkpoint(run, tiny, checkpoint, tmp_path):
     found = json.loads(output)["checkpoint"]
     assert code == 0
     assert found | {"parameters": 0} == {
+        "source": str(folder),
         "folder": str(folder),
+        "layout": "classifier",
+        "code": [],
         "model_type": "bert",
         "parameters": 0,
         "weights": ["F32"],
@@ -119,3 +125,43 @@ def test_nothing_heavy_is_imported(bert):
         [sys.executable, "-c", f"import sys; {code}", str(bert)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "False\n", done.stderr
+
+
+def rows_of(run, folder):
+    code, output, errors = run("info", folder)
+    assert (code, errors) == (0, "")
+    return {name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in output.splitlines())}
+
+
+@pytest.mark.peer
+def test_layouts_are_described(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with_modules = logit_score(tmp_path / "st", causal(tmp_path / "lm"))
+    known = causal(tmp_path / "bge-reranker-v2-gemma")
+    expected = {
+        with_modules: ("causal language model, converted to ", "one label: yes minus no"),
+        known: ("causal language model, converted to ", "one label: Yes"),
+        ettin(tmp_path): ("chain of modules, converted to ", "one label"),
+        listwise(tmp_path / "jina"): ("listwise reranker", "lists of documents"),
+    }
+    for folder, (layout, head) in expected.items():
+        rows = rows_of(run, folder)
+        assert rows["checkpoint"] == str(folder)
+        assert rows["layout"].startswith(layout)
+        assert rows["head"] == head
+    found = json.loads(run("info", with_modules, "--json")[1])["checkpoint"]
+    assert found["source"] == str(with_modules)
+    assert pathlib.Path(found["folder"]).is_relative_to(tmp_path / "cache")
+
+
+def test_code_is_shown_and_not_run(run, bert, tmp_path):
+    folder = shutil.copytree(bert, tmp_path / "own")
+    text = "raise SystemError('this code must not run')\n"
+    (folder / "modeling.py").write_text(text)
+    config = json.loads((folder / "config.json").read_text())
+    code_map = {"AutoModelForSequenceClassification": "modeling.Own"}
+    changed = config | {"auto_map": code_map, "architectures": ["OwnForSequenceClassification"]}
+    (folder / "config.json").write_text(json.dumps(changed))
+    rows = rows_of(run, folder)
+    assert hashlib.sha256(text.encode()).hexdigest() in rows["code"]
+    assert "--trust-remote-code" in rows["code"]

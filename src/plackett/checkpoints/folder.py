@@ -105,21 +105,22 @@ def find_folder(
     None and `default` mean the embedded model; CheckpointError if the working directory contains a `default` too. A
     reranker in another layout is converted; see `conversions`.
     """
-    found = _found(name, revision=revision, local_files_only=local_files_only, files=files)
+    found = locate(name, revision=revision, local_files_only=local_files_only, files=files)
 
     def find(base: str, of_base: str | None) -> Path:
-        return _found(base, revision=of_base, local_files_only=local_files_only, files=WEIGHTS)
+        return locate(base, revision=of_base, local_files_only=local_files_only, files=WEIGHTS)
 
     return plain(found, find)
 
 
-def _found(
+def locate(
     name: str | os.PathLike[str] | None,
     *,
     revision: str | None,
     local_files_only: bool,
-    files: Sequence[Patterns],
+    files: Sequence[Patterns] = WEIGHTS,
 ) -> Path:
+    """Return the folder of a checkpoint in its own layout; see `find_folder`."""
     if name is None or name == DEFAULT:
         if name is not None and Path(name).exists():
             raise CheckpointError(

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
+from pathlib import Path
 
 from plackett import _hardware as hardware
 from plackett._extras import is_installed
 from plackett._hardware import gigabytes, usable_memory, usable_threads
 from plackett.checkpoints import bundled
+from plackett.checkpoints.conversions import layout_of
 from plackett.checkpoints.exports import ENGINES, EngineSpec, export_files, exports_of
-from plackett.checkpoints.folder import Checkpoint, find_folder, read_checkpoint
+from plackett.checkpoints.folder import Checkpoint, find_folder, locate, read_checkpoint
 from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.own_files import FACTS
 from plackett.checkpoints.weights import weights_of
@@ -48,11 +50,15 @@ class Export:
 class Contents:
     """The contents of a checkpoint folder.
 
-    weights: data types by safetensors' names, empty without weights. window: the sliding window of all layers, None
-    without one. memory: the minimum for each engine that can run the folder.
+    source: the folder that was named. folder: the one that is read, which is another if the layout is converted. code:
+    files that run if the user trusts them. weights: data types by safetensors' names, empty without weights. window: the
+    sliding window of all layers, None without one. memory: the minimum for each engine that can run the folder.
     """
 
+    source: str
     folder: str
+    layout: str
+    code: tuple[str, ...]
     model_type: str
     parameters: int
     weights: tuple[str, ...]
@@ -89,11 +95,10 @@ class Info:
 
 def read_info(name: str | None = None) -> Info:
     """Read about this machine and the checkpoint `name`, a folder or a cached Hub id. Raises as CrossEncoder does."""
-    with own_errors(name):
-        folder = find_folder(name, revision=None, local_files_only=True, files=[()]) if name is not None else None
-        checkpoint = read_checkpoint(folder) if folder else None
+    contents, first = _read(name) if name is not None else (None, None)
     engines = tuple(map(_engine, ENGINES.values()))
-    first = next((engine.name for engine in engines if engine.installed), None)
+    if contents is None:
+        first = next((engine.name for engine in engines if engine.installed), None)
     return Info(
         versions=dict(_versions()),
         system=f"{platform.system()} {platform.machine()}",
@@ -103,10 +108,19 @@ def read_info(name: str | None = None) -> Info:
         memory=usable_memory(),
         bf16=not hardware.instructions().isdisjoint(hardware.BF16),
         engines=engines,
-        automatic=automatic(checkpoint) if checkpoint else first,
+        automatic=first,
         default_model=_default_model(),
-        checkpoint=_contents(checkpoint) if checkpoint else None,
+        checkpoint=contents,
     )
+
+
+def _read(name: str) -> tuple[Contents, str]:
+    """Return the contents of a checkpoint, and the engine that "auto" selects for it."""
+    with own_errors(name):
+        source = locate(name, revision=None, local_files_only=True, files=[()])
+        folder = find_folder(name, revision=None, local_files_only=True, files=[()])
+        checkpoint = read_checkpoint(folder, trust_remote_code=True)  # reading runs nothing
+    return _contents(checkpoint, source), automatic(checkpoint)
 
 
 def render(info: Info) -> str:
@@ -147,11 +161,23 @@ def _head(checkpoint: Checkpoint) -> str:
     """Describe how the raw outputs become scores."""
     if checkpoint.head.to_logit is None:
         return f"{checkpoint.head.name} ({', '.join(checkpoint.names)}); to rank, name one with positive_label"
-    return checkpoint.head.name
+    [name] = checkpoint.names or ("LABEL_0",)
+    return checkpoint.head.name if name == "LABEL_0" else f"{checkpoint.head.name}: {name}"
+
+
+def _layout(checkpoint: Checkpoint, source: Path) -> str:
+    """Describe how the named folder stores its model."""
+    if checkpoint.lists is not None:
+        return "listwise reranker"
+    return layout_of(source) or ("classifier built by its own code" if checkpoint.code else "classifier")
 
 
 def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
-    yield "checkpoint", contents.folder
+    yield "checkpoint", contents.source
+    is_converted = contents.folder != contents.source
+    yield "layout", f"{contents.layout}, converted to {contents.folder}" if is_converted else contents.layout
+    if contents.code:
+        yield "code", f"{', '.join(contents.code)}; run only with --trust-remote-code"
     weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
     yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
     if {"F16", "BF16"} & set(contents.weights):
@@ -169,7 +195,10 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
         yield "exports", "none"
-    yield "facts", FACTS if contents.facts else "none; to write them: plackett card CHECKPOINT"
+    yield (
+        "facts",
+        FACTS if contents.facts else f"none{'' if is_converted else '; to write them: plackett card CHECKPOINT'}",
+    )
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -194,10 +223,13 @@ def _default_model() -> str:
         return str(error)
 
 
-def _contents(checkpoint: Checkpoint) -> Contents:
+def _contents(checkpoint: Checkpoint, source: Path) -> Contents:
     parameters, types = weights_of(checkpoint.folder)
     return Contents(
+        source=str(source),
         folder=str(checkpoint.folder),
+        layout=_layout(checkpoint, source),
+        code=tuple(map(str, checkpoint.code)),
         model_type=checkpoint.model_type,
         parameters=parameters,
         weights=types,

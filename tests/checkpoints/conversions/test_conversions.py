@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -602,7 +603,7 @@ def test_only_the_document_is_cut(tmp_path, policy, side):
     fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
     pairs = [("a query that stays", "dogs and cats " * 90), ("cats", "x"), ("words " * 9, "lists " * 500)]
     encoded = model.encode(pairs)
-    rows = encoded.rows
+    rows: Any = encoded.rows
     texts = [
         fast.decode(rows.token_ids[start:end].tolist(), skip_special_tokens=False)
         for start, end in itertools.pairwise(rows.cu_seqlens)
