@@ -141,9 +141,10 @@ def _new_config(base: Checkpoint, layers: int | None, dropout: float | None) -> 
 
 
 def _config(base: Checkpoint, **settings: Any) -> Any:
-    try:
-        return AutoConfig.from_pretrained(
-            base.folder, local_files_only=True, trust_remote_code=bool(base.code), **settings
-        )
-    except Exception as error:  # as in `_loaded`
-        raise cannot_be_loaded(base, error) from error
+    with quiet():
+        try:
+            return AutoConfig.from_pretrained(
+                base.folder, local_files_only=True, trust_remote_code=bool(base.code), **settings
+            )
+        except Exception as error:  # as in `_loaded`
+            raise cannot_be_loaded(base, error) from error

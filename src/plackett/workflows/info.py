@@ -50,8 +50,8 @@ class Export:
 class Contents:
     """The contents of a checkpoint folder.
 
-    source: the folder that was named. folder: the one that is read, which is another if the layout is converted. code:
-    files that run if the user trusts them. weights: data types by safetensors' names, empty without weights. window: the
+    source: the folder that was named. folder: the one that is read, another one if the layout is converted. code: files
+    that run if the user trusts them. weights: data types by safetensors' names, empty without weights. window: the
     sliding window of all layers, None without one. memory: the minimum for each engine that can run the folder.
     """
 
@@ -172,12 +172,17 @@ def _layout(checkpoint: Checkpoint, source: Path) -> str:
     return layout_of(source) or ("classifier built by its own code" if checkpoint.code else "classifier")
 
 
-def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
+def _origin(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Yield the rows about the folder that was named."""
     yield "checkpoint", contents.source
     is_converted = contents.folder != contents.source
     yield "layout", f"{contents.layout}, converted to {contents.folder}" if is_converted else contents.layout
     if contents.code:
         yield "code", f"{', '.join(contents.code)}; run only with --trust-remote-code"
+
+
+def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
+    yield from _origin(contents)
     weights = f"{contents.parameters:,} parameters in {' and '.join(contents.weights)}"
     yield "model", f"{contents.model_type}, {weights if contents.weights else 'exports only'}"
     if {"F16", "BF16"} & set(contents.weights):
@@ -195,10 +200,7 @@ def _rows(contents: Contents) -> Iterator[tuple[str, str]]:
         yield f"export {export.engine}", f"{export.precision}, {export.file}"
     if not contents.exports:
         yield "exports", "none"
-    yield (
-        "facts",
-        FACTS if contents.facts else f"none{'' if is_converted else '; to write them: plackett card CHECKPOINT'}",
-    )
+    yield "facts", FACTS if contents.facts else "none; to write them: plackett card CHECKPOINT"
 
 
 def _versions() -> Iterator[tuple[str, str]]:
