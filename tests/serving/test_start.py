@@ -3,8 +3,8 @@ import socket
 import pytest
 
 from plackett.errors import SettingError
-from plackett.serving.start import listen
 from plackett.serving.settings import Settings
+from plackett.serving.start import listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
