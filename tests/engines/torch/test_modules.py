@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         | {"position_biased_input": True, "position_buckets": 8, "max_position_embeddings": 96},
     ),
     "gte": ("gte", SIZES),
+    "mpnet": ("mpnet", SIZES | {"max_position_embeddings": 96}),
     "modernbert": ("modernbert", SIZES | {"global_attn_every_n_layers": 2, "local_attention": 16}),
     "modernbert, mean": ("modernbert", SIZES | {"classifier_pooling": "mean", "local_attention": 32}),
     "gemma": ("gemma", GROUPS),

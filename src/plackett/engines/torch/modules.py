@@ -65,7 +65,7 @@ class PackedFamily:
     classifier and the pooled states, (pairs, hidden) -> logits. pooling: how a pair's tokens become one state ("first",
     "last" or "mean"), given the configuration. run: the classifier and a batch -> states, (1, tokens, hidden). fits:
     whether this record supports a configuration. prepare: replaces, once, attention that does not use transformers'
-    interface.
+    interface. padding_idx: the padding token, if positions start after its id.
     """
 
     classifier: str
@@ -74,6 +74,7 @@ class PackedFamily:
     run: Callable[[Module, Inputs], Tensor] = _run_base
     fits: Callable[[Any], bool] = _fits_all
     prepare: Callable[[Module], None] = _prepare_nothing
+    padding_idx: int | None = None
 
 
 def _run_with_types(model: Module, inputs: Inputs) -> Tensor:
@@ -110,6 +111,36 @@ def _disentangled(
     ]
     attended = grouped(parts, _PAIRS.get(), positions.attend)
     return attended.flatten(1).to(hidden.dtype)[None], None
+
+
+def _run_mpnet(model: Module, inputs: Inputs) -> Tensor:
+    """Run MPNet without the position bias of the whole row."""
+    base = model.mpnet
+    states: Tensor = base.embeddings(input_ids=inputs.ids, position_ids=inputs.positions)
+    for layer in base.encoder.layer:
+        states = layer(states)[0]
+    return states
+
+
+def _prepare_mpnet(model: Module) -> None:
+    encoder = model.mpnet.encoder
+    row = torch.empty(1, model.config.max_position_embeddings, device=model.device)
+    bias = encoder.compute_position_bias(row)[0].float()  # depends on distances only: the start serves shorter pairs
+    for layer in encoder.layer:
+        replace_forward(layer.attention.attn, partial(_biased, bias))
+
+
+def _biased(bias: Tensor, attention: Any, hidden: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
+    """Return the forward pass of MPNet's attention: (1, tokens, hidden) -> (1, tokens, hidden)."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        length = query.shape[2]
+        return F.scaled_dot_product_attention(query, key, value, bias[:, :length, :length])
+
+    projections = (attention.q, attention.k, attention.v)
+    parts = [project(hidden[0]).view(hidden.shape[1], len(bias), -1) for project in projections]
+    attended = grouped(parts, _PAIRS.get(), attend)
+    return (attention.o(attended.flatten(1).to(hidden.dtype))[None],)
 
 
 def _pooling_of_modernbert(config: Any) -> str:
@@ -159,6 +190,14 @@ FAMILIES: Mapping[str, PackedFamily] = {
         "ModernBertForSequenceClassification",
         head=lambda model, states: model.classifier(model.head(states)),
         pooling=_pooling_of_modernbert,
+    ),
+    "mpnet": PackedFamily(
+        "MPNetForSequenceClassification",
+        head=lambda model, states: model.classifier(states[:, None]),
+        pooling=_first,
+        run=_run_mpnet,
+        prepare=_prepare_mpnet,
+        padding_idx=1,
     ),
     "gemma": _decoder("GemmaForSequenceClassification"),
     "llama": _decoder("LlamaForSequenceClassification"),
@@ -220,7 +259,8 @@ class PackedModules:
         batch = batch.select(order)
         device = self._model.device
         types = batch.type_ids if self._token_types else np.zeros_like(batch.type_ids)
-        inputs = Inputs(*(filled(values, device)[None] for values in (batch.token_ids, positions_of(batch), types)))
+        positions = positions_of(batch, self._family.padding_idx)
+        inputs = Inputs(*(filled(values, device)[None] for values in (batch.token_ids, positions, types)))
 
         token = _PAIRS.set(Pairs.of(batch, device))
         try:
