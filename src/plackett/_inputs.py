@@ -47,7 +47,7 @@ class Refusals(Generic[K]):
 def checked_pairs(pairs: Sequence[tuple[str, str]], refusals: Refusals[int]) -> dict[int, tuple[str, str]]:
     """Return the (query, document) pairs that can be scored, by index."""
     checked = {}
-    for index, pair in enumerate(_checked_list(pairs, "pairs")):
+    for index, pair in enumerate(checked_list(pairs, "pairs")):
         try:
             checked[index] = _checked_pair(index, pair)
         except InputError as error:
@@ -78,7 +78,7 @@ def checked_lists(
     `text` names the fields of documents that are mappings. A query that cannot be scored is refused as (query, None).
     """
     fields = text_fields(text)
-    queries, documents = _checked_list(queries, "queries"), _checked_list(documents, "the lists of documents")
+    queries, documents = checked_list(queries, "queries"), checked_list(documents, "the lists of documents")
     if len(queries) != len(documents):
         raise InputError(
             f"{len(queries)} queries but {len(documents)} lists of documents; pass one list for each query"
@@ -148,7 +148,7 @@ def _checked_document(item: object, what: str, fields: tuple[str, ...]) -> str:
 def _checked_list_of(number: int, query: str, texts: Sequence[T], several: bool) -> tuple[str, list[T]]:
     """Return a checked query, and its documents, which are not checked yet."""
     text = _checked_text(query, f"query {number}" if several else "the query", may_be_blank=False)
-    items = _checked_list(texts, f"documents of query {number}" if several else "documents")
+    items = checked_list(texts, f"documents of query {number}" if several else "documents")
     return text, items
 
 
@@ -182,7 +182,7 @@ def _checked_pair(index: int, pair: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def _checked_list(values: Sequence[T], what: str) -> list[T]:
+def checked_list(values: Sequence[T], what: str) -> list[T]:
     """Return the items of anything with a length and an order: a list, tuple, array or column of a table."""
     if isinstance(values, str | bytes | Mapping | Set) or not hasattr(values, "__len__"):
         raise InputError(f"{what} must be a list, not {type(values).__name__}")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -68,6 +69,11 @@ def test_every_argument_of_the_reference_has_its_place_and_default(method):
         {"convert_to_numpy": False, "convert_to_tensor": True},
         {"activation_fn": torch.nn.Identity()},
         {"activation_fn": torch.tanh, "convert_to_tensor": True},
+        {"activation_fn": lambda logits: logits.double(), "convert_to_tensor": True},
+        {"activation_fn": lambda logits: logits.half(), "convert_to_numpy": False},
+        {"activation_fn": lambda logits: (logits > 0).int(), "convert_to_numpy": True},
+        {"activation_fn": lambda logits: logits[:, 0], "apply_softmax": True},
+        {"activation_fn": lambda logits: torch.cat([logits, -logits], dim=1)},
         {"activation_fct": torch.nn.Sigmoid(), "num_workers": 0},
         {"apply_softmax": True},
         {"prompt_name": "query"},
@@ -200,16 +206,60 @@ def test_a_name_without_an_organisation_is_the_reference_s(monkeypatch):
     assert "cross-encoder/ms-marco-no-such-model" in str(error.value)
 
 
-@pytest.mark.parametrize("inputs", ["text", [("q", None)], [("q", "d", "e")], ["q"], 3])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        *("text", b"qd", 3, ["q"], [("q", None)], [("q", "d", "e")]),
+        *({"query": "q", "document": "d"}, [{"query": "q", "document": "d"}], [{"q", "d"}], {("q", "d")}),
+        pd.DataFrame([("q", "d")], columns=["query", "document"]),
+    ],
+    ids=repr,
+)
 def test_what_is_no_pair_is_refused(bert, inputs):
     with pytest.raises(InputError):
         CrossEncoder(str(bert)).predict(inputs)
 
 
-@pytest.mark.parametrize("call", [{"batch_size": 0}, {"prompt_name": "passage"}, {"processing_kwargs": {"image": {}}}])
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"batch_size": 0},
+        {"prompt_name": "passage"},
+        {"processing_kwargs": {"image": {}}},
+        {"processing_kwargs": {"text": {"truncation": "only_second"}}},
+        {"processing_kwargs": {"text": {"truncation": False}}},
+        {"processing_kwargs": {"text": {"max_length": 97}}},
+        {"device": "nowhere"},
+    ],
+    ids=repr,
+)
 def test_wrong_settings_of_a_call_are_refused(bert, call):
     with pytest.raises(SettingError):
         CrossEncoder(str(bert)).predict(PAIRS, **call)
+
+
+@pytest.mark.parametrize("limit", [0, 97, "24", True])
+def test_a_wrong_limit_leaves_the_model_unchanged(bert, limit):
+    model = CrossEncoder(str(bert), max_length=24)
+    with pytest.raises(SettingError):
+        model.max_seq_length = limit
+    assert (model.max_seq_length, copy.copy(model).max_seq_length) == (24, 24)
+    close(model.predict(PAIRS), CrossEncoder(str(bert), max_length=24).predict(PAIRS))
+
+
+def test_a_wrong_device_leaves_the_model_unchanged(bert):
+    model = CrossEncoder(str(bert))
+    expected = model.predict(PAIRS)
+    with pytest.raises(SettingError):
+        model.to("nowhere")
+    assert model.device == torch.device("cpu")
+    close(model.predict(PAIRS, device="cpu"), expected)
+    close(pickle.loads(pickle.dumps(model)).predict(PAIRS), expected)
+
+
+def test_the_backend_is_the_engine_that_computes(bert):
+    assert CrossEncoder(str(bert)).get_backend() == "torch"
+    assert CrossEncoder().get_backend() == "onnx"
 
 
 def test_several_labels_do_not_rank(tiny):

@@ -194,6 +194,13 @@ def read_checkpoint(
     )
 
 
+def limited(checkpoint: Checkpoint, max_length: int | None) -> Checkpoint:
+    """Return a checkpoint with another token limit; None restores the folder's. Raises SettingError for a wrong one."""
+    folder = checkpoint.folder
+    stored = first_module(folder).get("max_seq_length")
+    return replace(checkpoint, inputs=read_inputs(folder, _config(folder), max_length, limit=stored))
+
+
 def read_base(
     folder: Path, *, max_length: int | None = None, allow_pickle: bool = False, instruction: str | None = None
 ) -> Checkpoint:

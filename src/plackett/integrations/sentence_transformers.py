@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plackett._extras import extra
-from plackett._inputs import check_top_k
+from plackett._inputs import check_top_k, checked_list
 from plackett.checkpoints.activations import ACTIVATIONS
+from plackett.checkpoints.exports import ENGINES
+from plackett.checkpoints.folder import limited
 from plackett.checkpoints.hub import Access, download
 from plackett.checkpoints.jsons import read_optional
 from plackett.checkpoints.own_files import SENTENCE_TRANSFORMERS
@@ -44,6 +46,7 @@ MODEL_KWARGS = {"dtype", "torch_dtype", "device_map"} | {
 }
 PROCESSOR_KWARGS = {"model_max_length", "use_fast"}
 CONFIG_KWARGS = {"num_labels", "classifier_dropout"}
+TRUNCATIONS = (None, True, "longest_first")  # the ones that truncate as Plackett does
 
 # Arguments of earlier releases -> their names in 6.2; None if they no longer have an effect.
 RENAMED = {
@@ -205,6 +208,8 @@ class CrossEncoder:
         scores = self._scores(logits, activation_fn or self._activation, bool(apply_softmax))
         if convert_to_tensor or not convert_to_numpy:
             scores = self._tensors(scores, as_list=not convert_to_tensor)
+        elif not isinstance(scores, np.ndarray):
+            scores = scores.float().cpu().numpy()
         return scores[0] if is_single else scores
 
     @_accepts_earlier_names
@@ -285,8 +290,9 @@ class CrossEncoder:
         return self
 
     def get_backend(self) -> str:
-        """Return the name of the backend."""
-        return str(self._opened[1].engine)
+        """Return the name of the engine that computes, or `auto` for a server."""
+        module = type(self._parts.engine).__module__
+        return next((spec.name for spec in ENGINES.values() if spec.module == module), "auto")
 
     @property
     def num_labels(self) -> int:
@@ -300,8 +306,8 @@ class CrossEncoder:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        self._opened = (self._opened[0], replace(self._opened[1], max_length=value))
         self._assemble(_limited(self._parts, value))
+        self._opened = (self._opened[0], replace(self._opened[1], max_length=value))
 
     max_length = max_seq_length
 
@@ -359,8 +365,9 @@ class CrossEncoder:
         name, options = self._opened
         wanted = _device(device)
         if wanted not in (None, options.device or "cpu"):
-            self._opened = (name, replace(options, device=wanted))
-            self._assemble(open_model(*self._opened))
+            options = replace(options, device=wanted)
+            self._assemble(open_model(name, options))
+            self._opened = (name, options)
 
     def _prompt(self, prompt: str | None, name: str | None) -> str:
         if prompt is not None:
@@ -379,22 +386,27 @@ class CrossEncoder:
         return self._encoder.score_encoded(encoded, show_progress=is_shown)
 
     def _scores(self, logits: NDArray[np.float32], activation: Activation | None, softmax: bool) -> Any:
-        """Convert raw logits, (pairs, labels), to scores: (pairs,), or (pairs, labels) for several labels."""
+        """Convert raw logits, (pairs, labels), to scores: (pairs,), or (pairs, labels) for several labels.
+
+        Returns a tensor if a function of torch is applied, otherwise an array.
+        """
         if activation is None:
-            scores = self._parts.model.activate(logits)
+            scores = self._parts.model.activate(logits).reshape(logits.shape)
         else:
             with extra("train"):
                 import torch
             with torch.inference_mode():
-                scores = activation(torch.from_numpy(logits)).float().cpu().numpy()
-        if self.num_labels == 1:
-            return scores.reshape(len(logits))
-        return ACTIVATIONS["softmax"][1](scores) if softmax and len(scores) else scores
+                scores = activation(torch.from_numpy(logits))
+        if self.num_labels == 1 and scores.ndim > 1 and scores.shape[-1] == 1:
+            return scores[:, 0]
+        if not softmax or scores.ndim < 2:
+            return scores
+        return ACTIVATIONS["softmax"][1](scores) if activation is None else scores.softmax(dim=1)
 
-    def _tensors(self, scores: NDArray[np.float32], *, as_list: bool) -> Any:
+    def _tensors(self, scores: Any, *, as_list: bool) -> Any:
         with extra("train"):
             import torch
-        tensor = torch.from_numpy(scores).to(self.device)
+        tensor = torch.as_tensor(scores).to(self.device)
         return list(tensor) if as_list else tensor
 
 
@@ -471,14 +483,16 @@ def _limited(parts: Parts, limit: int) -> Parts:
     """Return the same model with another token limit."""
     if parts.checkpoint is None:
         raise CheckpointError(f"{parts.model.name} is a server, which sets its own token limit")
-    checkpoint = replace(parts.checkpoint, inputs=replace(parts.checkpoint.inputs, max_length=limit))
-    return Parts.of(checkpoint, parts.engine, parts.long_documents)
+    return Parts.of(limited(parts.checkpoint, limit), parts.engine, parts.long_documents)
 
 
 def _token_limit(given: Mapping[str, Any] | None) -> int | None:
     """Return the token limit in `processing_kwargs`; its padding options change no score."""
     text = _checked("processing_kwargs", given, {"text"}).get("text")
-    limit: int | None = _checked("processing_kwargs", text, {"max_length", "padding", "truncation"}).get("max_length")
+    text = _checked("processing_kwargs", text, {"max_length", "padding", "truncation"})
+    if text.get("truncation") not in TRUNCATIONS:
+        raise SettingError(f"truncation={text['truncation']!r}: long pairs are always truncated; leave it out")
+    limit: int | None = text.get("max_length")
     return limit
 
 
@@ -488,17 +502,16 @@ def _shown(show_progress_bar: bool | None) -> bool:
 
 def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:
     """Return the pairs, and whether one pair was given instead of a list of pairs."""
-    if isinstance(inputs, str) or not hasattr(inputs, "__len__"):
-        raise InputError(f"inputs is {type(inputs).__name__}, not a (query, document) pair or a list of pairs")
-    items = list(inputs)
+    items = checked_list(inputs, "inputs")
     is_single = bool(items) and isinstance(items[0], str)
     return [_pair(index, item) for index, item in enumerate([items] if is_single else items)], is_single
 
 
 def _pair(index: int, item: Any) -> tuple[str, str]:
-    if isinstance(item, str) or not hasattr(item, "__len__") or len(item) != 2:
-        raise InputError(f"pair {index} is not (query, document); pass a list of such pairs")
-    query, document = item
+    texts = checked_list(item, f"pair {index}")
+    if len(texts) != 2:
+        raise InputError(f"pair {index} has {len(texts)} items, not (query, document)")
+    query, document = texts
     if not isinstance(query, str) or not isinstance(document, str):
         kinds = f"{type(query).__name__} and {type(document).__name__}"
         raise InputError(f"pair {index} contains {kinds}; both must be text")
