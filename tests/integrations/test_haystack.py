@@ -95,6 +95,25 @@ def test_a_model_with_several_labels_ranks_by_one(tiny):
     assert [item.score for item in found] == pytest.approx([item["score"] for item in expected], abs=1e-6)
 
 
+def test_a_path_is_written_to_yaml(bert):
+    from haystack import Pipeline
+
+    from plackett.integrations.haystack import PlackettRanker
+
+    pipeline = Pipeline()
+    pipeline.add_component("ranker", PlackettRanker(bert))
+    assert f"model: {bert}" in pipeline.dumps()
+
+
+def test_wrong_settings_are_refused_before_the_first_run(bert):
+    from plackett.integrations.haystack import PlackettRanker
+
+    with pytest.raises(InputError):
+        PlackettRanker(top_k=-1)
+    with pytest.raises(SettingError):
+        PlackettRanker(CrossEncoder(bert))
+
+
 def test_what_is_no_document_is_named(bert):
     from plackett.integrations.haystack import PlackettRanker
 

@@ -34,6 +34,17 @@ def test_the_best_nodes_come_first_with_their_scores(bert):
     ]
 
 
+def test_the_retriever_s_score_is_kept_in_copies_and_not_read(bert):
+    from plackett.integrations.llama_index import PlackettRerank
+
+    rerank = PlackettRerank(model=CrossEncoder(bert), top_n=None, keep_retrieval_score=True)
+    given = nodes()
+    first = rerank.postprocess_nodes(given, query_str=QUERY)
+    again = rerank.postprocess_nodes(first, query_str=QUERY)
+    assert [item.score for item in again] == pytest.approx([item.score for item in first], abs=1e-6)
+    assert all("retrieval_score" not in item.node.metadata for item in given)
+
+
 def test_metadata_that_embeddings_see_is_read(bert):
     from llama_index.core.schema import NodeWithScore, TextNode
 

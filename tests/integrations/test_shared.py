@@ -4,7 +4,7 @@ import pytest
 
 from plackett import CrossEncoder
 from plackett.errors import InputError, MissingExtraError
-from plackett.integrations._shared import framework, opened
+from plackett.integrations._shared import check_items, framework, opened
 
 
 def test_a_release_that_is_too_old_is_named():
@@ -43,3 +43,9 @@ def test_a_model_whose_labels_do_not_rank_is_refused(tiny, is_open):
 def test_a_model_that_ranks_by_one_of_its_labels_is_taken(tiny):
     encoder = CrossEncoder(tiny("bert", 3), positive_label="LABEL_2")
     assert opened(encoder) is encoder
+
+
+@pytest.mark.parametrize("items", [(text for text in "ab"), "ab", {"a": "b"}, 3])
+def test_documents_that_are_no_list_are_refused(items):
+    with pytest.raises(InputError, match="list"):
+        check_items(items, str, "str(...)")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from plackett._extras import extra
+from plackett._inputs import checked_list
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import InputError, MissingExtraError
 
@@ -25,8 +26,8 @@ def opened(model: Source) -> CrossEncoder:
 
 
 def check_items(items: Sequence[object], kind: type, wrapped: str) -> None:
-    """Raise InputError for an item that is not of a framework's class; `wrapped` shows how to wrap a text."""
-    for number, item in enumerate(items):
+    """Raise InputError for anything but a list of a framework's class; `wrapped` shows how to wrap a text."""
+    for number, item in enumerate(checked_list(items, "documents")):
         if not isinstance(item, kind):
             raise InputError(f"document {number} is {type(item).__name__}, not {kind.__name__}; pass {wrapped}")
 

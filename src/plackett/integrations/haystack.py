@@ -1,9 +1,11 @@
 """Haystack 3: a ranker component for pipelines, from Python or YAML."""
 
 import asyncio
+import os
 from dataclasses import replace
 from typing import Any
 
+from plackett._inputs import check_top_k
 from plackett.cross_encoder import CrossEncoder, RankedDocument
 from plackett.errors import InputError, SettingError
 from plackett.integrations._shared import check_items, framework
@@ -35,7 +37,7 @@ class PlackettRanker:
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str | os.PathLike[str] | None = None,
         *,
         top_k: int | None = 10,
         score_threshold: float | None = None,
@@ -47,7 +49,8 @@ class PlackettRanker:
     ) -> None:
         if isinstance(meta_fields, str):
             raise SettingError(f"meta_fields={meta_fields!r} is not a list of names; pass [{meta_fields!r}]")
-        self.model = model
+        check_top_k(top_k)
+        self.model = None if model is None else _named(model)
         self.top_k = top_k
         self.score_threshold = score_threshold
         self.meta_fields = meta_fields or []
@@ -122,6 +125,13 @@ class PlackettRanker:
             meta = [str(document.meta[name]) for name in self.meta_fields if document.meta.get(name)]
             texts.append(self.separator.join([*meta, document.content]))
         return texts
+
+
+def _named(model: str | os.PathLike[str]) -> str:
+    """Return a model's name, which YAML can hold, unlike an open model."""
+    if not isinstance(model, str | os.PathLike):
+        raise SettingError(f"model={model!r} is not a folder, a Hub id or the address of a server")
+    return os.fspath(model)
 
 
 def _best(documents: list[Document], ranked: list[RankedDocument]) -> dict[str, list[Document]]:

@@ -11,14 +11,14 @@ from plackett.integrations._shared import check_items, framework, opened
 with framework("llama-index", "llama-index-core", "0.14"):
     from llama_index.core.bridge.pydantic import ConfigDict, Field
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
-    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+    from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
 
 class PlackettRerank(BaseNodePostprocessor):
     """Keeps the best nodes of a retriever, best first, with the reranker's scores.
 
-    Nodes are read with the metadata that embedding models see. They are not changed, unless `keep_retrieval_score`
-    stores the retriever's score in their metadata, as `retrieval_score`.
+    Nodes are read with the metadata that embedding models see, and not changed: with `keep_retrieval_score`, copies
+    have the retriever's score in their metadata, as `retrieval_score`, which embedding models do not see.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -55,10 +55,20 @@ class PlackettRerank(BaseNodePostprocessor):
         best = []
         for item in ranked:
             found = nodes[item["corpus_id"]]
-            if self.keep_retrieval_score:
-                found.node.metadata["retrieval_score"] = found.score
-            best.append(NodeWithScore(node=found.node, score=item["score"]))
+            node = _with_score(found) if self.keep_retrieval_score else found.node
+            best.append(NodeWithScore(node=node, score=item["score"]))
         return best
+
+
+def _with_score(found: NodeWithScore) -> BaseNode:
+    """Return a copy of a node with the retriever's score in its metadata, hidden from a later reranker."""
+    node = found.node
+    return node.model_copy(
+        update={
+            "metadata": node.metadata | {"retrieval_score": found.score},
+            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, "retrieval_score"],
+        }
+    )
 
 
 def _read(nodes: list[NodeWithScore], query_bundle: QueryBundle | None) -> tuple[str, list[str]]:
