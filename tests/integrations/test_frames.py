@@ -14,6 +14,7 @@ KINDS = {
     "pandas": lambda data: pd.DataFrame(data, index=range(10, 10 + len(data["body"]))),
     "polars": pl.DataFrame,
     "arrow": pa.table,
+    "pandas of arrow": lambda data: KINDS["pandas"](data).convert_dtypes(dtype_backend="pyarrow"),
 }
 
 
@@ -63,6 +64,25 @@ def test_errors_name_the_column_and_the_row(model, table, change, text, named):
     with pytest.raises(InputError) as error:
         rank_frame(QUERY, table(DATA | change), text=text, model=model)
     assert all(name in str(error.value) for name in named)
+
+
+def test_a_model_may_be_named(bert, model):
+    frame = pl.DataFrame(DATA)
+    expected = rank_frame(QUERY, frame, text="body", model=model)
+    assert rank_frame(QUERY, frame, text="body", model=bert).equals(expected)
+
+
+@pytest.mark.parametrize("missing", [float("nan"), pd.NA, pd.NaT, None])
+def test_missing_values_of_pandas_are_skipped(model, missing):
+    frame = pd.DataFrame({"title": pd.Series(["a", missing], dtype=object), "body": DOCUMENTS[:2]})
+    found = rank_frame(QUERY, frame, text="title, body", model=model)
+    expected = model.rank(QUERY, [f"a {DOCUMENTS[0]}", DOCUMENTS[1]])
+    assert found["score"].tolist() == pytest.approx([item["score"] for item in expected], abs=1e-6)
+
+
+def test_columns_of_one_name_are_refused(model):
+    with pytest.raises(InputError):
+        rank_frame(QUERY, pd.DataFrame([["a", "b", "c"]], columns=["x", "x", "body"]), text="body", model=model)
 
 
 @pytest.mark.parametrize("frame", [DOCUMENTS, pl.LazyFrame(DATA), {"body": DOCUMENTS}, "text"])

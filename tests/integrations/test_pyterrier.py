@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from plackett import CrossEncoder
+from plackett import CrossEncoder, InputError
 from tiny import DOCUMENTS
 
 pytestmark = [
@@ -100,3 +100,11 @@ def test_columns_that_are_missing_are_named(pt, reranker, results):
     with pytest.raises(KeyError) as error:
         reranker(results.drop(columns="text"))
     assert "text" in str(error.value)
+
+
+@pytest.mark.parametrize("text", [None, float("nan")])
+def test_a_document_without_text_is_named(reranker, results, text):
+    results["text"] = results["text"].astype(object)
+    results.at[3, "text"] = text
+    with pytest.raises(InputError, match="d3"):
+        reranker(results)

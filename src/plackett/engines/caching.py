@@ -75,13 +75,17 @@ class ScoreCache:
                 with self._opened() as database:
                     database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", values.items())
             except sqlite3.Error as error:
-                raise DataError(f"the score cache {self.place} cannot be written: {error}") from error
+                raise DataError(
+                    f"the score cache {self.place} cannot be written: {error}; name another file"
+                ) from error
 
     def _selected(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         try:
             return rows_in(self._opened(), "scores", ("key", "logits"), keys)
         except sqlite3.Error as error:
-            raise DataError(f"the score cache {self.place} cannot be read: {error}") from error
+            raise DataError(
+                f"the score cache {self.place} cannot be read: {error}; delete the file, or name another"
+            ) from error
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection of this process, because connections must not be used after a fork."""

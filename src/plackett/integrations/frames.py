@@ -1,12 +1,13 @@
 """Rank the rows of a table: pandas, polars, Arrow, and other kinds that narwhals reads."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from plackett._extras import extra
 from plackett._inputs import joined_fields, text_fields
-from plackett.cross_encoder import CrossEncoder
 from plackett.errors import InputError
+from plackett.integrations._shared import Source, opened
 
 with extra("frames"):
     import narwhals as nw
@@ -18,7 +19,7 @@ def rank_frame(
     frame: IntoDataFrameT,
     *,
     text: str | Sequence[str],
-    model: CrossEncoder | None = None,
+    model: Source = None,
     top_k: int | None = None,
     min_score: float | None = None,
     score: str = "score",
@@ -42,7 +43,7 @@ def rank_frame(
 
     rows = table.select(*fields).iter_rows(named=True)
     texts = [joined_fields(_without_nan(row), f"row {number}", fields) for number, row in enumerate(rows)]
-    ranked = (model or CrossEncoder()).rank(query, texts, top_k=top_k, min_score=min_score)
+    ranked = opened(model).rank(query, texts, top_k=top_k, min_score=min_score)
 
     best = table[[item["corpus_id"] for item in ranked]]
     scores = nw.new_series(score, [item["score"] for item in ranked], nw.Float64, backend=table.implementation)
@@ -60,8 +61,15 @@ def _table(frame: Any) -> "nw.DataFrame[Any]":
         raise InputError(
             f"{type(frame).__name__} is not an in-memory table of pandas, polars or Arrow; collect a lazy frame first"
         ) from error
+    except nw.exceptions.DuplicateError as error:
+        raise InputError("the table has several columns of one name; rename them") from error
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with None for the missing values of pandas, which are NaN or pandas.NA."""
-    return {name: value if isinstance(value, str) or value == value else None for name, value in row.items()}
+    """Return a row with None for the missing values of pandas, which are NaN, NaT or pandas.NA."""
+    return {name: None if _is_missing(value) else value for name, value in row.items()}
+
+
+def _is_missing(value: object) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return is_nan or type(value).__name__ in ("NAType", "NaTType")  # pandas may not be installed

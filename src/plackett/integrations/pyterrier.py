@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from plackett.errors import InputError
 from plackett.integrations._shared import Source, framework, opened
 
 with framework("pyterrier", "python-terrier", "1.0"):
@@ -26,6 +27,9 @@ class PlackettReranker(pt.Transformer):
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the frame with `score` and `rank`."""
         pt.validate.columns(inp, includes=["qid", "query", "docno", self.text_field])
+        for docno, text in zip(inp["docno"], inp[self.text_field], strict=True):
+            if not isinstance(text, str):
+                raise InputError(f"the {self.text_field} of document {docno} is {type(text).__name__}, not text")
         pairs = list(zip(inp["query"], inp[self.text_field], strict=True))
         scores: Sequence[float] = self.model.score(pairs)[:, 0].tolist() if pairs else ()
         frame: pd.DataFrame = pt.model.add_ranks(inp.assign(score=pd.Series(scores, index=inp.index, dtype="float64")))
