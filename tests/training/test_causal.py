@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from layouts import causal, logit_score
 from plackett import CrossEncoder
 from plackett.checkpoints.folder import find_folder, read_base, read_checkpoint
+from plackett.errors import TooLargeError
 from plackett.losses import LOSSES
 from plackett.models.classifier import load_model, new_model
 from plackett.records import LabeledList
@@ -126,6 +127,15 @@ def test_the_shipped_recipe_trains_a_decoder(reranker, tmp_path):
     assert facts.arguments["gradient_checkpointing"] is True
     assert CrossEncoder(tmp_path / "model").rank("cats", ["dogs", "cats"])
     assert json.loads((tmp_path / "model" / "recipe.json").read_text())["lora"]["r"] == 16
+
+
+def test_a_base_that_does_not_fit_into_memory_is_not_loaded(reranker, tmp_path, monkeypatch):
+    monkeypatch.setattr("plackett.engines.memory.usable_memory", lambda: 1000)
+    monkeypatch.setattr("plackett.training.train.new_model", pytest.fail)
+    with pytest.raises(TooLargeError) as raised:
+        train(recipe_for(reranker, tmp_path), [Part(lists())], publish=nothing)
+    assert raised.value.available == 1000 < raised.value.needed
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_decoder_without_a_head_gets_one(tmp_path):

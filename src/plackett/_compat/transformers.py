@@ -6,6 +6,7 @@ They are not part of its documented API. `tests/_compat/test_transformers.py` fa
 import contextlib
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -65,13 +66,18 @@ def heads_in_fp32(names: Iterable[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the reports, progress bars and warnings of transformers; the important ones are raised as errors."""
+    """Silence the reports, progress bars and warnings of transformers; the important ones are raised as errors.
+
+    Also silences the warning about a method of transformers that peft calls.
+    """
     logs: Any = logging
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity_error()
     logs.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            yield
     finally:
         logs.set_verbosity(verbosity)
         if bars:

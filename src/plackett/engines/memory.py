@@ -48,6 +48,20 @@ def check_memory(folder: Path, spec: EngineSpec, precision: str | None) -> None:
     )
 
 
+def check_training_memory(folder: Path) -> None:
+    """Raise TooLargeError for weights that do not fit into memory in fp32, in which models are trained."""
+    available = usable_memory()
+    needed = weights_of(folder)[0] * _BYTES["fp32"] if has_weights(folder) else 0
+    if available is None or needed <= available:
+        return
+    raise TooLargeError(
+        f"{folder} needs {gigabytes(needed)} of memory for its weights in fp32, before the first step, and "
+        f"{gigabytes(available)} are available; train a smaller base, or use a machine with more memory",
+        needed=needed,
+        available=available,
+    )
+
+
 def _of_weights(folder: Path, spec: EngineSpec) -> Iterator[Need]:
     if has_weights(folder):
         parameters, _ = weights_of(folder)

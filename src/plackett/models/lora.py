@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from plackett._compat.transformers import quiet
 from plackett._extras import require
 from plackett.errors import SettingError
 from plackett.models.classifier import Reranker
@@ -22,7 +23,8 @@ def with_lora(model: Reranker, options: Mapping[str, Any]) -> Reranker:
     trained_whole = [*_heads(model), *sorted(_poolers(model))]
     try:
         config = peft.LoraConfig(**{"task_type": "SEQ_CLS", "modules_to_save": trained_whole, **options})
-        adapted: Reranker = peft.get_peft_model(model, config)
+        with quiet():
+            adapted: Reranker = peft.get_peft_model(model, config)
     except (TypeError, ValueError, RuntimeError) as error:  # of torch: no memory for so many numbers
         raise SettingError(f"invalid lora options: {error}") from error
     return adapted

@@ -18,6 +18,7 @@ from plackett.checkpoints.folder import Checkpoint, find_folder, read_base
 from plackett.checkpoints.foreign import own_errors
 from plackett.checkpoints.hub import torch_files
 from plackett.checkpoints.own_files import TRAINING_PLOT
+from plackett.engines.memory import check_training_memory
 from plackett.engines.trainable import trainable
 from plackett.errors import PlackettError, ScoreError, TrainingError
 from plackett.families import family_of
@@ -105,6 +106,7 @@ def _train(
     sharding.check_sharding(recipe, arguments)
     on_the_way = Path(str(arguments.output_dir))
     check_own(on_the_way)
+    check_training_memory(folder)
     model = model_to_train(recipe, base, arguments)
     work = output.work() if arguments.process_index == 0 else contextlib.nullcontext(output.path)
     with quiet(), no_empty_folder(on_the_way), work as place:

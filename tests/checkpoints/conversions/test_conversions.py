@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,7 @@ from layouts import DECODER, ENCODER, PAIRS, TEMPLATE, causal, ettin, logit_scor
 from plackett import CrossEncoder, LongDocuments
 from plackett.checkpoints import conversions
 from plackett.checkpoints.hub import SETTINGS, WEIGHTS
-from plackett.errors import CheckpointError, InputError, TooLargeError
+from plackett.errors import CheckpointError, InputError, MissingExtraError, TooLargeError
 from plackett.workflows.card import card
 
 pytestmark = pytest.mark.peer
@@ -426,6 +427,12 @@ def test_the_base_is_read_at_the_revision_that_the_adapter_names(lora, tiny, tmp
 
     conversions.plain(lora, find)
     assert asked == [("org/base", "v2")]
+
+
+def test_an_adapter_needs_peft(lora, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"plackett\[lora\]"):
+        CrossEncoder(lora)
 
 
 def test_a_base_that_does_not_fit_into_memory_is_not_loaded(lora, monkeypatch):

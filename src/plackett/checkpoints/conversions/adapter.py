@@ -56,7 +56,7 @@ def convert(inputs: list[Path], target: Path) -> None:
     task = _task(folder)
     _check_memory(folder, base)
     names = ("peft", "transformers", "plackett._compat.transformers")
-    peft, transformers, compat = (require(name, extra="train") for name in names)
+    peft, transformers, compat = (require(name, extra="lora") for name in names)
     labels = _labels(folder) if task.endswith("Classification") else None
     settings: Mapping[str, Any] = {} if labels is None else {"num_labels": labels}
     with compat.quiet():
