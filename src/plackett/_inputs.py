@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -163,7 +164,15 @@ def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
     blank = sum(is_blank(document) for _, document in pairs)
     if blank:
         are = "is" if blank == 1 else "are"
-        warnings.warn(f"{blank} of {len(pairs)} documents {are} blank and scored as empty text", stacklevel=4)
+        warnings.warn(f"{blank} of {len(pairs)} documents {are} blank and scored as empty text", stacklevel=_level())
+
+
+def _level() -> int:
+    """Return the `stacklevel` of a warning from the caller of this function that names the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("plackett."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def is_blank(text: str) -> bool:

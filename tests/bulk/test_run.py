@@ -323,8 +323,11 @@ def test_texts_of_every_type_of_arrow(tmp_path, graph, kind):
     assert pq.read_table(tmp_path / "out")["score"].to_pylist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("change", [{"rows": 0}, {"rows": 1.5}, {"concurrency": 0}, {"num_gpus": float("nan")}])
-def test_numbers_that_are_none_are_refused(change):
+@pytest.mark.parametrize(
+    "change",
+    [{"rows": 0}, {"rows": 1.5}, {"concurrency": 0}, {"num_gpus": float("nan")}, {"resume": True, "overwrite": True}],
+)
+def test_settings_that_do_not_fit_are_refused(change):
     with pytest.raises(SettingError, match=next(iter(change))):
         Bulk("in.parquet", "out", **change)
 

@@ -53,3 +53,16 @@ def test_the_function_may_have_another_name(bert):
         register(connection, CrossEncoder(bert), name="relevance")
         [(score,)] = connection.execute("SELECT relevance('a', 'b')").fetchall()
     assert score == pytest.approx(float(CrossEncoder(bert).predict([("a", "b")])[0]), abs=1e-6)
+
+
+def test_registering_again_replaces_the_model(bert):
+    import duckdb
+
+    from plackett.integrations.duckdb import register
+
+    with duckdb.connect() as connection:
+        for activation in ("sigmoid", "identity"):
+            register(connection, CrossEncoder(bert, activation=activation))
+        found = connection.execute("SELECT plackett_score(?, ?)", [QUERY, DOCUMENTS[0]]).fetchall()
+    expected = CrossEncoder(bert, activation="identity").predict([(QUERY, DOCUMENTS[0])])
+    assert found == [(pytest.approx(float(expected[0]), abs=1e-6),)]

@@ -78,6 +78,8 @@ class Bulk:
         """Raise SettingError for a value of another type, and for a number that is out of bounds."""
         check_fields(self)
         check_columns(self.columns)
+        if self.resume and self.overwrite:
+            raise SettingError("resume keeps an output and overwrite replaces it; use one of them")
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -424,7 +426,9 @@ def _check_reachable(address: str | None) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise RemoteError(f"Ray cannot be reached at {address}: {error}") from error
+        raise RemoteError(
+            f"Ray cannot be reached at {address}: {error}; correct --address, or leave it out to use this machine"
+        ) from error
 
 
 def _start(address: str | None) -> None:

@@ -1,5 +1,7 @@
 """DuckDB: an SQL function that scores a query with a text."""
 
+import contextlib
+
 from plackett._inputs import is_blank
 from plackett.integrations._shared import Source, framework, opened
 
@@ -10,6 +12,8 @@ with framework("duckdb", "duckdb", "1.0"):
 
 def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, name: str = "plackett_score") -> None:
     """Add the function `name`(query, text) to a connection: it returns the reranker's score, or NULL for blank texts.
+
+    An earlier function of this name is replaced.
 
     DuckDB passes up to 2,048 rows at a time, which are scored together. Rerank the rows found by a search, not a whole
     table.
@@ -24,5 +28,7 @@ def register(connection: "duckdb.DuckDBPyConnection", model: Source = None, *, n
             scores[index] = value
         return pa.array(scores, pa.float32())
 
+    with contextlib.suppress(duckdb.InvalidInputException):  # there is none
+        connection.remove_function(name)
     text, number = duckdb.sqltypes.VARCHAR, duckdb.sqltypes.FLOAT
     connection.create_function(name, score, [text, text], number, type="arrow", null_handling="special")
