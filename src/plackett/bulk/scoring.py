@@ -135,5 +135,9 @@ def _ids(part: Part, ids: list[Any], what: str) -> list[str]:
 def _joined(part: Part, texts: Mapping[str, str], ids: list[str], what: str) -> list[str]:
     for index, item in enumerate(ids):
         if item not in texts:
-            raise DataError(f"{part.source}, row {part.first_row + index}: there is no text for the {what} {item!r}")
+            option = "queries" if what == "query" else "corpus"
+            raise DataError(
+                f"{part.source}, row {part.first_row + index}: there is no text for the {what} {item!r}; add it to "
+                f"--{option}, or remove the row"
+            )
     return [texts[item] for item in ids]

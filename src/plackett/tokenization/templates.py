@@ -39,7 +39,7 @@ _STRUCTURED = ("content[0]", ".type", "'type'", '"type"', "message.content[")
 """Text that marks a template as reading contents as lists of parts, as in sentence-transformers 6.2."""
 
 QUERY, DOCUMENT, _INSTRUCTION = (f"\x00{name}-{secrets.token_hex(8)}\x00" for name in ("query", "document", "system"))
-"""Marks in place of the texts, which no text can contain."""
+"""Placeholders of the texts, which no text can contain."""
 
 _PROBES = (("a query", "a document"), (" a\n", "\tb "), ("", ""), ("{{ 1 }} <|x|>", "{% if %} &amp; 'é'"))
 
