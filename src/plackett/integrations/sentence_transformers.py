@@ -391,7 +391,7 @@ class CrossEncoder:
         Returns a tensor if a function of torch is applied, otherwise an array.
         """
         if activation is None:
-            scores = self._parts.model.activate(logits).reshape(logits.shape)
+            scores: Any = self._parts.model.activate(logits).reshape(logits.shape)
         else:
             with extra("train"):
                 import torch
