@@ -357,6 +357,16 @@ def test_null_texts_have_the_lowest_score(tmp_path, graph):
     assert pq.read_table(tmp_path / "out")["score"].to_pylist()[1:] == [-np.inf, -np.inf]
 
 
+def test_a_null_text_in_a_corpus_has_the_lowest_score(tmp_path, graph):
+    (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "some words"}\n')
+    (tmp_path / "corpus.jsonl").write_text('{"id": "a", "text": null}\n{"id": "b", "text": "words"}\n')
+    pq.write_table(pa.table({"qid": ["q", "q"], "docid": ["a", "b"]}), tmp_path / "in.parquet")
+    texts = {"queries": tmp_path / "queries.jsonl", "corpus": tmp_path / "corpus.jsonl"}
+    assert bulk(Bulk(tmp_path / "in.parquet", tmp_path / "out", str(graph), **texts)).blank == 1
+    scores = pq.read_table(tmp_path / "out")["score"].to_pylist()
+    assert scores[0] == -np.inf < scores[1]
+
+
 def test_an_id_without_a_text_is_named_with_its_row(folder, graph):
     (folder / "run.trec").write_text((folder / "run.trec").read_text() + "q5 Q0 nothing 99 -99 x\n")
     with pytest.raises(DataError) as error:

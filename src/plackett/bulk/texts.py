@@ -34,7 +34,8 @@ def write_texts(path: Path, sources: Sequence[tuple[str, Path, Columns]]) -> Non
 
 def _rows(path: Path, columns: Columns) -> Iterator[tuple[str, str]]:
     for where, row in read_rows(path, columns=columns):
-        yield id_of(where, row, ID_NAMES), text_of(where, row, (*TEXT_NAMES, "query"))
+        filled = {name: "" if value is None and name in TEXT_NAMES else value for name, value in row.items()}
+        yield id_of(where, row, ID_NAMES), text_of(where, filled, (*TEXT_NAMES, "query"))
 
 
 def columns_of_texts(columns: Columns, *, queries: bool) -> Columns:
