@@ -3,7 +3,8 @@
     make bulk          # about 10 minutes on 2 cores
 
 Rates are pairs per second of processor time of the processes that score, which a busy machine changes little. They are
-counted after an actor's first part; starting is measured separately. Memory is the largest resident set of
+counted after an actor's first part; starting is measured separately. A job is compared with the engine alone on as many
+threads as it has actors, because two busy cores share caches and memory. Memory is the largest resident set of
 a process that scores, sampled every 0.1 s.
 Results: benchmarks/bulk/results/bulk.json.
 """
@@ -82,9 +83,9 @@ def pairs(objects: list[DocumentedObject], number: int) -> pa.Table:
     return pa.table({"query": [query.query for query, _ in rows], "text": [item.document for _, item in rows]})
 
 
-def alone(table: pa.Table) -> float:
-    """Return pairs per second of processor time in this process, with one thread."""
-    model = CrossEncoder(threads=1)
+def alone(table: pa.Table, threads: int) -> float:
+    """Return pairs per second of processor time in this process."""
+    model = CrossEncoder(threads=threads)
     texts = list(zip(table["query"].to_pylist(), table["text"].to_pylist(), strict=True))
     model.predict(texts[:ROWS])
     start = time.process_time()
@@ -159,14 +160,17 @@ def main() -> None:
             log_to_driver=False,
             logging_level="ERROR",
         )
-        rates, resident = {"alone": alone(table)}, {}
+        of_engine, of_job, resident = {}, {}, {}
         for actors in (1, 2):
-            rates[counted(actors, "actor")], watch = with_ray(folder, source, actors, skipped=actors)
-            resident[counted(actors, "actor")] = watch.resident
+            of_engine[counted(actors, "thread")] = alone(table, actors)
+            way = counted(actors, "actor")
+            of_job[way], watch = with_ray(folder, source, actors, skipped=actors)
+            resident[way] = watch.resident
+        shares = (job / engine for job, engine in zip(of_job.values(), of_engine.values(), strict=True))
         result = {
             "pairs": given.pairs,
-            "pairs per processor second": {way: round(rate, 1) for way, rate in rates.items()},
-            "share of the rate alone": {way: round(rate / rates["alone"], 3) for way, rate in rates.items()},
+            "pairs per processor second": {way: round(rate, 1) for way, rate in (of_engine | of_job).items()},
+            "share of the engine alone": dict(zip(of_job, (round(share, 3) for share in shares), strict=True)),
             "resident of an actor, bytes": resident,
             "seconds": overhead(folder, table),
             "texts per second": round(texts_per_second(folder, objects)),
