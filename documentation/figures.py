@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/default-model.md", "docs/scale.md", "benchmarks/serving/README.md")
+BENCHMARKS = tuple(f"benchmarks/{name}/README.md" for name in ("bulk", "families", "serving"))
+PAGES = ("README.md", "docs/default-model.md", "docs/scale.md", *BENCHMARKS)
 BLOCK = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 RESULTS = ROOT / "default_model" / "results"
 SPEED = ROOT / "benchmarks" / "speed" / "results"
 SERVING = ROOT / "benchmarks" / "serving" / "results" / "serving.json"
+BULK = ROOT / "benchmarks" / "bulk" / "results" / "bulk.json"
+FAMILIES = ROOT / "benchmarks" / "families" / "results" / "families.json"
 SCALE = ROOT / "benchmarks" / "scale" / "results" / "scale.json"
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -163,6 +166,49 @@ def peers() -> str:
     return _table(("server", *rates, "short alone, p50", "short among heavy, p50", "p99"), rows)
 
 
+def bulk() -> str:
+    """Bulk jobs and the engine alone on as many threads."""
+    found = _read(BULK)
+    shares, resident = found["share of the engine alone"], found["resident of an actor, bytes"]
+    rows = [
+        (
+            f"a job with {way}" if way in shares else f"the engine alone, {way}",
+            f"{rate:.1f}",
+            f"{shares[way]:.2f}" if way in shares else "",
+            f"{resident[way] / 1e6:.0f} MB" if way in shares else "",
+        )
+        for way, rate in found["pairs per processor second"].items()
+    ]
+    return _table(("", "pairs per processor second", "share of the engine alone", "memory of an actor"), rows)
+
+
+def bulk_rest() -> str:
+    """The other figures of bulk jobs."""
+    found = _read(BULK)
+    seconds, large = found["seconds"], found["large file"]
+    rows = [
+        ("seconds of a job before and after its parts", f"{seconds['of a job']:.1f}"),
+        ("milliseconds of a part beyond its scoring", f"{1000 * seconds['of a part']:.0f}"),
+        ("texts of a corpus copied per second", f"{found['texts per second']:,}"),
+        ("object store", f"{found['object store, bytes'] / 1e6:.0f} MB"),
+        ("large file", f"{large['bytes'] / 1e6:.0f} MB"),
+        ("memory of the actor that scores it, with the model", f"{large['resident, bytes'] / 1e6:.0f} MB"),
+    ]
+    return _table(("", "value"), rows)
+
+
+def families() -> str:
+    """Other model families beside sentence-transformers."""
+    rows = []
+    for item in _read(FAMILIES)["models"]:
+        rates, ratios = item["pairs per second"], item["ratios of the rounds"]
+        ours, theirs = rates["plackett"], rates["sentence-transformers"]
+        ratio = f"{item['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append((item["model"], item["forward"], f"{ours:.2f}", f"{theirs:.2f}", ratio))
+    head = ("model", "forward pass", "Plackett, pairs/s", "sentence-transformers, pairs/s", "ratio (rounds)")
+    return _table(head, rows)
+
+
 def scale(part: str) -> str:
     """A table of the simulation in benchmarks/scale: rows, or names and values."""
     found = _read(SCALE)[part]
@@ -209,6 +255,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "serving": serving,
     "peers": peers,
+    "bulk": bulk,
+    "bulk_rest": bulk_rest,
+    "families": families,
     **{f"scale_{part}": partial(scale, part) for part in SIMULATED},
 }
 
