@@ -7,9 +7,11 @@ import json
 import os
 import random
 import re
+import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from benchmarks.serving.workload import Workload, heavy, make_workload
 RESULT = Path(__file__).parent / "results" / "serving.json"
 CLIENTS = (1, 8, 64)
 LOADS = (0.5, 0.8)
+SATURATING = 12  # seconds
 JOBS = 400_000  # of the simulation
 
 Figures = dict[str, object]
@@ -88,35 +91,47 @@ def md1_p99(load: float) -> float:
 
 
 async def throughput(client: Client, work: Workload, seconds: float) -> Figures:
-    """Measure saturated pairs per second, and compare them with the library's."""
-    rng, found = random.Random(2), {}
+    """Saturated pairs per second, and the library's own: before, between and after two runs with each number."""
+    rng = random.Random(2)
+    found: Figures = {}
     for clients in CLIENTS:
-        record = await closed_loop(client, partial(work.question, rng), clients, seconds)
-        rate = record.pairs / record.seconds
+        rates, records = [work.library_rate()], []
+        for _ in range(2):
+            records.append(await closed_loop(client, partial(work.question, rng), clients, seconds))
+            rates.append(work.library_rate())
+        rate = sum(record.pairs for record in records) / sum(record.seconds for record in records)
+        library = statistics.mean(rates)
         found[counted(clients, "client")] = {
             "pairs per second": round(rate),
-            "share of the library's": round(rate / work.offline_rate, 3),
-            **milliseconds(record.latencies),
-            "outcomes": dict(record.outcomes),
+            "library, pairs per second": round(library),
+            "share of the library's": round(rate / library, 3),
+            **milliseconds([latency for record in records for latency in record.latencies]),
+            "outcomes": dict(sum((record.outcomes for record in records), Counter[str]())),
         }
-    return {"library, pairs per second": round(work.offline_rate), **found}
+    return found
 
 
 async def latency(client: Client, work: Workload, seconds: float) -> Figures:
-    """Measure an open loop, and compare it with the bound of a queue of equal jobs."""
+    """Open loop, and the bound of a queue of equal jobs at the rate saturated before and after it."""
     rng = random.Random(3)
-    saturated = await closed_loop(client, partial(work.question, rng), 8, seconds / 2)
-    rate = len(saturated.latencies) / saturated.seconds
-    found: Figures = {"saturated, requests per second": round(rate, 2)}
+    found: Figures = {}
 
     async def send(record: Record, at: float) -> None:
         await client.ask(work.question(rng), record, at)
 
+    async def saturated() -> float:
+        record = await closed_loop(client, partial(work.question, rng), 8, SATURATING)
+        return len(record.latencies) / record.seconds
+
     for load in LOADS:
-        record = await open_loop(client, send, load * rate, seconds)
-        bound = md1_p99(load) / rate
+        before = await saturated()
+        record = await open_loop(client, send, load * before, seconds)
+        rate = statistics.mean([before, await saturated()])
+        bound = md1_p99(load * before / rate) / rate
         p99 = float(np.percentile(record.latencies, 99))
         found[f"at {load}"] = {
+            "saturated, requests per second": round(rate, 2),
+            "load": round(load * before / rate, 3),
             **milliseconds(record.latencies),
             "bound, p99 ms": round(1000 * bound, 1),
             "p99 over bound": round(p99 / bound, 2),
@@ -262,7 +277,7 @@ def main() -> None:
             "latency": lambda: latency(client, work, options.latency),
             "short beside heavy": lambda: beside_heavy(client, work, options.seconds),
             "after clients that left": lambda: abandoned(client, work),
-            "soak": lambda: soak(client, work, started, 0.8 * work.offline_rate / 24, options.soak),
+            "soak": lambda: soak(client, work, started, 0.8 * work.library_rate() / 24, options.soak),
         }
         asyncio.run(_run(steps, found))
     pythons = {name: python for name in PEERS if (python := getattr(options, name, None))}

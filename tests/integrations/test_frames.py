@@ -10,11 +10,17 @@ from plackett.errors import InputError
 from tiny import DOCUMENTS, QUERY
 
 DATA = {"title": ["a", None, "c"] + ["t"] * 5, "body": DOCUMENTS, "price": list(range(8))}
+
+
+def of_pandas(data):
+    return pd.DataFrame(data, index=range(10, 10 + len(data["body"])))
+
+
 KINDS = {
-    "pandas": lambda data: pd.DataFrame(data, index=range(10, 10 + len(data["body"]))),
+    "pandas": of_pandas,
     "polars": pl.DataFrame,
     "arrow": pa.table,
-    "pandas of arrow": lambda data: KINDS["pandas"](data).convert_dtypes(dtype_backend="pyarrow"),
+    "pandas of arrow": lambda data: of_pandas(data).convert_dtypes(dtype_backend="pyarrow"),
 }
 
 
