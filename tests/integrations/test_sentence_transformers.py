@@ -213,7 +213,6 @@ def test_a_name_without_an_organisation_is_the_reference_s(monkeypatch):
         *({"query": "q", "document": "d"}, [{"query": "q", "document": "d"}], [{"q", "d"}], {("q", "d")}),
         pd.DataFrame([("q", "d")], columns=["query", "document"]),
     ],
-    ids=repr,
 )
 def test_what_is_no_pair_is_refused(bert, inputs):
     with pytest.raises(InputError):
