@@ -64,6 +64,13 @@ def test_a_short_request_is_in_the_next_batch_beside_heavy_ones():
     assert len(pieces) > 1  # and the rest of the batch is not wasted
 
 
+@pytest.mark.parametrize(("tokens", "first"), [(2500, 0), (1900, 0), (900, 0), (400, 1)])
+def test_only_a_far_shorter_request_overtakes(tokens, first):
+    """With requests of one size, the shortest first would multiply the longest waits."""
+    jobs = [job([50] * 40), job([50] * (tokens // 50))]
+    assert queue(*jobs).take(500)[0].job is jobs[first]
+
+
 def test_an_endless_stream_of_short_requests_does_not_starve_a_long_one():
     heavy = job([100] * 20)
     waiting = queue(heavy)

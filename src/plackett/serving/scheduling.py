@@ -2,8 +2,9 @@
 
 For a listwise model, everything said here about pairs applies to whole lists, which are never split.
 
-Requests with the fewest tokens left come first, so a short one only waits for the batch in progress. Every `AGEING`th
-batch serves the request that has waited longest, whatever its size and priority, so none is starved.
+Requests with far fewer tokens left come first, so a short one only waits for the batch in progress. Requests
+of similar size come in order of arrival, because preferring slightly shorter ones makes others wait much longer. Every
+`AGEING`th batch serves the request that has waited longest, whatever its size and priority, so none is starved.
 """
 
 import itertools
@@ -214,4 +215,5 @@ def _sums(values: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _urgency(job: Job) -> tuple[int, int, int]:
-    return job.priority, job.left, job.number
+    """Return the key to sort by: the priority, the size in powers of four, and the order of arrival."""
+    return job.priority, job.left.bit_length() // 2, job.number
