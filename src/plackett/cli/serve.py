@@ -56,6 +56,6 @@ def serve_command(config: Path | None, check: bool, **flags: object) -> None:
         click.echo(settings.render())
         return
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads models, but none are loaded yet
-    from plackett.serving.start import serve  # after the cheap ways out
+    from plackett.serving.start import serve  # --check needs no models
 
     serve(settings)

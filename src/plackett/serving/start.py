@@ -5,7 +5,7 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from plackett._extras import extra
+from plackett._extras import extra, require
 from plackett.errors import SettingError
 from plackett.serving.models import load_models
 from plackett.serving.settings import Settings
@@ -13,6 +13,7 @@ from plackett.serving.settings import Settings
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises the error of loading the models, and SettingError for an address in use."""
+    require("starlette", extra="serve")  # before any model is loaded
     listener = listen(settings)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load_models, settings)

@@ -6,7 +6,7 @@ norms, rotary positions, feed-forward. Only attention depends on pairs, and is r
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -105,12 +105,16 @@ def _disentangled(
     positions: disentangled.Positions, attention: Any, hidden: Tensor, *_: Any, **__: Any
 ) -> tuple[Tensor, None]:
     """Return the forward pass of DeBERTa's attention: (1, tokens, hidden) -> (1, tokens, hidden)."""
-    parts = [
-        project(hidden[0]).view(hidden.shape[1], attention.num_attention_heads, -1)
-        for project in (attention.query_proj, attention.key_proj, attention.value_proj)
-    ]
-    attended = grouped(parts, _PAIRS.get(), positions.attend)
-    return attended.flatten(1).to(hidden.dtype)[None], None
+    projections = (attention.query_proj, attention.key_proj, attention.value_proj)
+    return _projected(hidden, projections, attention.num_attention_heads, positions.attend), None
+
+
+def _projected(
+    hidden: Tensor, projections: Sequence[nn.Module], heads: int, attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Project tokens to queries, keys and values, and attend within pairs: (1, tokens, hidden) -> the same."""
+    parts = [project(hidden[0]).view(hidden.shape[1], heads, -1) for project in projections]
+    return grouped(parts, _PAIRS.get(), attend).flatten(1).to(hidden.dtype)[None]
 
 
 def _run_mpnet(model: Module, inputs: Inputs) -> Tensor:
@@ -137,10 +141,7 @@ def _biased(bias: Tensor, attention: Any, hidden: Tensor, *_: Any, **__: Any) ->
         length = query.shape[2]
         return F.scaled_dot_product_attention(query, key, value, bias[:, :length, :length])
 
-    projections = (attention.q, attention.k, attention.v)
-    parts = [project(hidden[0]).view(hidden.shape[1], len(bias), -1) for project in projections]
-    attended = grouped(parts, _PAIRS.get(), attend)
-    return (attention.o(attended.flatten(1).to(hidden.dtype))[None],)
+    return (attention.o(_projected(hidden, (attention.q, attention.k, attention.v), len(bias), attend)),)
 
 
 def _pooling_of_modernbert(config: Any) -> str:
