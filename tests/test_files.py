@@ -1,6 +1,7 @@
 """What is written is read back; a file is written whole or not at all."""
 
 import errno
+import json
 import os
 import signal
 import stat
@@ -276,3 +277,55 @@ with whole_file(pathlib.Path({str(target)!r})) as stream:
     with whole_file(target) as stream:
         stream.write("new")
     assert os.listdir(tmp_path) == ["f.json"]
+
+
+STOPPED = """
+import json, os, signal, sys
+from plackett._files import whole_file
+
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "open"}
+
+def write(text, at=-1, how=None):
+    process = os.fork()
+    if process:
+        return os.waitpid(process, 0)[1]
+    count = 0
+    def stop(event, arguments):
+        nonlocal count
+        if event in CHANGES and "f.json" in os.fsdecode(str(arguments[0])):
+            count += 1
+            if count == at:
+                if how == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise KeyboardInterrupt
+    sys.addaudithook(stop)
+    try:
+        with whole_file("f.json") as stream:
+            stream.write(text)
+    except KeyboardInterrupt:
+        os._exit(130)
+    os._exit(0)
+
+for how in ("kill", "interrupt"):
+    write("old")
+    status, at = 1, 0
+    while status and at < 60:
+        at += 1
+        write("never", at=5, how="kill")  # for the next one to remove
+        status = write("new", at, how)
+        found = open("f.json").read()
+        write("old")
+        print(json.dumps([how, at, status, found, os.listdir(), open("f.json").read()]))
+"""
+
+
+@pytest.mark.process
+def test_a_process_stopped_before_any_change_to_the_disk_leaves_nothing_that_the_next_one_keeps(tmp_path):
+    done = subprocess.run([sys.executable, "-c", STOPPED], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert not done.stderr
+    stops = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(stops) > 12
+    for how, at, status, found, names, after in stops:
+        assert found in ("new", "old"), (how, at)
+        assert found == "new" or status, (how, at)
+        assert (names, after) == (["f.json"], "old"), (how, at)

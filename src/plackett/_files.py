@@ -68,13 +68,14 @@ class OutputFile:
             place, lock = _new_place(self.path.name, self.path.parent)
             try:
                 (place / self.path.name).touch()
-                yield place / self.path.name
-            except BaseException:
-                shutil.rmtree(place, ignore_errors=True)
-                raise
+                try:
+                    yield place / self.path.name
+                except BaseException:
+                    _discard(place)
+                    raise
+                _put_file(place, self.path)
             finally:
                 _close(lock)
-            _put_file(place, self.path)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class OutputFolder:
                 with _raised_as(CheckpointError, self.path, within=place):
                     yield place / self.path.name
             except BaseException:
-                shutil.rmtree(place, ignore_errors=True)
+                _discard(place)
                 _close(lock)
                 raise
             try:
@@ -151,7 +152,7 @@ class OutputFolder:
                 f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
                 f"To move it: {self._by_hand(result)}"
             ) from error
-        shutil.rmtree(place, ignore_errors=True)
+        _discard(place)
 
     def _put(self, result: Path, old: Path) -> None:
         if not self.path.exists():
@@ -272,7 +273,7 @@ def whole_files(folder: Path, *, last: str = "") -> Iterator[Path]:
             yield place / folder.name
             _put_files(place / folder.name, folder, last)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        _discard(place)
         _close(lock)
 
 
@@ -383,7 +384,7 @@ def _remove_stale(place: Path, target: Path) -> bool:
         if not (place / _UNFINISHED).exists() and (result.is_file() or (result.is_dir() and any(result.iterdir()))):
             _log.warning("%s is the finished result of an earlier run that was stopped; move or delete it", result)
         else:
-            shutil.rmtree(place, ignore_errors=True)
+            _discard(place)
     return True
 
 
@@ -416,19 +417,30 @@ def _close(lock: int | None) -> None:
 def _put_file(place: Path, target: Path) -> None:
     result = place / target.name
     try:
-        (place / _UNFINISHED).unlink()
         result.replace(target)
     except OSError as error:
         kept = place.with_name(place.name.removeprefix(".").removesuffix(".plackett"))
         with contextlib.suppress(OSError):
+            (place / _UNFINISHED).unlink()
             result = result.rename(kept)
         raise DataError(
             f"{result} is finished, but could not be moved to its place ({_reason(error)}). "
             f"To move it: mv {shlex.quote(str(result))} {shlex.quote(str(target))}"
         ) from error
     finally:
-        with contextlib.suppress(OSError):
-            place.rmdir()  # unless the result is still there
+        if not (place / target.name).exists():
+            _discard(place)
+
+
+def _discard(place: Path) -> None:
+    """Remove a hidden place, its mark last: without the mark, a half-removed result would count as finished."""
+    with contextlib.suppress(OSError):
+        for path in place.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _UNFINISHED:
+                path.unlink()
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _put_files(place: Path, folder: Path, last: str) -> None:
