@@ -1,6 +1,8 @@
 """Measure checkpoints and the bi-encoder on the development sets, which decide the embedded model.
 
-    PLACKETT_DATA=... python -m default_model.development MODEL... --output default_model/results/NAME.json
+    PLACKETT_DATA=... python -m default_model.development [NAME=]MODEL... --output default_model/results/NAME.json
+
+The rows of other models in an existing result stay. Each model is also compared with the first, query by query.
 
 Three sets contain judged questions: WikiQA dev, MS MARCO dev, and MEDIQA's training and development questions, none of
 which is used for training. Two contain long queries from the same data, with about as many words as CISI's. The query
@@ -11,10 +13,13 @@ MEDIQA are all documents of the question, in file order. The other sets have BM2
 """
 
 import argparse
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from benchmarks._common import write_result
 from default_model.evaluate import BASE, by_cosine
@@ -22,11 +27,14 @@ from default_model.lists import QUERIES
 from plackett import CrossEncoder
 from plackett.bi_encoder import BiEncoder
 from plackett.data import lists_as_collection, read_lists
-from plackett.evaluation import evaluate
+from plackett.evaluation.measures import evaluate_per_query, means
+from plackett.evaluation.significance import significance
 from plackett.records import Collection, LabeledList, Qrel, ScoredDoc
 from plackett.retrieval.bm25 import BM25
 from plackett.retrieval.reranking import rerank
 
+Row = Mapping[str, float]  # set -> mean
+Gain = dict[str, Any]
 DEPTH = 30
 QUERY_WORDS = 65  # the median of CISI's queries
 # Name -> measure.
@@ -85,31 +93,44 @@ def _by_bm25(collection: Collection) -> Collection:
     return replace(collection, run=[scored._replace(score=-float(place)) for place, scored in enumerate(run)])
 
 
-def measured(collection: Collection, run: Iterable[ScoredDoc]) -> float:
+def per_query(collection: Collection, run: Iterable[ScoredDoc]) -> dict[str, float]:
+    """Return each query's value by the measure of its set."""
     name = MEASURES[collection.name]
-    return evaluate(run, collection.qrels, [name])[name]
+    return dict(evaluate_per_query(run, collection.qrels, [name])[name])
 
 
-def measure_all(
-    models: Mapping[str, Path | str], path: Path, precision: str | None = None
-) -> dict[str, dict[str, float]]:
+def measure_all(models: Mapping[str, Path | str], path: Path, precision: str | None = None) -> dict[str, Row]:
     """Measure the first stage, the bi-encoder and each model, and write each result at once to `path`."""
     sets = list(collections(Path(os.environ["PLACKETT_DATA"])))
     teacher = BiEncoder(BASE)
-    rows = {
-        "first stage": {item.name: measured(item, item.run) for item in sets},
-        "bi-encoder": {item.name: measured(item, by_cosine(item, teacher)) for item in sets},
+    found = {
+        "first stage": {item.name: per_query(item, item.run) for item in sets},
+        "bi-encoder": {item.name: per_query(item, by_cosine(item, teacher)) for item in sets},
     }
+    document = json.loads(path.read_text()) if path.is_file() else {}
+    rows: dict[str, Row] = document.get("rows", {}) | {name: means(values) for name, values in found.items()}
+    against: dict[str, dict[str, Gain]] = {}
+    first = next(iter(models))
     for name, model in models.items():
         encoder = CrossEncoder(model, max_length=256, precision=precision)
-        rows[name] = {item.name: measured(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
-        write_result(path, {"rows": rows})
+        found[name] = {item.name: per_query(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
+        rows[name] = means(found[name])
+        if name != first:
+            against[name] = {item.name: gain(found[name][item.name], found[first][item.name]) for item in sets}
+        write_result(path, {"rows": rows, "gains": {"over": first, "of": against}})
         path.with_suffix(".md").write_text(table(rows) + "\n")
         print(path.with_suffix(".md").read_text(), flush=True)
     return rows
 
 
-def table(rows: Mapping[str, Mapping[str, float]]) -> str:
+def gain(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Gain:
+    """Compare two models on one set, query by query."""
+    differences = [value - theirs[query] for query, value in ours.items()]
+    found = significance(differences)
+    return {"difference": fmean(differences), "ci95": found.ci95, "p": found.p_value, "queries": len(differences)}
+
+
+def table(rows: Mapping[str, Row]) -> str:
     lines = ["| |" + "".join(f" {name} {measure} |" for name, measure in MEASURES.items()) + " mean |"]
     lines.append("|---|" + "---|" * (len(MEASURES) + 1))
     for name, values in rows.items():
@@ -120,11 +141,12 @@ def table(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL")
     parser.add_argument("--precision", help="precision of the checkpoints, such as bf16")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    measure_all({Path(model).name: model for model in options.models}, options.output, options.precision)
+    named = (model.rpartition("=") for model in options.models)
+    measure_all({name or Path(model).name: model for name, _, model in named}, options.output, options.precision)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The embedded model with fewer layers: cut to every other layer or so, then distilled from itself.
 
-    PLACKETT_DATA=... python -m default_model.layers WORK_FOLDER [--layers 9 8 6] [--steps 800]
+    PLACKETT_DATA=... python -m default_model.layers WORK_FOLDER [--layers 9 8 6] [--steps 300]
 
 WORK_FOLDER is the folder of `make default-model`, with the fp32 model and its training lists. A student starts as the
 teacher with evenly spaced layers kept, and learns the hidden states behind them, the logits, and the order of each
@@ -169,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
     parser.add_argument("--layers", type=int, nargs="+", default=[9, 8, 6])
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
     work, data = options.work, Path(os.environ["PLACKETT_DATA"])
     models: dict[str, Path | str] = {"12": work / f"{NAME}-0"}

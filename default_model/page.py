@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from default_model.development import MEASURES
 from default_model.development import table as development_table
 from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
 from default_model.speed import RESULT as SPEED
@@ -114,6 +115,17 @@ def intervals_table(ours: System, published: System) -> str:
     return "\n".join(lines)
 
 
+def gains_table(gains: Mapping[str, Any]) -> str:
+    """One row per model, one column per development set: the gain over another model, and its p-value."""
+    lines = ["| |" + "".join(f" {name} |" for name in MEASURES), "|---|" + "---|" * len(MEASURES)]
+    for name, found in gains["of"].items():
+        cells = (
+            f" {gain['difference']:+.4f} ({_interval(gain['ci95'])}), p {gain['p']:.4f} |" for gain in found.values()
+        )
+        lines.append(f"| {name} |" + "".join(cells))
+    return "\n".join(lines)
+
+
 def _interval(bounds: Sequence[float]) -> str:
     low, high = bounds
     return f"{low:+.4f} to {high:+.4f}"
@@ -210,7 +222,8 @@ def plot(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System], path: P
 def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
     """Return the text of the page."""
     ours, published, *_ = rerankers
-    development = development_table(json.loads(DEVELOPMENT.read_text())["rows"])
+    measured = json.loads(DEVELOPMENT.read_text())
+    development, gains = development_table(measured["rows"]), measured["gains"]
     cards = "\n".join(f"| {name} | {layers} | {value:.4f} |" for name, (layers, _, value, _) in PUBLISHED.items())
     speed = json.loads(SPEED.read_text())["provenance"]
     return (
@@ -230,7 +243,9 @@ def page(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System]) -> str:
         "The defaults of FlashRank and fastembed are not included, because no installable package contains their "
         "weights.\n\n"
         "On the development sets, which decide which model ships (if a question has its own candidates, the first "
-        f"stage is their order in the file):\n\n{development}\n"
+        f"stage is their order in the file):\n\n{development}\n\n"
+        f"`make default-seeds` repeats it. The gains over {gains['over']}, with paired bootstrap intervals and the "
+        f"p-values of paired randomisation tests:\n\n{gains_table(gains)}\n"
     )
 
 
