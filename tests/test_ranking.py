@@ -52,9 +52,9 @@ def test_a_run_with_a_repeated_document_or_a_score_that_is_not_finite_is_refused
 
 
 def test_missing_ids_are_counted_and_the_first_five_listed() -> None:
-    check_known(["a", "a"], {"a": 1}, "ids are missing")
+    check_known(["a", "a"], {"a": 1}, "ids", "the file")
     with pytest.raises(DataError, match=r"6 .*b, c, d, e, f, …$"):
-        check_known("abcdefgg", {"a": 1}, "ids are missing")
+        check_known("abcdefgg", {"a": 1}, "ids", "the file")
 
 
 def test_queries_without_judgements_are_dropped_and_counted() -> None:

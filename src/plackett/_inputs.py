@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from plackett.data.fields import ID_NAMES, TEXT_NAMES, keys_of
+from plackett._wording import counted
+from plackett.data.fields import ID_NAMES, TEXT_NAMES, names_of
 from plackett.errors import InputError, PlackettError, SettingError
 
 T = TypeVar("T")
@@ -82,7 +83,8 @@ def checked_lists(
     queries, documents = checked_list(queries, "queries"), checked_list(documents, "the lists of documents")
     if len(queries) != len(documents):
         raise InputError(
-            f"{len(queries)} queries but {len(documents)} lists of documents; pass one list for each query"
+            f"{counted(len(queries), 'query')} but {counted(len(documents), 'list')} of documents; pass one list for "
+            "each query"
         )
     several = len(queries) > 1
     checked = CheckedLists()
@@ -118,7 +120,7 @@ def joined_fields(document: Mapping[str, Any], what: str, fields: Sequence[str])
     """Return the fields of a document joined, skipping nulls; InputError if all are null."""
     missing = [name for name in fields if name not in document]
     if missing:
-        raise InputError(f"{what} has no field {missing[0]}; {keys_of(document)}")
+        raise InputError(f"{what} has no field {missing[0]}; {names_of(document, 'keys')}")
     texts = [
         _checked_text(document[name], f"the field {name} of {what}") for name in fields if document[name] is not None
     ]
@@ -140,7 +142,8 @@ def _checked_document(item: object, what: str, fields: tuple[str, ...]) -> str:
         name = next((name for name in TEXT_NAMES if name in item), None)
         if name is None:
             raise InputError(
-                f"{what} has no field text; {keys_of(item)}; name the fields to read, for example text='title, body'"
+                f"{what} has no field text; {names_of(item, 'keys')}; name the fields to read, for example "
+                "text='title, body'"
             )
         fields = ("title", name) if item.get("title") else (name,)
     return joined_fields(item, what, fields)
@@ -164,7 +167,8 @@ def warn_of_blanks(pairs: Collection[tuple[str, str]]) -> None:
     blank = sum(is_blank(document) for _, document in pairs)
     if blank:
         are = "is" if blank == 1 else "are"
-        warnings.warn(f"{blank} of {len(pairs)} documents {are} blank and scored as empty text", stacklevel=_level())
+        of_all = f"{blank:,} of {counted(len(pairs), 'document')}"
+        warnings.warn(f"{of_all} {are} blank and scored as empty text", stacklevel=_level())
 
 
 def _level() -> int:

@@ -65,12 +65,12 @@ def checked(query_id: str, candidates: list[ScoredDoc]) -> list[ScoredDoc]:
     return candidates
 
 
-def check_known(ids: Iterable[str], known: Mapping[str, object], what: str) -> None:
-    """Raise DataError if any id is missing from `known`; the message counts them and lists the first five."""
+def check_known(ids: Iterable[str], known: Mapping[str, object], what: str, where: str) -> None:
+    """Raise DataError if `known`, the texts of `where`, lacks an id; it counts them and lists the first five."""
     missing = [item for item in dict.fromkeys(ids) if item not in known]
     if missing:
         first = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
-        raise DataError(f"{len(missing)} {what}: {first}")
+        raise DataError(f"{where} has no text for {len(missing):,} of the {what}: {first}")
 
 
 def judged_only(collection: Collection) -> tuple[Collection, int]:

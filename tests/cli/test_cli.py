@@ -247,6 +247,15 @@ MISTAKES = {
     "neither a recipe nor data": ("train", "--data"),
     "an unknown command": ("rnak", "rnak"),
     "an unknown option": ("rank q --modle x", "--model"),
+    "an empty file of documents": (
+        "rank q --documents {tmp}/empty.csv",
+        "empty.csv contains no documents",
+    ),
+    "an address without http": ("rank q d --model localhost:8000", "http://localhost:8000"),
+    "a card of a model that is no folder": ("card default", "save_pretrained"),
+    "publishing a model that is no folder": ("publish default org/name --dry-run", "save_pretrained"),
+    "an export of an export": ("export default --engine onnx --output {tmp}/out", "is an export itself, for onnx"),
+    "a folder without text": ("search {tmp} q", "skipped 2 files, such as broken.jsonl"),
     "a file of documents that is not there": ("rank q --documents {tmp}/none --model {bert}", "none"),
 }
 
@@ -256,6 +265,7 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name
     good = '{"query": "q", "docs": ["d"], "labels": [1]}\n'
     (tmp_path / "good.jsonl").write_text(good)
     (tmp_path / "broken.jsonl").write_text(good + '{"query": \n')
+    (tmp_path / "empty.csv").touch()
     words, named = MISTAKES[name]
     code, output, errors = run(*shlex.split(words.format(bert=bert, tmp=tmp_path, long=f"'{'word ' * 200}'")))
     assert code == 2

@@ -102,7 +102,7 @@ def test_a_response_of_elasticsearch_is_told(run, files, bert):
     folder = files(es_jsonl=json.dumps(hit))
     code, _, errors = run("rank", "apple", "--documents", folder / "es.jsonl", "--model", bert)
     assert code == 2
-    assert "keys are _id, body" in errors
+    assert "columns are _id, body" in errors
     columns = ["--columns", "text=_source.body"]
     code, output, _ = run("rank", "apple", "--documents", folder / "es.jsonl", "--model", bert, *columns)
     assert code == 0

@@ -175,10 +175,11 @@ MISTAKES = {
     "a run without judgements": ("{tmp}/other.trec --run {tmp}/first.trec", "--qrels"),
     "texts that are missing": (
         "{bert} --run {tmp}/first.trec --qrels {tmp}/qrels.txt",
-        "10 queries of the run are not in first.trec: q0, q1, q2, q3, q4, …",
+        "first.trec has no text for 10 of the queries of the run: q0, q1, q2, q3, q4, …",
     ),
     "qrels given as a run": ("{bert} --data {tmp}/one.jsonl --run {tmp}/qrels.txt", "looks like qrels"),
     "a run given as qrels": ("{bert} --data {tmp}/one.jsonl --qrels {tmp}/first.trec", "looks like a run"),
+    "qrels without a line": ("{tmp}/other.trec --run {tmp}/first.trec --qrels {tmp}/none.txt", "none.txt contains no"),
     "files for two collections": (
         "{bert} --data {tmp}/one.jsonl --data {tmp}/two.jsonl --run {tmp}/first.trec",
         "--run can override parts of a single collection",
@@ -195,6 +196,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, folder, bert, name):
+    (folder / "none.txt").touch()
     words, named = MISTAKES[name]
     code, output, errors = run("evaluate", *shlex.split(words.format(bert=bert, tmp=folder)))
     assert (code, output) == (2, "")

@@ -42,7 +42,7 @@ def test_bm25_alone_writes_lists_and_says_how_many(run, folder, tmp_path, caplog
         "skipped queries: 19, 19 without a positive in the corpus, 0 without a negative",
         "dropped candidates: 0 presumed false negatives, 0 duplicates",
     ]
-    assert "1 of 118 judged documents are not in the corpus: gone" in caplog.text
+    assert "the corpus lacks 1 of 118 judged documents: gone" in caplog.text
     lists = list(read_lists(output))
     assert len(lists) == 181
     assert all(item.labels == (1, 0, 0, 0) for item in lists)

@@ -123,6 +123,18 @@ def test_closed_standard_input_is_empty():
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("option", "shown"), [("--verbose", "WARNING plackett: 1 of 2 documents"), ("--log-json", "{")]
+)
+def test_a_warning_is_one_line_without_a_place_in_the_source(option, shown):
+    done = shell(f"{sys.executable} -m plackett rank apple pear '' {option}")
+    assert done.returncode == 0
+    [line] = [line for line in done.stderr.splitlines() if "blank" in line]
+    assert line.startswith(shown)
+    assert ".py" not in done.stderr
+
+
+@pytest.mark.process
 def test_a_closed_pipe_ends_quietly():
     with subprocess.Popen(INFO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()

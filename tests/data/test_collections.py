@@ -27,8 +27,8 @@ def test_lists_as_a_collection(tmp_path):
     ("row", "message"),
     [
         ({**ROWS[0]}, "l.jsonl:1: the label is 0.5"),
-        ({**ROWS[1], "docids": ["a", "b"]}, "docids needs one id for each of the 1 docs"),
-        ({"query": "q", "docs": ["a", "b"], "labels": [1, 0], "docids": ["a", "a"]}, "2 docs but 1 distinct docids"),
+        ({**ROWS[1], "docids": ["a", "b"]}, "docids needs 1 id, one for each of the docs"),
+        ({"query": "q", "docs": ["a", "b"], "labels": [1, 0], "docids": ["a", "a"]}, "2 docs but 1 distinct docid"),
     ],
 )
 def test_lists_that_make_no_collection(tmp_path, row, message):
@@ -97,10 +97,10 @@ def test_one_id_of_one_text_in_two_lists_is_one_document(tmp_path):
     ("changes", "where"),
     [
         ({"qid": None}, "qid is null"),
-        ({"qid": True}, "qid is bool"),
+        ({"qid": True}, "qid is true or false"),
         ({"qid": " "}, "qid is empty"),
         ({"qid": "\ud800"}, "qid .*ud800"),
-        ({"qid": ["a"]}, "qid is list"),
+        ({"qid": ["a"]}, "qid is a list"),
         ({"docids": ["a", None]}, r"docids\[1\] is null"),
         ({"docids": ["a", float("nan")]}, r"docids\[1\] is null"),
         ({"docids": ["a", "\udfff"]}, r"docids\[1\] .*udfff"),

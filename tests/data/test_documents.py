@@ -97,28 +97,31 @@ def test_columns_with_other_names():
     assert read_documents(stream, columns={"text": "body"}) == ["one"]
     hits = io.BytesIO(b'{"_source": {"body": "one"}}')
     assert read_documents(hits, columns={"text": "_source.body"}) == ["one"]
-    with pytest.raises(DataError, match=r"no column _source\.title; keys are body"):
+    with pytest.raises(DataError, match=r"no column _source\.title; columns are body"):
         read_documents(io.BytesIO(b'{"_source": {"body": "one"}}'), columns={"text": "_source.title"})
 
 
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        ('ok\n{"text": 3}\n', "-", "-:2: text is int"),
-        ('{"body": "a", "_id": "1"}\n', "d", "d:1: no key text; keys are body, _id"),
+        ('ok\n{"text": 3}\n', "-", "-:2: text is a number"),
+        ('{"body": "a", "_id": "1"}\n', "d", "d:1: no column text; columns are body, _id"),
         (
             '{"_index": "i", "_id": 1, "_score": 1, "_source": {}}',
             "es.jsonl",
-            r"keys are _id",
+            r"columns are _id",
         ),
-        ('{"took": 3, "hits": {}}', "es.json", r"es\.json:1: no key text; keys are took, hits"),
+        ('{"took": 3, "hits": {}}', "es.json", r"es\.json:1: no column text; columns are took, hits"),
         ('"a"\n{"text": "b"\n', "d.jsonl", r"d\.jsonl:2: not a line of JSON"),
-        ("3\n", "d.jsonl", r"d\.jsonl:1: the document is int"),
-        ('["a", 3]', "d.json", r"d\.json\[1\]: the document is int"),
+        ("3\n", "d.jsonl", r"d\.jsonl:1: the document is a number"),
+        ('["a", 3]', "d.json", r"d\.json\[1\]: the document is a number"),
         ('["a",\n "b"', "d.json", r"d\.json:2: not a JSON array"),
-        ("a,b\n1,2\n", "d.csv", r"d\.csv:2: no key text; keys are a, b"),
-        ("id,text\n1,one\n2\n", "d.csv", r"d\.csv:3: 1 cells, but 2 columns"),
-        ('id,text\n1,"one\ntwo"\n2,"three\n', "d.csv", r"d\.csv:4: not a row of CSV"),
+        ('["a",\n "b"]', "d.jsonl", r"d\.jsonl:1: .*ends within a value; .* \.json$"),
+        ('{"text": }\n', "d.jsonl", r"d\.jsonl:1: not a line of JSON: Expecting value at column 10$"),
+        ("text\rone\r", "d.csv", r"d\.csv:1: not a row of CSV: .*carriage return.*Unix or Windows"),
+        ("a,b\n1,2\n", "d.csv", r"d\.csv:2: no column text; columns are a, b"),
+        ("id,text\n1,one\n2\n", "d.csv", r"d\.csv:3: 1 cell, but 2 columns"),
+        ('id,text\n1,"one\ntwo"\n2,"three\n', "d.csv", r"d\.csv:4: not a row of CSV: a quote that opens here"),
         ("text,text\na,b\n", "d.csv", r"d\.csv:1: two columns have the name text"),
         ("one\n", "d.tsv", r"d\.tsv:1: expected an id, a tab and a text"),
         ("é".encode("latin-1"), "d.txt", r"d\.txt:1: not UTF-8"),
@@ -132,7 +135,7 @@ def test_documents_that_are_none(content, name, message):
 
 
 def test_a_quoted_line_end_counts_as_a_line():
-    with pytest.raises(DataError, match=r"d\.csv:4: 1 cells"):
+    with pytest.raises(DataError, match=r"d\.csv:4: 1 cell, "):
         documents('id,text\n1,"one\ntwo"\n2\n', "d.csv")
 
 

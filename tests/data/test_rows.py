@@ -64,6 +64,8 @@ PACKED = {
     "zip": b"PK\x03\x04\x14\0",
     "PDF": b"%PDF-1.4\n",
     "UTF-16": "q 0 a 1\n".encode("utf-16"),
+    "UTF-16 without a byte order mark": "q 0 a 1\n".encode("utf-16-le"),
+    "UTF-16 of the other order, without a mark": "q 0 a 1\n".encode("utf-16-be"),
     "UTF-16 of the other order": b"\xfe\xff" + "q 0 a 1\n".encode("utf-16-be"),
 }
 
@@ -75,6 +77,13 @@ def test_what_is_not_text_is_called_what_it_is(tmp_path, name):
         with pytest.raises(DataError, match=f"x cannot be read: it is .*{name.split()[0]}"):
             read(tmp_path / "x")
     assert read_documents(io.BytesIO(b"BZh is a text, and PK too\n")) == ["BZh is a text, and PK too"]
+
+
+@pytest.mark.parametrize("read", [read_texts, lambda path: list(read_lists(path))], ids=["texts", "lists"])
+def test_a_table_with_the_suffix_of_a_text_names_the_suffixes(tmp_path, read):
+    (tmp_path / "x.txt").write_text("q1\tsort a list\n")
+    with pytest.raises(DataError, match=r"x\.txt:1: not a line of JSON: .*suffix: .*\.tsv"):
+        read(tmp_path / "x.txt")
 
 
 def test_an_unknown_column_is_an_error_in_python_too(tmp_path):

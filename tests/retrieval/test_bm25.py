@@ -47,7 +47,9 @@ def test_depth_bounds_the_candidates():
 
 
 def test_nothing_to_search_is_an_error_and_no_query_an_empty_run():
-    for corpus in ({}, {"a": "the", "b": ""}, {"a": "x y z"}):
+    with pytest.raises(DataError, match="no documents"):
+        BM25({})
+    for corpus in ({"a": "the", "b": ""}, {"a": "x y z"}):
         with pytest.raises(DataError, match="--language"):
             BM25(corpus)
     assert BM25(CORPUS).run({}, depth=3) == []

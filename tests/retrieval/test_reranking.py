@@ -1,6 +1,7 @@
 """From a run to a run: the scores of the model, each pair once, to the same bytes after a kill."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -108,9 +109,9 @@ def test_only_texts_that_the_run_names_are_kept(files, monkeypatch, bert):
 
 
 MISTAKES = {
-    "a document without a text": ("first.trec", "q5 Q0 {} 1 1 t", "8 documents .*: x7, x6, x5, x4, x3, …"),
+    "a document without a text": ("first.trec", "q5 Q0 {} 1 1 t", "corpus.jsonl .* 8 of .*: x7, x6, x5, x4, x3, …"),
     "a document twice": ("first.trec", "q5 Q0 d1 1 1 t", "first.trec:2: 'd1' .*'q5', .*line 1"),
-    "a query without a text": ("first.trec", "x Q0 d{i} 1 1 t", "1 queries of first.trec are not in queries.tsv: x"),
+    "a query without a text": ("first.trec", "x Q0 d{i} 1 1 t", "queries.tsv .* 1 of the queries of first.trec: x"),
     "qrels": ("first.trec", "q5 0 d{i} 1", "first.trec:1: .*looks like qrels"),
 }  # fmt: skip
 
@@ -124,6 +125,15 @@ def test_a_mistake_is_said_and_leaves_nothing(run, files, bert, name):
     assert (code, output) == (2, "")
     assert re.search(named, errors)
     assert sorted(path.name for path in folder.iterdir()) == ["corpus.jsonl", "first.trec", "queries.tsv"]
+
+
+def test_a_pipe_is_refused_because_an_interrupted_run_could_not_continue(run, files, bert):
+    folder, *_ = files
+    (folder / "first.trec").unlink()
+    os.mkfifo(folder / "first.trec")
+    code, _, errors = run("rerank", *shlex.split(options(folder, bert)))
+    assert code == 2
+    assert "first.trec is a pipe" in errors
 
 
 def options(folder, bert, output="out.trec"):

@@ -19,7 +19,7 @@ from plackett.data.fields import (
     QUERY_NAMES,
     TEXT_NAMES,
     checked_text,
-    keys_of,
+    names_of,
 )
 from plackett.data.rows import Columns, Row, checked_names, read_rows
 from plackett.data.trec import stream_run
@@ -84,7 +84,7 @@ def names_in(columns: Iterable[str], given: Columns, source: Path) -> Names:
     if all(ids):
         return Names(ids[0], ids[1], are_ids=True)
     raise DataError(
-        f"{source} needs the columns query and text, or qid and docid; {keys_of(dict.fromkeys(found))}; map other "
+        f"{source} needs the columns query and text, or qid and docid; {names_of(dict.fromkeys(found))}; map other "
         "names with --columns query=NAME,text=NAME"
     )
 

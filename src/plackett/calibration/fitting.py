@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._wording import counted
 from plackett.calibration.thresholds import Target, choose
 from plackett.checkpoints.calibrations import (
     Calibration,
@@ -184,8 +185,9 @@ def folds_by_query(queries: NDArray[np.integer[Any]], folds: int, seed: int) -> 
     """Return the fold of each pair, (pairs,). Queries are shuffled and dealt out in turn."""
     names, numbers = np.unique(queries, return_inverse=True)
     if isinstance(folds, bool) or folds < 2 or folds > len(names):
-        count = f"{len(names)} {'query' if len(names) == 1 else 'queries'}"
-        raise SettingError(f"{folds} folds of {count}; choose at least 2 folds, and at most one per query")
+        raise SettingError(
+            f"{folds} folds of {counted(len(names), 'query')}; choose at least 2 folds, and at most one per query"
+        )
     dealt = np.empty(len(names), np.intp)
     dealt[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % folds
     return dealt[numbers]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from plackett._wording import counted
 from plackett.calibration.fitting import BINS, Assessment, Calibrated, Threshold
 from plackett.checkpoints.calibrations import method_of, parameters_of
 
@@ -20,7 +21,8 @@ def table(calibrated: Calibrated) -> str:
     """Return the log-loss and calibration error of each method, and the thresholds, all measured on held-out pairs."""
     pairs = calibrated.pairs
     title = (
-        f"{len(np.unique(pairs.queries)):,} queries, {len(pairs):,} pairs, {pairs.relevant.mean():.1%} relevant; "
+        f"{counted(len(np.unique(pairs.queries)), 'query')}, {counted(len(pairs), 'pair')}, "
+        f"{pairs.relevant.mean():.1%} relevant; "
         f"{len(calibrated.best.fits)} folds by query"
     )
     return "\n".join([title, *_method_lines(calibrated), *_threshold_lines(calibrated.thresholds)])

@@ -19,6 +19,7 @@ PICKLES: Patterns = ("pytorch_model*.bin",)
 
 # hf://datasets/OWNER/NAME[@REVISION]/FILE, as in fsspec; a revision is a branch, a tag, a commit or refs/pr/1.
 _ON_THE_HUB = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?/(.+)")
+_ADDRESS = re.compile(r"[\w.-]+:\d+(/|$)")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -52,7 +53,8 @@ def download(
     try:
         folder = _first_of(files, name, revision, local_files_only, access)
     except errors.HFValidationError as error:
-        raise CheckpointError(f"there is no folder {name}, and it is not a Hub id such as org/name") from error
+        server = f"; if it is a server, write http://{name}" if _ADDRESS.match(name) else ""
+        raise CheckpointError(f"there is no folder {name}, and it is not a Hub id such as org/name{server}") from error
     except errors.GatedRepoError as error:
         raise HubError(f"{name} is gated: request access on its page, then set HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:

@@ -105,11 +105,17 @@ def _check_layers(folder: Path, weights: int) -> None:
 
 def check_torch_weights(folder: Path) -> None:
     """Raise CheckpointError for a folder that contains only exported models."""
-    exports = sorted({engine for engine, _ in exports_of(folder)})
-    if exports and not has_weights(folder) and not any(folder.glob("pytorch_model*.bin*")):
+    if exports := engines_without_weights(folder):
         raise CheckpointError(
             f"{folder} has exported models but no weights for torch; choose their engine: {', '.join(exports)}"
         )
+
+
+def engines_without_weights(folder: Path) -> list[str]:
+    """List the engines of a folder that contains only exported models; empty if it has weights for torch."""
+    if has_weights(folder) or any(folder.glob("pytorch_model*.bin*")):
+        return []
+    return sorted({engine for engine, _ in exports_of(folder)})
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from plackett._extras import extra
+from plackett._wording import counted
 from plackett.cli.options import COLUMNS, FILE, MODEL, model_options, say
 from plackett.data import Columns
 from plackett.engines.loading import Options
@@ -83,4 +84,4 @@ def bulk(
     click.echo(output)
     say(f"pairs: {done.pairs:,}; blank texts, with the lowest score: {done.blank:,}")
     if done.done_before:
-        say(f"continued after {done.done_before:,} pairs of an earlier run")
+        say(f"continued after {counted(done.done_before, 'pair')} of an earlier run")

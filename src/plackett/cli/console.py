@@ -125,7 +125,6 @@ def _apply(mode: Mode) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler):
             handler.setFormatter(_Json() if mode.log_json else _TEXT)
-    logging.captureWarnings(mode.log_json)
     if mode.quiet:
         warnings.simplefilter("ignore")
 
@@ -147,6 +146,11 @@ class _Json(logging.Formatter):
         return json.dumps(shown, ensure_ascii=False)
 
 
+def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Log a warning in one line: the place in the source means nothing to whoever types a command."""
+    logging.getLogger("plackett").warning("%s", " ".join(str(message).split()))
+
+
 _TEXT = logging.Formatter("%(levelname)s %(name)s: %(message)s")
 
 
@@ -158,3 +162,4 @@ def log_to_stderr() -> None:
         handler.setFormatter(_TEXT)
         root.addHandler(handler)
         root.setLevel(logging.WARNING)
+        warnings.showwarning = _log_warning

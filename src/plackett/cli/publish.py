@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from plackett._extras import extra
+from plackett._wording import counted
 from plackett.cli.options import say
 
 
@@ -31,5 +32,5 @@ def publish(checkpoint: Path, repository: str, private: bool, revision: str, cre
 
     for file in done.files:
         say(f"{file.size:>14,} bytes  {file.path}")
-    say(f"{sum(file.size for file in done.files) / 1e6:.1f} MB in {len(done.files)} files")
+    say(f"{sum(file.size for file in done.files) / 1e6:.1f} MB in {counted(len(done.files), 'file')}")
     click.echo(done.url or f"dry run: nothing was sent to {repository}")

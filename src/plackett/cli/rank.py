@@ -13,7 +13,7 @@ from plackett.cli.options import COLUMNS, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder, RankedDocument, give_back
 from plackett.data import Columns, read_records
 from plackett.engines.loading import Options
-from plackett.errors import InputError
+from plackett.errors import DataError, InputError
 
 Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that contains it
 
@@ -90,6 +90,8 @@ def _records(texts: Sequence[str], source: BinaryIO | None, columns: Columns) ->
         say("reading documents from the terminal, one per line; end with Ctrl-D")
     records: list[Record] = [(text, None) for text in texts]
     records += read_records(source, columns=columns) if source else []
+    if not records and source:
+        raise DataError(f"{source.name} contains no documents")
     if not records:
         raise InputError(
             "there are no documents: list them after the query, or use --documents FILE (- reads standard input)"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from plackett._wording import counted
 from plackett.cli.options import COLUMNS, FILE, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import Columns
@@ -43,6 +44,6 @@ def rerank(
         encoder, run, output, queries=queries, corpus=corpus, depth=depth, columns=columns, show_progress=True
     )
     click.echo(output)
-    say(f"reranked: {done.pairs} pairs of {done.queries} queries")
+    say(f"reranked: {counted(done.pairs, 'pair')} of {counted(done.queries, 'query')}")
     if done.done_before:
-        say(f"continued after {done.done_before} queries of an earlier run")
+        say(f"continued after {counted(done.done_before, 'query')} of an earlier run")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from plackett._extras import extra
+from plackett._wording import counted
 from plackett.cli.console import plain
 from plackett.cli.options import FILE, MODEL, model_options, say
 from plackett.cross_encoder import CrossEncoder
@@ -69,10 +70,9 @@ def search(
 
 def _tell(index: "Index") -> None:
     if index.read:
-        say(f"indexed {len(index.passages):,} passages; files read: {index.read:,}")
+        say(f"indexed {counted(len(index.passages), 'passage')}; files read: {index.read:,}")
     if index.left_out:
-        files = "1 file" if len(index.left_out) == 1 else f"{len(index.left_out):,} files"
-        say(f"skipped {files} without text, such as {index.left_out[0]}")
+        say(f"skipped {counted(len(index.left_out), 'file')} without text, such as {index.left_out[0]}")
     if not index.is_kept:
         say("the index could not be written, so the next search builds it again; --index names another folder")
 

@@ -24,9 +24,7 @@ def read_beir(folder: Path, split: str, *, columns: Columns = NO_COLUMNS) -> Col
         raise DataError(f"{folder}: the qrels of the split {split!r} contain no judgements")
     unknown = {qrel.query_id for qrel in qrels} - queries.keys()
     if unknown:
-        raise DataError(
-            f"{folder}: {len(unknown)} of the judged queries are not in queries.jsonl, first {min(unknown)!r}"
-        )
+        raise DataError(f"{folder}: queries.jsonl lacks {len(unknown):,} of the judged queries, first {min(unknown)!r}")
     judged = {qrel.query_id for qrel in qrels}
     kept = {query_id: text for query_id, text in queries.items() if query_id in judged}
     return Collection(folder.name, kept, corpus, qrels, (), Origin(files={"qrels": judged_in.name}))

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from plackett._arguments import checked
+from plackett._wording import counted
 from plackett.data.beir import read_beir
 from plackett.data.fields import checked_grade
 from plackett.data.lists import ListEntry, read_list_entries
@@ -52,7 +53,7 @@ def unmatched(collection: Collection) -> str:
     if not missing or not known or (where == "run" and len(missing) < len(judged)):
         return ""
     return (
-        f"{collection.name}: {len(missing)} of {len(judged)} judged documents are not in the {where}: "
+        f"{collection.name}: the {where} lacks {len(missing):,} of {counted(len(judged), 'judged document')}: "
         f"{_first(missing)}; its ids look like {_first(known)}"
     )
 

@@ -16,7 +16,8 @@ from plackett.records import Qrel, ScoredDoc
 
 WHITE_SPACE = " \t\n\r\v\f"  # as defined by C's isspace()
 GRADES = range(-(2**31), 2**31)  # trec_eval crashes outside this range
-SHOWN_KEYS = 10
+SHOWN_COLUMNS = 10
+RENAME = "map other names with --columns (in a recipe: columns)"
 
 TEXT_NAMES = ("text", "document", "contents")
 ID_NAMES = ("_id", "id", "docid", "doc_id", "docno", "pid", "qid", "query_id")
@@ -34,10 +35,26 @@ SYNONYMS = (
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def kind_of(value: object) -> str:
+    """Name the kind of a JSON value."""
+    return _KINDS.get(type(value), f"of type {type(value).__name__}")
+
+
+_KINDS: Mapping[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+
+
 def checked_text(value: object, what: str) -> str:
     """Return a text, which may be empty."""
     if not isinstance(value, str):
-        raise DataError(f"{what} is {type(value).__name__}, not text")
+        raise DataError(f"{what} is {kind_of(value)}, not text")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # JSON can encode half of a surrogate pair, which tokenizers reject
@@ -55,10 +72,8 @@ def nonempty_text(value: object, what: str) -> str:
 
 def checked_id(value: object, what: str) -> str:
     """Return an id as text: a text or a number, without white space around it."""
-    if value is None:
-        raise DataError(f"{what} is null")
     if isinstance(value, bool) or not isinstance(value, str | numbers.Real | Decimal):
-        raise DataError(f"{what} is {type(value).__name__}, not text or a number")
+        raise DataError(f"{what} is {kind_of(value)}, not text or a number")
     text = checked_text(str(value), what).strip(WHITE_SPACE)
     if not isinstance(value, str) and text.lstrip("-")[:1].isalpha():  # infinity is what JSON's 1e400 becomes
         raise DataError(f"{what} is {'null' if 'nan' in text.lower() else 'a number that is too large'}")
@@ -117,19 +132,19 @@ def id_of(where: str, row: Mapping[str, Any], names: Iterable[str] = ID_NAMES) -
 
 
 def name_in(where: str, row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of `names` that the row has; otherwise raise DataError, which lists the row's keys."""
+    """Return the first of `names` that the row has; otherwise raise DataError, which lists the row's columns."""
     names = tuple(names)
     found = next((name for name in names if name in row), None)
     if found is None:
-        raise DataError(f"{where}: no key {names[0]}; {keys_of(row)}")
+        raise DataError(f"{where}: no column {names[0]}; {names_of(row)}; {RENAME}")
     return found
 
 
-def keys_of(row: Mapping[str, Any]) -> str:
-    """Describe the keys of a row for an error message."""
+def names_of(row: Mapping[str, Any], kind: str = "columns") -> str:
+    """List the columns of a row, or the keys of an object, for an error message."""
     names = [str(name) for name in row]
-    shown = ", ".join(name[:50] for name in names[:SHOWN_KEYS]) + (", ..." if len(names) > SHOWN_KEYS else "")
-    return f"keys are {shown}" if shown else "there are no keys"
+    shown = ", ".join(name[:50] for name in names[:SHOWN_COLUMNS]) + (", ..." if len(names) > SHOWN_COLUMNS else "")
+    return f"{kind} are {shown}" if shown else f"there are no {kind}"
 
 
 @checked()

@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 
 from plackett._arguments import checked
 from plackett._files import whole_file
+from plackett._wording import counted
 from plackett.data.fields import (
     DOCUMENT_NAMES,
     LABEL_NAMES,
     QUERY_ID_NAMES,
     QUERY_NAMES,
+    RENAME,
     checked_id,
     checked_number,
     checked_text,
-    keys_of,
     name_in,
+    names_of,
     nonempty_text,
     parsed,
 )
@@ -90,7 +92,7 @@ def shape_of(where: str, row: Mapping[str, Any]) -> Shape:
     shape = next((shape for shape in SHAPES if shape.fits(row)), None)
     if shape is None:
         wanted = "; or ".join(shape.wanted for shape in SHAPES)
-        raise DataError(f"{where}: {keys_of(row)}; a list needs {wanted}; map other column names with --columns")
+        raise DataError(f"{where}: {names_of(row)}; a list needs {wanted}; {RENAME}")
     return shape
 
 
@@ -119,7 +121,7 @@ def _list(where: str, row: Mapping[str, Any]) -> LabeledList:
     if not isinstance(documents, list) or not isinstance(labels, list):
         raise DataError(f"{where}: a list needs query (text), docs (list of texts) and labels (list of numbers)")
     if len(documents) != len(labels):
-        raise DataError(f"{where}: {len(documents)} docs but {len(labels)} labels")
+        raise DataError(f"{where}: {counted(len(documents), 'doc')} but {counted(len(labels), 'label')}")
     return LabeledList(
         query=nonempty_text(query, f"{where}: query"),
         documents=tuple(nonempty_text(text, f"{where}: docs[{index}]") for index, text in enumerate(documents)),
@@ -133,10 +135,10 @@ def _ids(where: str, row: Mapping[str, Any]) -> tuple[str | None, Sequence[str] 
     if given is None:
         return query_id, None
     if not isinstance(given, list) or len(given) != len(row["docs"]):
-        raise DataError(f"{where}: docids needs one id for each of the {len(row['docs'])} docs")
+        raise DataError(f"{where}: docids needs {counted(len(row['docs']), 'id')}, one for each of the docs")
     doc_ids = [checked_id(doc_id, f"{where}: docids[{index}]") for index, doc_id in enumerate(given)]
     if len(set(doc_ids)) < len(doc_ids):
-        raise DataError(f"{where}: {len(doc_ids)} docs but {len(set(doc_ids))} distinct docids")
+        raise DataError(f"{where}: {counted(len(doc_ids), 'doc')} but {counted(len(set(doc_ids)), 'distinct docid')}")
     return query_id, doc_ids
 
 
@@ -257,7 +259,7 @@ def _merged(known: _Labelled, item: _Labelled) -> _Labelled:
 
 @cache  # a file may be read in every epoch
 def _report_merged(count: int, where: str) -> None:
-    rows = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
+    rows = counted(count, "row repeats", "rows repeat")
     logger.warning(
         "%s: %s an earlier query and document, the first time here; the largest number of clicks is used", where, rows
     )

@@ -19,7 +19,8 @@ from typing import IO, Any, NamedTuple, cast
 
 from plackett._arguments import checked
 from plackett._extras import require
-from plackett.data.fields import SYNONYMS, keys_of
+from plackett._wording import counted
+from plackett.data.fields import SYNONYMS, kind_of, names_of
 from plackett.data.hits import unwrapped
 from plackett.errors import DataError, SettingError
 
@@ -35,7 +36,7 @@ FOREIGN = {
     rb"\(\xb5/\xfd": "compressed with zstd; decompress it first",
     rb"PK\x03\x04": "a zip archive, as .docx and .xlsx are; unpack it, or save it as text",
     rb"%PDF-\d": "a PDF; save its text",
-    rb"\xff\xfe|\xfe\xff": "text in UTF-16; save it as UTF-8",
+    rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]": "text in UTF-16; save it as UTF-8",
 }
 
 Row = tuple[str, Mapping[str, Any]]  # ("file:line", its values)
@@ -84,7 +85,7 @@ def read_rows(path: Path, *, columns: Columns = NO_COLUMNS) -> Generator[Row]:
     """Read the objects of a file in any of `FORMATS` (JSON lines for other suffixes), with their places."""
     for where, value in read_entries(path, columns=columns):
         if not isinstance(value, dict):
-            raise DataError(f"{where}: not a JSON object but {type(value).__name__}")
+            raise DataError(f"{where}: not a JSON object but {kind_of(value)}")
         yield where, value
 
 
@@ -154,7 +155,7 @@ def _picked(where: str, row: Mapping[str, Any], given: str) -> Any:
     value: Any = row
     for name in given.removeprefix("_source.").split("."):  # which `unwrapped` has removed
         if not isinstance(value, dict) or name not in value:
-            raise DataError(f"{where}: no column {given}; {keys_of(row)}")
+            raise DataError(f"{where}: no column {given}; {names_of(row)}")
         value = value[name]
     return value
 
@@ -190,7 +191,7 @@ class _Raw(io.RawIOBase):
 
 def _unreadable(name: str, error: Exception, number: int | None = None) -> DataError:
     reason = getattr(error, "strerror", None) or str(error)
-    after = "" if number is None else f" after line {number}"
+    after = f" after line {number}" if number else ""
     return DataError(f"{name} cannot be read{after}: {reason}")
 
 
@@ -232,11 +233,14 @@ def whole(source: Source) -> bytes:
 
 
 class NotJsonError(Exception):
-    """Text that is not JSON. `line` is where, 0 if unknown."""
+    """Text that is not JSON. `line` is where, 0 if unknown; `unfinished` means that the text ends within a value."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
-        self.line = getattr(error, "lineno", 0)
+        self.line, self.unfinished = 0, False
+        if isinstance(error, json.JSONDecodeError):
+            self.args = (f"{error.msg.removesuffix(' at')} at column {error.colno}",)
+            self.line, self.unfinished = error.lineno, not error.doc[error.pos :].strip()
 
 
 def from_json(where: str, text: str) -> Any:
@@ -268,7 +272,15 @@ def json_lines(source: Source) -> Iterator[Entry]:
             try:
                 yield where, from_json(where, line)
             except NotJsonError as error:
-                raise DataError(f"{where}: not a line of JSON: {error}") from error
+                raise DataError(f"{where}: not a line of JSON: {_reason(source, error)}") from error
+
+
+def _reason(source: Source, error: NotJsonError) -> str:
+    if error.unfinished:
+        return "the line ends within a value; name a file whose values span several lines .json"
+    if format_of(source.name) is None:
+        return f"{error}; a file in another format needs its suffix: {', '.join(FORMATS)}"
+    return str(error)
 
 
 def json_values(source: Source) -> Iterator[Entry]:
@@ -310,7 +322,18 @@ def csv_rows(source: Source) -> Iterator[Entry]:
             if any(cell.strip() for cell in cells):
                 yield _table_row(f"{source.name}:{line}", names, cells)
     except csv.Error as error:
-        raise DataError(f"{source.name}:{line}: not a row of CSV: {error}") from error
+        raise DataError(f"{source.name}:{line}: not a row of CSV: {_csv_reason(error)}") from error
+
+
+def _csv_reason(error: csv.Error) -> str:
+    return next((reason for part, reason in _CSV_REASONS.items() if part in str(error)), str(error))
+
+
+# Parts of Python's messages -> what they mean.
+_CSV_REASONS = {
+    "unexpected end of data": "a quote that opens here is never closed",
+    "new-line character": "it contains a carriage return outside quotes; save the file with Unix or Windows line ends",
+}
 
 
 def tsv_rows(source: Source) -> Iterator[Entry]:
@@ -352,7 +375,9 @@ def checked_names(where: str, cells: list[str]) -> list[str]:
 
 def _table_row(where: str, names: list[str], cells: list[str]) -> Row:
     if len(cells) != len(names):
-        raise DataError(f"{where}: {len(cells)} cells, but {len(names)} columns ({', '.join(names)})")
+        raise DataError(
+            f"{where}: {counted(len(cells), 'cell')}, but {counted(len(names), 'column')} ({', '.join(names)})"
+        )
     return where, dict(zip(names, cells, strict=True))
 
 
@@ -378,7 +403,8 @@ def parquet_rows(source: Source) -> Iterator[Entry]:
                 number += 1
                 yield f"{source.name}:{number}", row
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
-        raise DataError(f"{source.name} cannot be read after row {number}: {error}") from error
+        after = f" after row {number}" if number else ""
+        raise DataError(f"{source.name} cannot be read{after}: {error}") from error
 
 
 FORMATS: dict[str, Parser] = {

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from plackett._wording import counted
 from plackett.errors import RemoteError
 
 LISTS = ("results", "data", "rankings")
@@ -23,7 +24,7 @@ def read_scores(body: object, count: int) -> NDArray[np.float64]:
             raise RemoteError("no list of scores")
         index = item.get("index")
         if type(index) is not int or not 0 <= index < count:
-            raise RemoteError(f"the index {repr(index)[:40]} for {count} documents")
+            raise RemoteError(f"the index {repr(index)[:40]} for {counted(count, 'document')}")
         if not np.isnan(scores[index]):
             raise RemoteError(f"the index {index} twice")
         scores[index] = finite(next((item[name] for name in SCORES if name in item), None))
@@ -57,5 +58,5 @@ def _list(body: object, count: int) -> list[object]:
     if not isinstance(items, list):
         raise RemoteError("no list of scores")
     if len(items) != count:
-        raise RemoteError(f"{len(items)} scores for {count} documents")
+        raise RemoteError(f"{counted(len(items), 'score')} for {counted(count, 'document')}")
     return items

@@ -90,6 +90,8 @@ class Comparison:
                 "The file's order already puts positives first, so no reranker can improve it: "
                 "list the documents in the order of your search engine, or shuffle them"
             )
+        if all(item.perfect_order == 0 for item in self.measures.values()):
+            notes.append("No candidate is judged relevant, so every order scores 0: check the labels and the ids")
         return [f"{note}." for note in notes if note]
 
     def facts(self) -> Evaluation:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from plackett._display import html_table
+from plackett._wording import counted
 from plackett.evaluation.comparison import Comparison, Measured, Results
 from plackett.evaluation.html_report import page
 
@@ -119,8 +120,7 @@ def _block(comparisons: Sequence[Comparison]) -> str:
 
 def _candidates(comparisons: Sequence[Comparison]) -> str:
     queries, depths = comparisons[0].queries, sorted({item.depth for item in comparisons})
-    plural = "query" if queries == 1 else "queries"
-    return f"{queries:,} {plural}, first {', '.join(map(str, depths))} candidates reranked"
+    return f"{counted(queries, 'query')}, first {', '.join(map(str, depths))} candidates reranked"
 
 
 def _notes(comparisons: Sequence[Comparison]) -> list[str]:

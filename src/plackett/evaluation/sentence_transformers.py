@@ -96,7 +96,7 @@ def samples(collection: Collection, *, depth: int = 100, always_rerank_positives
 
     positives = _positives(judged.qrels)
     needed = [doc_id for query_id, doc_ids in runs.items() for doc_id in (*doc_ids, *positives.get(query_id, ()))]
-    check_known(needed, judged.corpus, f"documents have no text in {judged.name}")
+    check_known(needed, judged.corpus, "documents", judged.name)
 
     def texts(doc_ids: Iterable[str]) -> list[str]:
         return [judged.corpus[doc_id] for doc_id in doc_ids]

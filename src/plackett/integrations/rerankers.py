@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from plackett._wording import counted
 from plackett.errors import InputError
 from plackett.integrations._shared import Source, framework, opened
 
@@ -48,6 +49,8 @@ def _documents(
     number = 1 if isinstance(docs, str | Document) else len(docs)
     for name, given in {"doc_ids": doc_ids, "metadata": metadata}.items():
         if given is not None and len(given) != number:
-            raise InputError(f"{name} has {len(given)} items for {number} documents; pass one for each")
+            raise InputError(
+                f"{name} has {counted(len(given), 'item')} for {counted(number, 'document')}; pass one for each"
+            )
     documents: list[Document] = prep_docs(docs, doc_ids, metadata) if number else []
     return documents

@@ -42,6 +42,20 @@ def trained(folder: Path, recipe: "Recipe", training: Training) -> Facts:
     return replace(known, model=model, training=training)
 
 
+def check_local(folder: Path, command: str) -> None:
+    """Raise CheckpointError, which says how to copy a model into a folder, for anything else than a folder."""
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"there is no folder {folder}; for the embedded model or one of the Hub, {copying(folder, command)}"
+        )
+
+
+def copying(folder: Path, command: str) -> str:
+    """Return the commands that copy a model into a folder and run `command` on it."""
+    code = f"from plackett import CrossEncoder; CrossEncoder('{folder}').save_pretrained('models/{folder.name}')"
+    return f'save a copy: python -c "{code}", then plackett {command} models/{folder.name}'
+
+
 def described(folder: Path) -> Facts:
     """Return the facts that a checkpoint's files contain, without its training."""
     layout = layout_of(folder)

@@ -21,6 +21,7 @@ from plackett.evaluation.probes import DOCUMENTS, QUERIES
 from plackett.facts import Facts
 from plackett.models.tokens import misread_tokens
 from plackett.publishing.card import render
+from plackett.publishing.collect import check_local
 from plackett.publishing.storage import dump_facts, read_facts
 from plackett.training.recipe import without_paths
 
@@ -67,6 +68,7 @@ def publish(
     """
     if not is_hub_id(repository):
         raise SettingError(f"{repository!r} is not a Hub id such as org/name")
+    check_local(folder, "publish")
     facts = check(folder)
     operations = _operations(folder, replace(facts, model=replace(facts.model, repository=repository)))
     files = tuple(SentFile(item.path_in_repo, item.upload_info.size) for item in operations)

@@ -19,6 +19,7 @@ from bm25s import stopwords
 
 from plackett._arguments import COUNT, check_fields, checked
 from plackett._extras import extra
+from plackett._wording import counted
 from plackett.errors import DataError, SettingError
 from plackett.records import Collection, ScoredDoc
 
@@ -105,13 +106,15 @@ class BM25:
 
     @checked()
     def __init__(self, corpus: Mapping[str, str], splitting: Splitting = ENGLISH) -> None:
+        if not corpus:
+            raise DataError("there are no documents to search: the corpus or the lists are empty")
         self._doc_ids = list(corpus)
         self._splitting = splitting.for_corpus(corpus.values())
         terms = self._splitting.terms(corpus.values())
         if not any(terms.ids):
             raise DataError(
-                f"BM25 finds no terms in the corpus ({len(corpus)} documents; {self._splitting}); choose other stop "
-                "words with --language, or split text without spaces with --ngrams 2"
+                f"BM25 finds no terms in the corpus ({counted(len(corpus), 'document')}; {self._splitting}); choose "
+                "other stop words with --language, or split text without spaces with --ngrams 2"
             )
         self._index = bm25s.BM25()
         self._index.index(terms, show_progress=False)

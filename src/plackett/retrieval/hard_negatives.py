@@ -22,6 +22,7 @@ from plackett._arguments import check_fields, checked
 from plackett._files import growing_file
 from plackett._progress import progress_bar
 from plackett._resumable import partial_file
+from plackett._wording import counted
 from plackett.cross_encoder import CrossEncoder
 from plackett.data import check_matched, read_collection
 from plackett.data.rows import NO_COLUMNS, Columns
@@ -152,14 +153,15 @@ class Mined:
     def __str__(self) -> str:
         report, skipped = self.report, self.report.without_positive + self.report.without_negative
         lines = [
-            f"lists: {report.lists} of {report.queries} queries, "
+            f"lists: {report.lists:,} of {counted(report.queries, 'query')}, "
             f"{report.short_lists} with fewer negatives than requested",
             f"skipped queries: {skipped}, {report.without_positive} without a positive in the corpus, "
             f"{report.without_negative} without a negative",
-            f"dropped candidates: {report.false_negatives} presumed false negatives, {report.duplicates} duplicates",
+            f"dropped candidates: {counted(report.false_negatives, 'presumed false negative')}, "
+            f"{counted(report.duplicates, 'duplicate')}",
         ]
         if self.went_on_after:
-            lines.append(f"continued after {self.went_on_after} queries of an earlier run")
+            lines.append(f"continued after {counted(self.went_on_after, 'query')} of an earlier run")
         if self.empty:
             lines.append(f"relevant documents without text: {len(self.empty)}, first {', '.join(self.empty[:SHOWN])}")
         return "\n".join(lines)

@@ -47,12 +47,8 @@ class Candidates:
     def of(cls, encoder: CrossEncoder, collection: Collection, depth: int) -> "Candidates":
         """Tokenise the first `depth` candidates of each query. Raises DataError for ids without a text."""
         keys = [(scored.query_id, scored.doc_id) for scored in cut(collection.run, depth)]
-        check_known((key[0] for key in keys), collection.queries, f"queries of the run are not in {collection.name}")
-        check_known(
-            (key[1] for key in keys),
-            collection.corpus,
-            f"documents of the run are not in the corpus of {collection.name}",
-        )
+        check_known((key[0] for key in keys), collection.queries, "queries of the run", collection.name)
+        check_known((key[1] for key in keys), collection.corpus, "documents of the run", collection.name)
         texts = [(collection.queries[query_id], collection.corpus[doc_id]) for query_id, doc_id in keys]
         filled = [index for index, (_, document) in enumerate(texts) if document.strip()]
         queries = [keys[index][0] for index in filled]
@@ -108,6 +104,9 @@ def rerank_file(
     """
     if output.suffix == ".gz":
         raise SettingError(f"runs are plain text; choose an output that ends in .trec instead of {output.name}")
+    for path in (run, queries, corpus):
+        if path.is_fifo():
+            raise DataError(f"{path} is a pipe, so an interrupted run could not continue; save its content to a file")
     output = growing_file(output, inputs=[run, queries, corpus, *folders_of(encoder)])
     collection, pairs = _texts(run, queries, corpus, depth, columns)
     facts = {name: file_fact(path) for name, path in (("run", run), ("queries", queries), ("corpus", corpus))}
@@ -143,8 +142,8 @@ def _texts(run: Path, queries: Path, corpus: Path, depth: int | None, columns: C
         doc_ids |= dict.fromkeys(scored.doc_id for scored in candidates)
         pairs += len(candidates)
     texts = [read_queries(queries, query_ids, columns=columns), read_corpus(corpus, doc_ids, columns=columns)]
-    check_known(query_ids, texts[0], f"queries of {run.name} are not in {queries.name}")
-    check_known(doc_ids, texts[1], f"documents of {run.name} are not in {corpus.name}")
+    check_known(query_ids, texts[0], f"queries of {run.name}", queries.name)
+    check_known(doc_ids, texts[1], f"documents of {run.name}", corpus.name)
     empty = [query_id for query_id in query_ids if not texts[0][query_id].strip()]
     if empty:
         raise DataError(f"{queries}: the query {empty[0]!r} is empty")

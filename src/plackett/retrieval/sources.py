@@ -10,8 +10,8 @@ from plackett.data import Columns, check_matched, read_collection, read_qrels, r
 from plackett.data.documents import read_corpus, read_queries
 from plackett.data.nanobeir import is_nanobeir, read_nanobeir
 from plackett.data.rows import NO_COLUMNS
-from plackett.errors import SettingError
-from plackett.records import Collection
+from plackett.errors import DataError, SettingError
+from plackett.records import Collection, Qrel
 from plackett.retrieval.first_stage import BY_BM25, FirstStageSettings, with_first_stage
 
 
@@ -76,11 +76,18 @@ class Sources:
         return replace(
             collection,
             run=read_run(self.run) if self.run else collection.run,
-            qrels=list(read_qrels(self.qrels)) if self.qrels else collection.qrels,
+            qrels=_judgements(self.qrels) if self.qrels else collection.qrels,
             queries=read_queries(self.queries, columns=self.columns) if self.queries else collection.queries,
             corpus=read_corpus(self.corpus, columns=self.columns) if self.corpus else collection.corpus,
             origin=replace(origin, first_stage=self.run.name) if self.run else origin,
         )
+
+
+def _judgements(path: Path) -> list[Qrel]:
+    qrels = list(read_qrels(path))
+    if not qrels:
+        raise DataError(f"{path} contains no judgements; a line is a query id, 0, a document id and a grade")
+    return qrels
 
 
 def read_named(name: str, *, split: str = "test", columns: Columns = NO_COLUMNS) -> list[Collection]:

@@ -11,6 +11,7 @@ from statistics import fmean
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from plackett._wording import counted
 from plackett.checkpoints.hub import parse_hub_file
 from plackett.errors import DataError, SettingError
 from plackett.facts import Lists, Sample, Spread, shortened
@@ -174,9 +175,9 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
         enough = any(len(set(item.labels)) > 1 for item in first)
     if not enough:
         raise DataError(
-            f"the loss {name} needs labels that differ within a list, but none of the first {len(first)} lists has "
-            "any: use graded, binary or a teacher's labels, or a loss that learns from the order alone (ties: "
-            "input_order)"
+            f"the loss {name} needs labels that differ within a list, but finds none in the first "
+            f"{counted(len(first), 'list')}: use graded, binary or a teacher's labels, or a loss that learns from "
+            "the order alone (ties: input_order)"
         )
 
 
@@ -185,7 +186,7 @@ def hold_out(parts: Sequence[Part], count: int, seed: int) -> tuple[list[Part], 
     lists = [list(part.lists) for part in parts]
     places = [(number, index) for number, part in enumerate(lists) for index in range(len(part))]
     if count >= len(places):
-        raise SettingError(f"hold_out={count} leaves nothing to train on: there are {len(places)} lists")
+        raise SettingError(f"hold_out={count} leaves nothing to train on: the data has {counted(len(places), 'list')}")
 
     held = set(random.Random(f"{seed} held out").sample(places, count))
     kept: list[list[LabeledList]] = [[] for _ in parts]

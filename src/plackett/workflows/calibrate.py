@@ -18,7 +18,7 @@ from plackett.checkpoints.own_files import CALIBRATION, CALIBRATION_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import CheckpointError, DataError
 from plackett.publishing.card import write_card
-from plackett.publishing.collect import known_facts
+from plackett.publishing.collect import check_local, copying, known_facts
 from plackett.ranking import judged_only
 from plackett.records import Collection
 from plackett.retrieval.reranking import Candidates
@@ -52,13 +52,12 @@ def calibrate(
     Raises DataError if no pair is relevant, or every pair is; SettingError for fewer queries than folds; and
     CheckpointError for a checkpoint with several labels, or one that is not a writable folder.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a local folder, and calibrating writes to it. {_copy(folder)}")
+    check_local(folder, "calibrate")
     encoder = CrossEncoder(folder, activation="identity")
     if not encoder.model.ranks:
         raise CheckpointError(f"a calibration needs one label, but {folder} has {encoder.model.labels}")
     if not os.access(folder, os.W_OK):
-        raise CheckpointError(f"{folder} is read-only, and calibrating writes to it. {_copy(folder)}")
+        raise CheckpointError(f"{folder} is read-only, and calibrating writes to it; {copying(folder, 'calibrate')}")
 
     known = known_facts(folder)
     collections = sources.read(settings.depth, show_progress=True)
@@ -72,12 +71,6 @@ def calibrate(
         report.plot(found, beside / CALIBRATION_PLOT)
         write_card(beside, replace(known, calibration=found.facts(name)))
     return found
-
-
-def _copy(folder: Path) -> str:
-    """Return the commands for a copy that can be calibrated."""
-    code = f"from plackett import CrossEncoder; CrossEncoder('{folder}').save_pretrained('models/{folder.name}')"
-    return f'Calibrate a copy: python -c "{code}", then plackett calibrate models/{folder.name}'
 
 
 def _judged_pairs(

@@ -8,7 +8,7 @@ from plackett._files import whole_files
 from plackett.checkpoints.own_files import CARD, TRAINING_PLOT
 from plackett.cross_encoder import CrossEncoder
 from plackett.publishing.card import write_card
-from plackett.publishing.collect import described, known_facts, usage
+from plackett.publishing.collect import check_local, described, known_facts, usage
 
 
 @checked()
@@ -18,6 +18,7 @@ def card(folder: Path) -> Path:
     A checkpoint without facts gets those that its files contain. If its activation or token limit has changed, the
     scores on the card are computed again.
     """
+    check_local(folder, "card")
     now = described(folder)
     known = known_facts(folder)
 

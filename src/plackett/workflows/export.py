@@ -17,6 +17,7 @@ from plackett._arguments import checked
 from plackett._extras import require
 from plackett._files import OutputFolder, whole_files
 from plackett._hardware import usable_threads
+from plackett._wording import counted
 from plackett.checkpoints.exports import ENGINES, STORED_AS
 from plackett.checkpoints.folder import (
     Checkpoint,
@@ -36,6 +37,7 @@ from plackett.checkpoints.own_files import (
     SENTENCE_TRANSFORMERS,
     TRAINING_PLOT,
 )
+from plackett.checkpoints.weights import engines_without_weights
 from plackett.cross_encoder import CrossEncoder
 from plackett.data.rows import NO_COLUMNS, Columns
 from plackett.engines.base import PRECISIONS, Parts
@@ -121,6 +123,7 @@ def export(
     with own_errors(model):
         checkpoint = read_checkpoint(folder)
         _check_family(checkpoint)
+        _check_weights(checkpoint)
         module = load_model(checkpoint)
         reference = CrossEncoder.from_parts(Parts.of(checkpoint, TorchEngine(module, checkpoint)))
     with _workshop(checkpoint) as work:
@@ -171,6 +174,15 @@ def _check_family(checkpoint: Checkpoint) -> None:
         )
     if checkpoint.model_type in TRACED:
         require("onnxscript", extra="export")
+
+
+def _check_weights(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError for a folder of exports."""
+    if engines := engines_without_weights(checkpoint.folder):
+        raise CheckpointError(
+            f"{checkpoint.folder} is an export itself, for {' and '.join(engines)}, and Plackett exports from weights "
+            "for torch; name the checkpoint that it was exported from"
+        )
 
 
 @contextlib.contextmanager
@@ -262,7 +274,7 @@ def _ranked(made: EngineFacts, work: Path, reference: CrossEncoder, lists: Colle
     }
     return replace(
         made,
-        lists=f"{lists.name}, {agreed.queries} queries",
+        lists=f"{lists.name}, {counted(agreed.queries, 'query')}",
         max_difference=max(agreed.largest, made.max_difference or 0.0),
         measures={name: (of_torch, own) for name, (of_torch, own) in measures.items() if own is not None},
     )

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from plackett._files import check_apart, whole_files
+from plackett._wording import counted
 from plackett.cross_encoder import CrossEncoder
 from plackett.errors import DataError
 from plackett.explanations import Contribution
@@ -81,7 +82,7 @@ def open_index(source: Path, folder: Path | None = None, splitting: Splitting = 
     states, left_out = read_passages(source, known)
     passages = [passage for state in states.values() for passage in state.passages]
     if not passages:
-        raise DataError(f"{source} contains no text to search")
+        raise DataError(f"{source} contains no text to search{_skipped(left_out)}")
     digests = {name: state.digest for name, state in known.items()}
     read = sum(state.digest != digests.get(name) for name, state in states.items())
     if states == known:
@@ -89,6 +90,10 @@ def open_index(source: Path, folder: Path | None = None, splitting: Splitting = 
             return Index(passages, BM25.load(folder), read, left_out)
     bm25 = BM25({str(number): passage.text for number, passage in enumerate(passages)}, splitting)
     return Index(passages, bm25, read, left_out, _keep(folder, states, bm25, splitting))
+
+
+def _skipped(names: Sequence[str]) -> str:
+    return f"; skipped {counted(len(names), 'file')}, such as {names[0]}" if names else ""
 
 
 def _place_of(source: Path) -> Path:

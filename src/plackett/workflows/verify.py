@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plackett._arguments import COUNT, NOT_NEGATIVE, checked
 from plackett._extras import extra, is_installed
+from plackett._wording import counted
 from plackett.checkpoints.exports import ENGINES
 from plackett.checkpoints.readers import misread
 from plackett.cross_encoder import CrossEncoder
@@ -181,7 +182,7 @@ def report(verification: Verification) -> str:
     lines = [
         f"A  {verification.a}",
         f"B  {verification.b}",
-        f"{found.pairs} pairs of {found.queries} queries: {verification.data}",
+        f"{counted(found.pairs, 'pair')} of {counted(found.queries, 'query')}: {verification.data}",
         "",
         f"largest difference of a logit  {found.largest:.3g}",
         f"mean difference of a logit     {found.mean:.3g}",
