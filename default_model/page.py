@@ -14,13 +14,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from default_model.development import MEASURES
+from default_model.development import MEASURES, gain
 from default_model.development import table as development_table
 from default_model.evaluate import BI_ENCODER, COLLECTIONS, RESULT
 from default_model.speed import RESULT as SPEED
 from default_model.speed import size_name
 from documentation import figures
-from plackett.evaluation.significance import significance
 
 DEVELOPMENT, LAYERS = (RESULT.with_name(f"{name}.json") for name in ("development", "layers"))
 SHOWN, MEASURE = "TREC DL 2019", "nDCG@10"
@@ -83,7 +82,8 @@ def models_table(bi_encoder: Mapping[str, Figures], rerankers: Sequence[System])
     by_cosine = [_found(bi_encoder[name], name)["reranked"] for name in shown]
     lines += [f"| {name} | | | |{_cells(values)}" for name, values in (("BM25", first_stage), (BI_ENCODER, by_cosine))]
     for system in rerankers:
-        values = [_found(system.collections[name], name)["reranked"] for name in shown]
+        measured = system.collections
+        values = [_found(measured[name], name)["reranked"] if name in measured else None for name in shown]
         time = milliseconds[size_name(system.layers, HIDDEN)]
         lines.append(f"| {system.name} | {system.layers} | {system.megabytes} | {time:.0f} |{_cells(values)}")
     return "\n".join(lines)
@@ -94,8 +94,8 @@ def _found(of_collection: Figures, name: str) -> Figures:
     return figures
 
 
-def _cells(values: Sequence[float]) -> str:
-    return "".join(f" {value:.4f} |" for value in values)
+def _cells(values: Sequence[float | None]) -> str:
+    return "".join(" |" if value is None else f" {value:.4f} |" for value in values)
 
 
 def intervals_table(ours: System, published: System) -> str:
@@ -104,14 +104,12 @@ def intervals_table(ours: System, published: System) -> str:
     lines.append("|---|---|---|---|---|---|")
     for name, of_model in ours.collections.items():
         found = _found(of_model, name)
-        own, theirs = ours.per_query[name], published.per_query[name]
-        differences = [value - theirs[query] for query, value in own.items()]
-        beside = significance(differences)
-        lines.append(
-            f"| {name} | {of_model['queries']} | {COLLECTIONS[name][1]} | {found['difference']:+.4f} "
-            f"({_interval(found['ci95'])}) | {sum(differences) / len(differences):+.4f} ({_interval(beside.ci95)}) | "
-            f"{beside.p_value:.4f} |"
-        )
+        over_bm25 = f"{found['difference']:+.4f} ({_interval(found['ci95'])})"
+        cells = [name, of_model["queries"], COLLECTIONS[name][1], over_bm25, "not measured", ""]
+        if name in published.per_query:
+            beside = gain(ours.per_query[name], published.per_query[name])
+            cells[-2:] = [f"{beside['difference']:+.4f} ({_interval(beside['ci95'])})", f"{beside['p']:.4f}"]
+        lines.append("".join(f"| {cell} " for cell in cells) + "|")
     return "\n".join(lines)
 
 
