@@ -173,7 +173,7 @@ def test_a_damaged_installation_says_so_and_installing_again_mends_it(built, env
     code, output, errors = small("plackett", "rank", QUERY, *DOCUMENTS)
     assert (code, output) == (2, "")
     [line] = errors.splitlines()
-    assert f"{model}, a file of the default model, is damaged" in line
+    assert f"{model}, a file of the embedded model, is damaged" in line
     assert "pip install --force-reinstall --no-deps plackett" in line
     install(environment, built[0], "--force-reinstall", "--no-deps")
     assert small("plackett", "rank", QUERY, *DOCUMENTS)[0] == 0

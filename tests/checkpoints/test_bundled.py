@@ -178,13 +178,13 @@ def test_a_damaged_file_is_named_and_installed_again(folder, name, damage):
 def test_a_list_of_files_that_ends_early_is_no_licence(folder, kept):
     path = folder / embedded.SUMS
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
-    with pytest.raises(CheckpointError, match="default model"):
+    with pytest.raises(CheckpointError, match="embedded model"):
         embedded.checked_folder(folder)
 
 
 def test_a_file_that_does_not_belong_there_is_refused(folder):
     (folder / "model.safetensors").write_bytes(b"another model")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is not one of the default model.s files"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not one of the embedded model.s files"):
         embedded.checked_folder(folder)
 
 

@@ -245,6 +245,7 @@ MISTAKES = {
     "no recipe there": ("train {tmp}/none.yaml", "none.yaml"),
     "a recipe of no such name": ("train lsts", "lsts"),
     "neither a recipe nor data": ("train", "--data"),
+    "a base that is not in the cache": ("train --data {tmp}/graded.jsonl --output {tmp}/out", "--base default"),
     "an unknown command": ("rnak", "rnak"),
     "an unknown option": ("rank q --modle x", "--model"),
     "an empty file of documents": (
@@ -255,7 +256,7 @@ MISTAKES = {
     "a card of a model that is no folder": ("card default", "save_pretrained"),
     "publishing a model that is no folder": ("publish default org/name --dry-run", "save_pretrained"),
     "an export of an export": ("export default --engine onnx --output {tmp}/out", "is an export itself, for onnx"),
-    "a folder without text": ("search {tmp} q", "skipped 2 files, such as broken.jsonl"),
+    "a folder without text": ("search {tmp} q", "skipped 3 files, such as broken.jsonl"),
     "a file of documents that is not there": ("rank q --documents {tmp}/none --model {bert}", "none"),
 }
 
@@ -265,6 +266,7 @@ def test_a_mistake_gets_exit_code_2_and_one_clear_line(run, bert, tmp_path, name
     good = '{"query": "q", "docs": ["d"], "labels": [1]}\n'
     (tmp_path / "good.jsonl").write_text(good)
     (tmp_path / "broken.jsonl").write_text(good + '{"query": \n')
+    (tmp_path / "graded.jsonl").write_text('{"query": "q", "docs": ["d", "e"], "labels": [1, 0]}\n')
     (tmp_path / "empty.csv").touch()
     words, named = MISTAKES[name]
     code, output, errors = run(*shlex.split(words.format(bert=bert, tmp=tmp_path, long=f"'{'word ' * 200}'")))

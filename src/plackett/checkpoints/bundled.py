@@ -35,7 +35,7 @@ WHEELS = {
 
 
 def folder() -> Path:
-    """Return the folder of the default model. CheckpointError for a missing, damaged or foreign file.
+    """Return the folder of the embedded model. CheckpointError for a missing, damaged or foreign file.
 
     If the package is a folder, nothing is written. From a zip file, the files are copied to the user's cache once.
     """
@@ -72,7 +72,7 @@ def checked_folder(source: Traversable) -> Path:
     stray = next((name for name in _names(source) if name not in sums and name != SUMS), None)
     if stray:
         raise CheckpointError(
-            f"{source / stray} is not one of the default model's files (see {SUMS}); if it is yours, move it "
+            f"{source / stray} is not one of the embedded model's files (see {SUMS}); if it is yours, move it "
             f"elsewhere; otherwise {AGAIN}"
         )
     if isinstance(source, Path):
@@ -91,7 +91,7 @@ def _sums(source: Traversable) -> dict[str, str]:
     text = _read(source / SUMS).decode(errors="replace")
     lines = [re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line) for line in text.splitlines()]
     if not text.endswith("\n") or not all(lines):
-        raise CheckpointError(f"{source / SUMS}, a file of the default model, is damaged; {AGAIN}")
+        raise CheckpointError(f"{source / SUMS}, a file of the embedded model, is damaged; {AGAIN}")
     return {line[2]: line[1] for line in lines if line}
 
 
@@ -108,9 +108,9 @@ def _read(path: Traversable) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}, a file of the default model, is missing; {AGAIN}") from error
+        raise CheckpointError(f"{path}, a file of the embedded model, is missing; {AGAIN}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(f"{path}, a file of the default model, cannot be read ({error}); {AGAIN}") from error
+        raise CheckpointError(f"{path}, a file of the embedded model, cannot be read ({error}); {AGAIN}") from error
 
 
 def _content(path: Traversable, sha256: str) -> bytes:
@@ -118,7 +118,7 @@ def _content(path: Traversable, sha256: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise CheckpointError(
-            f"{path}, a file of the default model, is damaged ({len(content)} bytes, sha256 {found[:12]}…, "
+            f"{path}, a file of the embedded model, is damaged ({len(content)} bytes, sha256 {found[:12]}…, "
             f"not {sha256[:12]}…); {AGAIN}"
         )
     return content
@@ -134,7 +134,7 @@ def _copy(source: Traversable, target: Path, sha256: str) -> None:
             beside.write_bytes(content)
     except DataError as error:
         raise CheckpointError(
-            f"the default model has to be unpacked from a zip file, but {target.parent} cannot be written ({error}); "
+            f"the embedded model has to be unpacked from a zip file, but {target.parent} cannot be written ({error}); "
             "set XDG_CACHE_HOME to a writable folder"
         ) from error
 

@@ -17,8 +17,8 @@ from plackett.workflows.demo import tour
 def demo(base: str | None, output: Path, seed: int) -> None:
     """Rank, train and measure on Python's documentation.
 
-    Every machine has this data. The embedded model ranks it. With the extra train, the demo also trains a reranker on
-    it, measures the reranker on held-out modules, writes it to a folder, and uses it.
+    The documentation is part of every Python installation. The embedded model ranks it. With the extra train, the demo
+    also trains a reranker on it, measures the reranker on held-out modules, writes it to a folder, and uses it.
     """
     with begins_again("the files written so far are not needed"):
         tour.run(base, output, seed)

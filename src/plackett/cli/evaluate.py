@@ -53,7 +53,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
         "paths",
         type=FILE,
         multiple=True,
-        help="Also write a report, of the kind that the suffix names: .json, .csv, .md or .html (repeatable). "
+        help="Also write a report in the format that the suffix names: .json, .csv, .md or .html (repeatable). "
         "With --semantics reference: .json, or a folder for the evaluators' CSV files.",
     )
     @click.option("--json", type=FILE, hidden=True)

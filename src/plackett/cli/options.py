@@ -36,7 +36,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--instruction",
-        help="What to look for, in words, for a model with a chat template.  [default: the model's own]",
+        help="Instruction for a model with a chat template: what to look for, in words.  [default: the model's own]",
     )
     @click.option(
         "--positive-label", help="The label to rank by, for a model with several labels, by its name or number."
@@ -110,6 +110,6 @@ COLUMNS = click.option(
     "--columns",
     default="",
     callback=_columns,
-    help="Column names of files that have others: query=q,document=d,label=grade for lists; query=q,qid=n for queries; "
-    "text=body,docid=n for a corpus. Dots lead into JSON objects.",
+    help="Map the column names of your files: query=q,document=d,label=grade for lists; query=q,qid=n for queries; "
+    "text=body,docid=n for a corpus. Dots reach into JSON objects.",
 )

@@ -39,7 +39,7 @@ Record = tuple[str, Mapping[str, Any] | None]  # a text, and the row that contai
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON object per document: corpus_id, score, text, the row of the file and its id, details.",
+    help="Print one JSON object per document, with corpus_id, score, text, and the row and id from the file.",
 )
 def rank(
     query: str,

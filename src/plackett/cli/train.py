@@ -4,6 +4,7 @@ import click
 
 from plackett._extras import extra
 from plackett.cli.options import say
+from plackett.errors import HubError
 
 
 @click.command()
@@ -25,7 +26,7 @@ def train(
 ) -> None:
     """Train a reranker according to a RECIPE.
 
-    RECIPE is a YAML file, or the name of a recipe that is part of Plackett: lists (the default with --data), distil,
+    RECIPE is a YAML file, or the name of a recipe that ships with Plackett: lists (the default with --data), distil,
     lambda, long-documents, causal-lora, reference-msmarco-plistmle.
 
     \b
@@ -46,7 +47,12 @@ def train(
 
     options = {"train": list(data) or None, "base": base, "output": output}
     replaced = {key: value for key, value in options.items() if value is not None}
-    folder = run(recipe, overrides, replaced=replaced, resume=resume).folder
+    try:
+        folder = run(recipe, overrides, replaced=replaced, resume=resume).folder
+    except HubError as error:
+        if base is None:
+            error.add_note("--base default starts from the embedded model, without a download")
+        raise
     click.echo(folder)
     say(f"next: plackett rank QUERY DOCUMENT ... --model {folder}")
-    say(f"is it better than the default model? plackett evaluate {folder} default --data OTHER-LISTS")
+    say(f"is it better than the embedded model? plackett evaluate {folder} default --data OTHER-LISTS")

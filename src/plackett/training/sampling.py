@@ -175,9 +175,9 @@ def check_labels(parts: Sequence[Part], loss: Loss, name: str) -> None:
         enough = any(len(set(item.labels)) > 1 for item in first)
     if not enough:
         raise DataError(
-            f"the loss {name} needs labels that differ within a list, but finds none in the first "
-            f"{counted(len(first), 'list')}: use graded, binary or a teacher's labels, or a loss that learns from "
-            "the order alone (ties: input_order)"
+            f"the loss {name} needs labels that differ within a list, but finds none ({counted(len(first), 'list')} "
+            "checked): use graded, binary or a teacher's labels, or a loss that learns from the order alone (ties: "
+            "input_order)"
         )
 
 

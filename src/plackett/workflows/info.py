@@ -136,7 +136,7 @@ def render(info: Info) -> str:
         ("bf16", "yes" if info.bf16 else "no: this processor has no instructions for it"),
         *((f"engine {engine.name}", "installed" if engine.installed else engine.install) for engine in info.engines),
         ("engine auto", info.automatic or "none is installed"),
-        ("default model", info.default_model),
+        ("embedded model", info.default_model),
         *(_rows(info.checkpoint) if info.checkpoint else ()),
     ]
     width = max(len(name) for name, _ in rows) + 2

@@ -1,4 +1,4 @@
-"""The demo: first the default model ranks this machine's documentation, then training."""
+"""The demo: first the embedded model ranks this machine's documentation, then training."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ WRITTEN = {"documents.txt", "model", "model-training", "recipe.yaml", "test", "t
 
 
 def run(base: str | None, output: Path, seed: int) -> None:
-    """Rank with the default model; with the extra `train`, also train, measure and use another model."""
+    """Rank with the embedded model; with the extra `train`, also train, measure and use another model."""
     check_output(output)
     rank_documentation()
     try:
