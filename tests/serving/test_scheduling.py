@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plackett.serving.scheduling import AGEING, CHUNK, Job, Queue, joined
+from plackett.serving.scheduling import AGEING, CHUNK, CHUNK_CHARACTERS, Job, Queue, joined
 from plackett.tokenization.batches import EncodedPairs
 
 SCORER = object()
@@ -144,3 +144,22 @@ def test_a_chunk_of_the_request_with_the_least_left_is_tokenised_next():
 def test_a_pair_beyond_the_budget_stands_alone(budget):
     waiting = queue(job([50, 40, 30]))
     assert [len(joined(waiting.take(budget))) for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("characters", "stop"),
+    [
+        ([10] * 100, CHUNK),
+        ([CHUNK_CHARACTERS // 3] * 100, 3),
+        ([10 * CHUNK_CHARACTERS] * 100, 1),
+        ([10] * 5, 5),
+        ([10, CHUNK_CHARACTERS, 10], 1),
+    ],
+)
+def test_a_chunk_of_long_texts_has_fewer_pairs(characters, stop):
+    tokens = np.ones(len(characters), np.int64)
+    made = Job(SCORER, None, tokens, lambda error: None, characters=np.array(characters))
+    assert made.chunk() == (0, stop)
+    made.add(0, rows([1] * stop))
+    rest = Job(SCORER, None, tokens[stop:], lambda error: None, characters=np.array(characters[stop:]))
+    assert made.chunk() == (stop, stop + rest.chunk()[1])

@@ -41,6 +41,7 @@ def sooner(monkeypatch):
     """Cut at a few hundred characters, so that small texts are cut."""
     monkeypatch.setattr(shortening, "CHARACTERS", 2)
     monkeypatch.setattr(shortening, "NEAR", 40)
+    monkeypatch.setattr(shortening, "MOST", 1 << 20)
 
 
 def tokenizer_of(folder, side="right"):
@@ -97,10 +98,27 @@ def test_only_a_part_of_a_long_document_reaches_the_tokenizer(bert, policy, monk
 
 
 def test_what_gives_no_tokens_is_read_up_to_a_limit(bert, monkeypatch):
-    monkeypatch.setattr(shortening, "MOST", 5_000)
+    monkeypatch.setattr(shortening, "MOST", 16)
     tokenizer = WindowTokenizer(read_checkpoint(bert), LongDocuments())
     blank, empty = (token_rows(tokenizer.encode([("words", text)])) for text in (" " * 1_000_000 + "sort", ""))
     assert blank.token_ids.tolist() == empty.token_ids.tolist()
+
+
+@pytest.mark.parametrize("run", [" ", "x"])
+def test_only_a_bounded_part_of_a_text_without_tokens_reaches_the_tokenizer(bert, monkeypatch, run):
+    monkeypatch.undo()
+    seen = []
+    tokenizer = WindowTokenizer(read_checkpoint(bert), LongDocuments())._tokenizer
+    real = tokenizer._tokenizer
+
+    class Spy:
+        def encode_batch_fast(self, texts):
+            seen.extend(len(text[1]) for text in texts)
+            return real.encode_batch_fast(texts)
+
+    monkeypatch.setattr(tokenizer, "_tokenizer", Spy())
+    tokenizer.encode([("words", run * 3_000_000)])
+    assert sum(seen) <= 2 * shortening.MOST * (96 + shortening.SLACK)
 
 
 def test_texts_beside_a_long_one_keep_their_places(bert):

@@ -146,7 +146,7 @@ class Batcher:
             with self._changed:
                 job.add(start, rows)
                 self._changed.notify_all()
-        except Exception as error:  # an error of this request only
+        except BaseException as error:  # an error of this request only; a panic of the tokenizer is no Exception
             self._finish(job, error)
         self._observer.tokenised(self._clock() - began)
 
@@ -160,7 +160,7 @@ class Batcher:
             piece.job.begun = piece.job.begun or began
         try:
             self._score_together(pieces)
-        except Exception as error:
+        except BaseException as error:
             if len(pieces) == 1:
                 self._finish(pieces[0].job, error)
             else:
@@ -186,10 +186,10 @@ class Batcher:
                     continue
             try:
                 self._score_together([piece])
-            except Exception as error:
+            except BaseException as error:
                 self._finish(piece.job, error)
 
-    def _finish(self, job: Job, error: Exception | None) -> None:
+    def _finish(self, job: Job, error: BaseException | None) -> None:
         with self._changed:
             known = self._queue.remove(job)
         if known:

@@ -22,6 +22,7 @@ Rows = EncodedPairs | EncodedLists
 
 AGEING = 8
 CHUNK = 64  # pairs tokenised at a time
+CHUNK_CHARACTERS = 250_000  # their texts; for longer texts, a chunk has fewer pairs, because others wait for it
 ENOUGH = 512  # tokens; engines are hardly faster with more
 
 
@@ -45,9 +46,9 @@ class Piece:
 class Job:
     """The work of one request.
 
-    `encode(start, stop)` tokenises some of its pairs; until then, `estimates` are the tokens per pair. If `encode`
-    works on lists, `bounds` holds the first pair of each list, and the end. `finished` is called once, with the error
-    if any. `logits` and `tokens` hold the results.
+    `encode(start, stop)` tokenises some of its pairs; until then, `estimates` are the tokens per pair, and `characters`
+    the lengths of their texts. If `encode` works on lists, `bounds` holds the first pair of each list, and the end.
+    `finished` is called once, with the error if any. `logits` and `tokens` hold the results.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Job:
         scorer: Scorer,
         encode: Callable[[int, int], Rows],
         estimates: NDArray[np.int64],
-        finished: Callable[[Exception | None], None],
+        finished: Callable[[BaseException | None], None],
         priority: int = 0,
         bounds: NDArray[np.int64] | None = None,
+        characters: NDArray[np.int64] | None = None,
     ) -> None:
         self.scorer = scorer
         self.encode = encode
@@ -70,6 +72,8 @@ class Job:
         self.left = int(estimates.sum())
         self._counts = np.ones(len(estimates), np.int64) if bounds is None else np.diff(bounds)
         self._estimates = estimates if bounds is None else _sums(estimates, bounds)
+        sizes = np.zeros_like(estimates) if characters is None else characters
+        self._characters = sizes if bounds is None else _sums(sizes, bounds)
         self._encoded = 0
         self._unscored = len(self._estimates)
         self._ready: list[tuple[NDArray[np.int64], Rows]] = []
@@ -96,7 +100,9 @@ class Job:
 
     def chunk(self) -> tuple[int, int]:
         """Return the start and end of the pairs to tokenise next."""
-        return self._encoded, min(self._encoded + CHUNK, len(self._estimates))
+        start = self._encoded
+        ends = np.cumsum(self._characters[start : start + CHUNK])
+        return start, start + max(1, int(np.searchsorted(ends, CHUNK_CHARACTERS, side="right")))
 
     def add(self, start: int, rows: Rows) -> None:
         """Add tokenised pairs, longest first, so that pairs scored together are of similar length."""

@@ -147,7 +147,7 @@ class Service:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[None] = loop.create_future()
 
-        def finished(error: Exception | None) -> None:
+        def finished(error: BaseException | None) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits
                 loop.call_soon_threadsafe(_resolve, result, error)
 
@@ -158,7 +158,7 @@ class Service:
             return model.encode(request, pairs[part], indices[part])
 
         priority = max(0, request.priority or 0)
-        job = Job(model, encode, model.reader.estimates(pairs), finished, priority, bounds)
+        job = Job(model, encode, model.reader.estimates(pairs), finished, priority, bounds, _characters(request, pairs))
         try:
             self._admit(job.left, priority)
             if pairs:
@@ -214,7 +214,7 @@ async def _first(result: "asyncio.Future[None]", caller: Caller) -> None:
     raise Refusal(504, f"the request was not finished within {caller.seconds:g} s")
 
 
-def _resolve(result: "asyncio.Future[None]", error: Exception | None) -> None:
+def _resolve(result: "asyncio.Future[None]", error: BaseException | None) -> None:
     if result.done():
         return
     if error is None:
@@ -229,6 +229,12 @@ def _without_blanks(request: RerankRequest) -> tuple[list[int], list[tuple[str, 
     pairs = request.pairs
     scored = [index for index, (_, document) in enumerate(pairs) if not is_blank(document)]
     return scored, [pairs[index] for index in scored]
+
+
+def _characters(request: RerankRequest, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """Return the characters to tokenise for each pair, (pairs,); a shared query is tokenised once."""
+    is_shared = len(request.queries) == 1
+    return np.array([len(document) + (0 if is_shared else len(query)) for query, document in pairs], np.int64)
 
 
 def _with_blanks(count: int, scored: Sequence[int], logits: NDArray[np.float32]) -> NDArray[np.float32]:

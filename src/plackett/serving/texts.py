@@ -121,7 +121,8 @@ class TextReader:
         A query far beyond the limit is always cut, because it is tokenised again for each document.
         """
         of_query = limit + SLACK if request.max_tokens_per_query is None else request.max_tokens_per_query
-        queries = {query: self._cut(self._checkpoint.prompt + query, of_query, side) for query, _ in pairs}
+        found = dict.fromkeys(query for query, _ in pairs)
+        queries = {query: self._cut(self._checkpoint.prompt + query, of_query, side) for query in found}
         of_document = {query: self._document_limit(request, text) for query, text in queries.items()}
         return [(queries[query], self._cut(document, of_document[query], side)) for query, document in pairs]
 

@@ -15,8 +15,9 @@ CHARACTERS = 32
 SLACK = 256
 """Tokens that may depend on the position of the cut. A WordPiece word has at most 100."""
 
-MOST = 1 << 23
-"""Maximum number of characters to tokenise of a text that gives few tokens, such as megabytes of white space."""
+MOST = 256
+"""Maximum number of characters to tokenise per token, for texts that give few tokens, such as white space or a file in
+base64. A megabyte of those takes seconds. TEI cuts texts at 250."""
 
 NEAR = 1000
 """Number of characters to search for white space, where a cut changes no token."""
@@ -52,7 +53,7 @@ class Shortener:
         while True:
             parts, kept = _parts(text), _parts(self.cut(text, times))
             are_cut = [len(short) < len(part) for short, part in zip(kept, parts, strict=True)]
-            if times * self._characters >= MOST or self._is_enough(encoding, are_cut):
+            if times * CHARACTERS >= MOST or self._is_enough(encoding, are_cut):
                 return encoding, len(parts[-1]) - len(kept[-1]) if self._left else 0
             times *= 2
             [encoding] = encode([self.cut(text, times)])
