@@ -35,6 +35,14 @@ def run(tool, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_the_variables_of_a_service_are_not_settings():
+    """Those of the Service `plackett`, such as PLACKETT_PORT=tcp://10.0.0.1:8000, which are set unless disabled."""
+    [service] = [item["metadata"]["name"] for item in KUBERNETES if item["kind"] == "Service"]
+    [pod] = [item["spec"]["template"]["spec"] for item in KUBERNETES if item["kind"] == "Deployment"]
+    assert f"{service.upper()}_" == PREFIX
+    assert pod["enableServiceLinks"] is False
+
+
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("tool", "arguments"),

@@ -26,6 +26,8 @@ def test_every_setting_can_be_a_variable(name, tmp_path):
     if name == "api_key_file":
         (tmp_path / "key").write_text("sesame")
         text = value = str(tmp_path / "key")
+    if name == "cors_origins":
+        text, value = "http://a, http://b:8080", ("http://a", "http://b:8080")
     if name in KNOWN:
         text = value = KNOWN[name][-1]
     assert getattr(resolve({}, {f"PLACKETT_{name.upper()}": text}), name) == value
@@ -61,6 +63,11 @@ def test_the_key_is_not_printed(tmp_path):
         ({"PLACKETT_LOW_PRIORITY_SHARE": "2"}, "low_priority_share"),
         ({"PLACKETT_API_KEY": "ключ"}, "key"),
         ({"PLACKETT_API_KEY": ""}, "key"),
+        ({"PLACKETT_API_KEY": "a", "PLACKETT_API_KEY_FILE": "b"}, "api_key_file"),
+        ({"PLACKETT_CORS_ORIGIN": "example.com"}, "example.com"),
+        ({"PLACKETT_CORS_ORIGIN": "https://example.com/"}, "example.com"),
+        ({"PLACKETT_BATCH_TOKENS": "9" * 30}, "batch_tokens"),
+        ({"PLACKETT_BODY_TIMEOUT": "1e300"}, "body_timeout"),
         ({"PLACKETT_MODELS": "a=x,a=y"}, "same name"),
         ({"PLACKETT_MODELS": "a=/no/such/folder"}, "/no/such/folder"),
         ({"PLACKETT_ENGINE": "onyx"}, "onnx"),
@@ -77,6 +84,17 @@ def test_a_file_with_an_unknown_name_is_refused(tmp_path):
     (tmp_path / "x.toml").write_text("prot = 1")
     with pytest.raises(SettingError, match="port"):
         resolve({}, {}, tmp_path / "x.toml")
+
+
+def test_a_number_that_no_float_holds_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_text("body_timeout = 1" + "0" * 400)
+    with pytest.raises(SettingError, match="body_timeout"):
+        resolve({}, {}, tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("origin", ["*", "https://example.com", "http://[::1]:8080", "chrome-extension://abc"])
+def test_origins(origin):
+    assert resolve({"cors_origins": (origin,)}, {}).cors_origins == (origin,)
 
 
 def test_models_have_names():

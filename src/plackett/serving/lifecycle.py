@@ -94,7 +94,10 @@ class Life:
                 self.service.use(await asyncio.to_thread(self._load, self.service.settings))
             except Exception as error:
                 self.service.metrics.count("plackett_reloads", "failed")
-                LOGGER.exception("the models could not be reloaded; the previous ones stay in use")
+                traceback = not isinstance(error, PlackettError)
+                LOGGER.error(
+                    "the models could not be reloaded, so the previous ones stay: %s", error, exc_info=traceback
+                )
                 raise Refusal(500, "the models could not be reloaded; the previous ones stay in use") from error
         self.service.metrics.count("plackett_reloads", "done")
 

@@ -19,6 +19,8 @@ EMBEDDED = "plackett-default"
 SECRETS = ("api_key",)
 SCALES = ("sigmoid", "identity", "tanh")  # in addition to a model's calibration
 KNOWN = {"engine": ("auto", *ENGINES), "precision": ("", *PRECISIONS), "activation": (*SCALES, CALIBRATED)}
+LARGEST = 10**12  # of any number: seconds, bytes, tokens
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
@@ -103,12 +105,17 @@ class Settings:
 
     def check(self) -> None:
         """Raise SettingError for invalid or conflicting settings."""
+        if self.api_key and self.api_key_file:
+            raise SettingError("api_key and api_key_file are both set; unset one of them")
         key = self.key
         if not (key.isascii() and key.isprintable()) or (self.api_key_file and not key):
             raise SettingError("the API key must be printable ASCII, and not empty")
         if self.port > 65535:
             raise SettingError(f"port={self.port} is not a port; choose one up to 65535")
         self._check_names()
+        for origin in self.cors_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise SettingError(f"cors_origins: {origin!r} is not an origin such as https://example.com, nor *")
         if self.low_priority_share > 1:
             raise SettingError(f"low_priority_share={self.low_priority_share} is not a share from 0 to 1")
         self._check_models()
@@ -177,10 +184,12 @@ def _read(source: str, name: str, value: object) -> object:
     kind, least = rules["kind"], rules["least"]
     try:
         found = READERS[kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingError(f"{source}: {name}={value!r} is not {NOUNS[kind]}") from None
     if least is not None and found < least:
         raise SettingError(f"{source}: {name}={value!r} is less than {least}")
+    if least is not None and found > LARGEST:
+        raise SettingError(f"{source}: {name}={value!r} is more than {LARGEST}")
     return found
 
 
