@@ -16,6 +16,7 @@ def test_a_request_is_one_for_logits(word, truncate):
     assert recognise(BODY) is NIM
     read = NIM.parse(BODY | {"truncate": word, "raw_scores": False})
     assert (read.pairs, read.raw, read.truncate) == ([(QUERY, text) for text in TEXTS], True, truncate)
+    assert read.ignored == ("raw_scores",)
 
 
 def test_a_reply_has_rankings_best_first():

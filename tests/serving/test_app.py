@@ -1,18 +1,21 @@
 import asyncio
 import json
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tokenizers
 
-from plackett.dialects import DIALECTS, RerankRequest
+from plackett.dialects import DIALECTS, RerankRequest, requests
 from plackett.engines.remote.probe import RAW
+from plackett.errors import CheckpointError
 from plackett.explanations import sentences
 from plackett.serving.dispatch import PREFIXES
-from plackett.serving.scheduling import Job
+from plackett.serving.scheduling import CHUNK, Job
 from plackett.serving.service import BLANK
+from plackett.serving.texts import TextReader
 from serving_app import encoder, models, serving
 from tiny import DOCUMENTS, QUERY
 
@@ -187,6 +190,67 @@ def test_fields_without_effect_are_named_in_a_header(client):
     assert "warning" not in client.post("/rerank", {"query": QUERY, "documents": ["a"]}).headers
 
 
+RANKED = {"top_n": 1, "min_score": 0.5, "return_documents": True, "relevant_spans": {"mode": "enabled"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "ignored"),
+    [
+        ("/score", {"text_1": QUERY, "text_2": ["a", "b"], **RANKED}, sorted(RANKED)),
+        ("/inference/some/model", {"queries": [QUERY] * 2, "documents": ["a", "b"], **RANKED}, sorted(RANKED)),
+        ("/", {"inputs": {"source_sentence": QUERY, "sentences": ["a", "b"]}, **RANKED}, sorted(RANKED)),
+        ("/predict", {"inputs": [[QUERY, "a"], [QUERY, "b"]], **RANKED}, sorted(RANKED)),
+        (
+            "/v1/ranking",
+            {"query": {"text": QUERY}, "passages": [{"text": "a"}], "return_documents": True, "raw_scores": False},
+            ["raw_scores", "return_documents"],
+        ),
+    ],
+)
+def test_what_a_format_cannot_return_is_named_and_not_computed(client, path, body, ignored):
+    plain = {name: value for name, value in body.items() if name not in ignored}
+    reply, expected = client.post(path, body), client.post(path, plain)
+    assert reply.headers["warning"] == f'299 plackett "ignored fields: {", ".join(ignored)}"'
+    different = {"id", "created", "request_id"}  # of each reply
+    found, other = (
+        {name: value for name, value in answer.items() if name not in different} if isinstance(answer, dict) else answer
+        for answer in (reply.json(), expected.json())
+    )
+    assert found == other
+    assert "warning" not in expected.headers
+
+
+def test_the_warning_is_short_however_many_fields_there_are(client):
+    body = {"query": QUERY, "documents": ["a"], **{f"field{number}": 1 for number in range(10_000)}}
+    assert len(client.post("/rerank", body).headers["warning"]) < 600
+
+
+def test_documents_without_the_named_fields_are_scored_by_their_text(client):
+    documents = [{"title": "a list", "text": "x"}, {"title": None, "text": "sort words"}, "sort words"]
+    body = {"query": QUERY, "documents": documents, "rank_fields": ["title"]}
+    scores = by_index(client.post("/v1/rerank", body).json()["results"], "relevance_score")
+    assert scores[1] == scores[2] != scores[0]
+    for wrong in (0, False, {}, [1]):
+        assert client.post("/v1/rerank", {**body, "rank_fields": wrong}).status_code == 422
+    body = {"query": QUERY, "documents": [*documents, {"name": "a"}], "rank_fields": ["title"]}
+    assert client.post("/v1/rerank", body).json()["error"]["param"] == "documents[3]"
+
+
+def test_a_long_query_is_cut_once_for_all_documents_of_a_chunk(bert, monkeypatch):
+    cut = []
+    original = TextReader._cut
+
+    def spy(self, text, *options):
+        cut.append(text)
+        return original(self, text, *options)
+
+    monkeypatch.setattr(TextReader, "_cut", spy)
+    query = "sort words " * 1000
+    with serving(bert) as client:
+        assert client.post("/rerank", {"query": query, "documents": ["a"] * CHUNK}).status_code == 200
+    assert cut.count(query) == 1
+
+
 def test_what_encoders_do_not_read_is_named(client):
     body = {"query": QUERY, "documents": ["a"], "instruction": "i"}
     assert "instruction" in client.post("/v2/rerank", body).headers["warning"]
@@ -300,6 +364,13 @@ REFUSED = {
     "blank query": ("/rerank", b'{"query": " ", "documents": ["a"]}', {}, 422),
     "empty list": ("/rerank", b'{"query": "q", "documents": []}', {}, 400),
     "too many": ("/rerank", json.dumps({"query": "q", "documents": ["a"] * 101}).encode(), {}, 422),
+    "too many pairs": ("/predict", json.dumps({"inputs": [["q", "a"]] * 101}).encode(), {}, 422),
+    "too many sentences": (
+        "/rerank",
+        json.dumps({"query": "q", "passages": [""] * 101}).encode(),
+        {},
+        422,
+    ),
     "too long": ("/rerank", json.dumps({"query": "q", "documents": ["a" * 100_001]}).encode(), {}, 422),
     "too large": ("/rerank", b'"' + b"a" * 400_000 + b'"', {}, 413),
     "a form": ("/rerank", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
@@ -311,6 +382,7 @@ REFUSED = {
     "limit beyond the model": ("/score", b'{"text_1":"q","text_2":"a","truncate_prompt_tokens":9999}', {}, 400),
     "negative limit": ("/score", b'{"text_1":"q","text_2":"a","max_tokens_per_doc":-1}', {}, 400),
     "bad timeout": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Request-Timeout": "soon"}, 400),
+    "no time": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Request-Timeout": "0"}, 400),
     "bad priority": ("/rerank", b'{"query": "q", "documents": ["a"]}', {"X-Priority": "soon"}, 400),
     "pair of one": ("/predict", b'{"inputs": [["a"]]}', {}, 422),
     "unknown path": ("/nowhere", b"{}", {}, 404),
@@ -334,6 +406,21 @@ def test_a_request_that_cannot_be_served_gets_a_short_error(strict, name):
     else:
         assert set(reply.json()) == set(SHARED)
         assert reply.json()["id"] == reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tokenize", {"inputs": [""] * 101}),
+        ("/tokenize", {"prompt": [""] * 101}),
+        ("/", {"inputs": {"source_sentence": "q", "sentences": [""] * 101}}),
+        ("/score", {"text_1": [""] * 101, "text_2": [""] * 101}),
+        ("/v1/reranking", {"query": "q", "input": [""] * 101}),
+    ],
+)
+def test_texts_are_counted_before_they_are_read(strict, monkeypatch, path, body):
+    monkeypatch.setattr(requests, "_check_encodable", None)  # called for each text
+    assert strict.post(path, body).status_code == 422
 
 
 def test_a_body_in_chunks_is_counted_while_it_is_read(strict):
@@ -400,6 +487,18 @@ def test_errors_of_tei_have_its_shape(client):
         client.send("POST", "/rerank", content=body).json() for body in (b'{"query": "q", "texts": []}', b'{"texts":')
     )
     assert (empty["error_type"], unread["error_type"]) == ("Empty", "Validation")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_alone_is_the_base_url_of_a_client(bert, prefix):
+    with serving(bert, api_key="sesame") as client:
+        assert client.get(f"/{prefix}").json() == {"status": "ok"}
+        body = {"inputs": {"source_sentence": QUERY, "sentences": ["a"]}}
+        found, expected = (
+            client.post(path, body, headers={"Authorization": "sesame"}).status_code
+            for path in (f"/{prefix}", f"/{prefix}/")
+        )
+        assert found == expected == (200 if prefix == "tei" else 405)
 
 
 def test_browsers_get_a_page_and_clients_the_health(client):
@@ -547,6 +646,17 @@ def test_a_failed_reload_keeps_the_models(bert):
         assert client.post("/rerank", {"query": "q", "documents": ["a"]}, headers=key).status_code == 200
 
 
+def test_a_folder_that_cannot_be_read_is_one_line_of_the_log(bert, caplog):
+    def load(settings):
+        raise CheckpointError("models/mine has no config.json")
+
+    with serving(bert, api_key="sesame", load=load) as client:
+        client.post("/admin/reload", headers={"Authorization": "Bearer sesame"})
+    [record] = caplog.records
+    assert "models/mine has no config.json" in record.getMessage()
+    assert not record.exc_info
+
+
 def test_a_request_in_progress_keeps_its_model_over_a_reload(bert):
     async def both(client):
         request = asyncio.create_task(client._send("POST", "/rerank", json={"query": "q", "documents": ["a"] * 200}))
@@ -585,6 +695,22 @@ def test_metrics_have_the_names_of_tei(client):
         "plackett_queue_tokens",
         "plackett_batch_fill_count",
     } <= names
+
+
+def test_probes_and_refusals_are_not_in_the_durations(bert):
+    with serving(bert) as client:
+        for _ in range(3):
+            client.post("/rerank", {"query": "q", "texts": ["a"]})
+        client.post("/rerank", {"query": "q", "texts": []})
+        client.service.loaded = None
+        client.get("/ready")
+        lines = client.get("/metrics").text.splitlines()
+    assert [line for line in lines if re.match(r"te_request_(count|success|failure|duration_count)\b", line)] == [
+        "te_request_duration_count 3.0",
+        'te_request_count{method="/rerank"} 4.0',
+        'te_request_success{method="/rerank"} 3.0',
+        'te_request_failure{err="400"} 1.0',
+    ]
 
 
 def test_info_is_that_of_tei(client, bert):

@@ -134,6 +134,21 @@ def test_a_client_that_closed_its_sending_side_gets_its_reply(server):
     assert len(json.loads(reply.rpartition(b"\r\n\r\n")[2])["results"]) == 40
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_all_requests_sent_at_once_get_replies_after_the_sending_side_is_closed(server, count):
+    body = json.dumps(BODY).encode()
+    with server.connect() as connection:
+        connection.sendall((head(len(body)) + b"\r\n" + body) * count)
+        connection.shutdown(socket.SHUT_WR)
+        assert received(connection).count(b"HTTP/1.1 200 OK") == count
+
+
+def test_the_target_of_a_request_may_be_a_url(server):
+    with server.connect() as connection:
+        connection.sendall(b"GET HTTP://127.0.0.1:1/tei/health?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert received(connection).endswith(b'{"status":"ok"}')
+
+
 def test_work_of_clients_that_left_is_dropped(server):
     body = json.dumps(HEAVY | {"documents": HEAVY["documents"][:30]}).encode()
     left = server.metric("plackett_left")

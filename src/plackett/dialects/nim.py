@@ -10,6 +10,7 @@ from plackett.dialects.scores import read_scores
 
 NAMES = {"model": "model", "top_n": "top_n"}
 TRUNCATE = {True: "END", False: "NONE"}
+UNUSED = ("activation", "return_documents")
 
 
 def recognises(body: Mapping[str, object]) -> bool:
@@ -19,7 +20,7 @@ def recognises(body: Mapping[str, object]) -> bool:
 
 def parse(body: object) -> RerankRequest:
     """Read a request, always as one for logits."""
-    return replace(read_request(body, documents="passages"), activation=RAW)
+    return replace(read_request(body, documents="passages", unused=UNUSED), activation=RAW)
 
 
 def reply(request: RerankRequest, answer: Answer) -> object:

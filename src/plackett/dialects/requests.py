@@ -7,7 +7,7 @@ object, and fields that have no effect are listed, not refused.
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from plackett.dialects.base import RAW, Document, RerankRequest, SpanOptions
@@ -16,6 +16,9 @@ from plackett.errors import RequestError
 QUERY = "query"
 DOCUMENTS = ("documents", "texts", "input", "passages")
 RANK_FIELDS = "rank_fields"
+
+UNRANKED = ("top_n", "min_score", "return_documents", "relevant_spans")
+"""Attributes of a request that do not affect a reply of all scores in input order."""
 
 TRUNCATE = {"none": False, "end": True, "start": True}  # NIM's words
 SIDES = ("left", "right")
@@ -30,19 +33,28 @@ def given_fields(body: object) -> dict[str, object]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def read_request(body: object, *, query: str = QUERY, documents: str = DOCUMENTS[0]) -> RerankRequest:
-    """Read a request. `query` and `documents` name its fields; other dialects' names for documents work too."""
+def read_request(
+    body: object, *, query: str = QUERY, documents: str = DOCUMENTS[0], unused: Collection[str] = ()
+) -> RerankRequest:
+    """Read a request. `query` and `documents` name its fields; other dialects' names for documents work too.
+
+    `unused` names the attributes of the request that do not affect the dialect's replies.
+    """
     given = given_fields(body)
     key = next((name for name in (documents, *DOCUMENTS) if name in given), documents)
     for name in (query, key):
         if name not in given:
             raise RequestError(f"{name} is missing", field=name)
     found = passages(key, given[key], _rank_fields(given))
-    return RerankRequest((passage(query, given[query]).text,), found, **read_options(given, {query, key, RANK_FIELDS}))
+    options = read_options(given, {query, key, RANK_FIELDS}, unused)
+    return RerankRequest((passage(query, given[query]).text,), found, **options)
 
 
 def read_sides(body: object, names: Sequence[tuple[str, str]]) -> RerankRequest:
-    """Read two sides of pairs under the first names that are given: one query or as many as there are documents."""
+    """Read two sides of pairs under the first names that are given: one query or as many as there are documents.
+
+    The reply has all scores in input order.
+    """
     given = given_fields(body)
     sides = next((pair for pair in names if pair[0] in given and pair[1] in given), None)
     if sides is None:
@@ -50,16 +62,20 @@ def read_sides(body: object, names: Sequence[tuple[str, str]]) -> RerankRequest:
     left, right = (passages(name, given[name]) for name in sides)
     if len(left) not in (1, len(right)):
         raise RequestError(f"{sides[0]} must contain one text, or as many as {sides[1]}", field=sides[0], status=400)
-    return RerankRequest(tuple(item.text for item in left), right, **read_options(given, {*sides}))
+    return RerankRequest(tuple(item.text for item in left), right, **read_options(given, {*sides}, UNRANKED))
 
 
-def read_options(given: Mapping[str, object], used: set[str]) -> dict[str, Any]:
-    """Read the settings, by attribute of `RerankRequest`. `used` names the fields that are read elsewhere."""
+def read_options(given: Mapping[str, object], used: set[str], unused: Collection[str] = ()) -> dict[str, Any]:
+    """Read the settings, by attribute of `RerankRequest`, except `unused` ones.
+
+    `used` names the fields that are read elsewhere.
+    """
     options: dict[str, Any] = {}
-    for name, (attribute, read) in OPTIONS.items():
+    readers = {name: option for name, option in OPTIONS.items() if option[0] not in unused}
+    for name, (attribute, read) in readers.items():
         if name in given and (value := read(name, given[name])) is not None:
             options.setdefault(attribute, value)
-    ignored = tuple(sorted(given.keys() - used - OPTIONS.keys()))
+    ignored = tuple(sorted(given.keys() - used - readers.keys()))
     return {**options, "ignored": ignored}
 
 
@@ -98,12 +114,13 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> Document:
-    """Read a string, or an object whose `rank_fields` are joined in order."""
+    """Read a string, or an object whose `rank_fields`, or else `text`, are joined in order."""
     if isinstance(value, str):
         return Document(text(name, value))
     if not isinstance(value, dict):
         raise RequestError(f"{name} must be a string or an object", field=name)
-    parts = [value[key] for key in rank_fields if value.get(key) is not None]
+    keys = [key for key in rank_fields if value.get(key) is not None] or ["text"]
+    parts = [value[key] for key in keys if value.get(key) is not None]
     if not parts:
         raise RequestError(f"{name} has no text, nor any of {RANK_FIELDS}", field=name)
     _check_encodable(name, value)
@@ -122,7 +139,7 @@ def passages(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -
 
 
 def _rank_fields(given: Mapping[str, object]) -> tuple[str, ...]:
-    return texts(RANK_FIELDS, given[RANK_FIELDS]) if given.get(RANK_FIELDS) else ("text",)
+    return ("text",) if given.get(RANK_FIELDS, []) == [] else texts(RANK_FIELDS, given[RANK_FIELDS])
 
 
 def _check_encodable(name: str, value: object) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from plackett.dialects.base import Answer, Dialect, Problem, RerankRequest
-from plackett.dialects.requests import given_fields, read_request, write_texts
+from plackett.dialects.requests import UNRANKED, given_fields, read_request, write_texts
 from plackett.dialects.responses import LONGEST, number
 from plackett.dialects.scores import read_numbers
 from plackett.errors import RequestError
@@ -22,7 +22,7 @@ def parse(body: object) -> RerankRequest:
     inputs = given.pop("inputs", None)
     if not isinstance(inputs, dict):
         raise RequestError("inputs must be an object", field="inputs")
-    return read_request({**given, **inputs}, query=SOURCE, documents=SENTENCES)
+    return read_request({**given, **inputs}, query=SOURCE, documents=SENTENCES, unused=UNRANKED)
 
 
 def reply(_request: RerankRequest, answer: Answer) -> object:

@@ -41,6 +41,7 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["path"] = _path(scope["path"])
         request = Request(scope)
         given = request.headers.get("x-request-id", "")
         scope["plackett.id"] = id_ = given if ID.fullmatch(given) else uuid.uuid4().hex
@@ -81,15 +82,9 @@ class Access:
         await response(request.scope, receive, send)
 
     def _note(self, request: Request, status: int, seconds: float, notes: dict[str, object]) -> None:
-        metrics, path = self._service.metrics, str(notes.pop("route", "other"))
-        metrics.count("te_request_count", path)
-        metrics.observe("te_request_duration", seconds)
-        if status == CLIENT_LEFT:
-            metrics.count("plackett_left", path)
-        elif status < 300:
-            metrics.count("te_request_success", path)
-        else:
-            metrics.count("te_request_failure", str(status))
+        path = str(notes.pop("route", "other"))
+        if request.method not in ("GET", "HEAD"):  # those are probes, scrapes and pages
+            self._count(path, status, seconds)
         if self._service.settings.access_log:
             line = {
                 "time": round(time.time(), 3),
@@ -101,6 +96,24 @@ class Access:
                 **notes,
             }
             LOGGER.info(json.dumps(line))
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        metrics = self._service.metrics
+        metrics.count("te_request_count", path)
+        if status == CLIENT_LEFT:
+            metrics.count("plackett_left", path)
+        elif status < 300:
+            metrics.count("te_request_success", path)
+            metrics.observe("te_request_duration", seconds)
+        else:
+            metrics.count("te_request_failure", str(status))
+
+
+def _path(target: str) -> str:
+    """Return the path of a request's target, which may be a URL, or a prefix as the base URL of a client."""
+    scheme, separator, rest = target.partition("://")
+    path = f"/{rest.partition('/')[2]}" if separator and scheme.lower() in ("http", "https") else target
+    return f"{path}/" if path[1:] in PREFIXES else path
 
 
 def log_to_stderr() -> None:

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from plackett.dialects import RerankRequest
+from plackett.dialects.requests import DOCUMENTS
 from plackett.serving.refusal import Refusal
 from plackett.serving.settings import Settings
 
 JSON = "application/json"
 HELD = "plackett.held"  # scope key: bytes in the buffer
+LISTS = (*DOCUMENTS, "items", "queries", "data_1", "data_2", "text_1", "text_2", "inputs", "sentences", "prompt")
 CHARSETS = ("", "utf-8", "utf8", "us-ascii")
 
 
@@ -87,13 +89,27 @@ def release(scope: Scope, buffer: Buffer) -> None:
     buffer.held -= scope.pop(HELD, 0)
 
 
+def check_counts(body: object, settings: Settings) -> None:
+    """Raise Refusal, status 422, for too many texts, before they are read one by one."""
+    fields = body if isinstance(body, dict) else {}
+    inputs = fields.get("inputs")
+    for name in LISTS:
+        value = inputs.get(name) if isinstance(inputs, dict) and name in inputs else fields.get(name)
+        if isinstance(value, list) and len(value) > settings.max_documents:
+            raise _too_many(settings, name)
+
+
 def check_size(request: RerankRequest, settings: Settings) -> None:
     """Raise Refusal, status 422, for too many documents or characters."""
     if len(request.documents) > settings.max_documents:
-        raise Refusal(422, f"the request has more than {settings.max_documents} documents", field="documents")
+        raise _too_many(settings, "documents")
     texts = sum(map(len, request.queries)) + sum(len(document.text) for document in request.documents)
     if texts > settings.max_characters:
         raise Refusal(422, f"the texts have more than {settings.max_characters} characters", field="documents")
+
+
+def _too_many(settings: Settings, field: str) -> Refusal:
+    return Refusal(422, f"the request has more than {settings.max_documents} documents", field=field)
 
 
 def _too_large(settings: Settings) -> Refusal:

@@ -12,7 +12,7 @@ SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 COUNTS = {  # name -> (help, label)
-    "te_request_count": ("Requests by path", "method"),
+    "te_request_count": ("Requests by path, except GET and HEAD", "method"),
     "te_request_success": ("Successful requests", "method"),
     "te_request_failure": ("Failed requests", "err"),
     "te_predict_count": ("Requests for the scores of pairs", "method"),
@@ -22,7 +22,7 @@ COUNTS = {  # name -> (help, label)
     "plackett_reloads": ("Reloads of the models", "outcome"),
 }
 HISTOGRAMS = {
-    "te_request_duration": ("Seconds from the headers of a request to its response", SECONDS),
+    "te_request_duration": ("Seconds from the headers of a successful request to its response", SECONDS),
     "te_request_queue_duration": ("Seconds until the first pairs of a request were scored", SECONDS),
     "te_request_tokenization_duration": ("Seconds to tokenise a chunk of pairs", SECONDS),
     "te_request_inference_duration": ("Seconds to score a batch", SECONDS),

@@ -1,7 +1,7 @@
 """The other endpoints: home page, health, models, tokens, metrics and reloading."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -12,12 +12,13 @@ from starlette.responses import HTMLResponse, Response
 from plackett.dialects.requests import given_fields, text, texts
 from plackett.errors import RequestError
 from plackett.serving.aside import aside
-from plackett.serving.limits import read_body
+from plackett.serving.limits import check_counts, read_body
 from plackett.serving.metrics import CONTENT_TYPE
 from plackett.serving.refusal import Refusal
 from plackett.serving.replies import json_response, page_headers
 from plackett.serving.reranking import LABEL
 from plackett.serving.service import Service
+from plackett.serving.settings import Settings
 from plackett.serving.strict_json import read_json
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -30,6 +31,20 @@ def home_page() -> str:
     for name in ("page.css", "page.js"):
         html = html.replace(f"/* {name} */", (folder / name).read_text(encoding="utf-8"))
     return html
+
+
+def _texts_of(content: bytes, settings: Settings) -> tuple[Mapping[str, object], str, tuple[str, ...]]:
+    """Return the fields of a request for tokens, the name of the one with the texts, and the texts."""
+    body = read_json(content, settings.max_nesting)
+    check_counts(body, settings)
+    given = given_fields(body)
+    name = "prompt" if "prompt" in given else "inputs"
+    if name not in given:
+        raise RequestError(f"{name} is missing", field=name)
+    found = texts(name, given[name])
+    if sum(map(len, found)) > settings.max_characters // 10:
+        raise Refusal(422, "the texts are too long", field=name)
+    return given, name, found
 
 
 class Pages:
@@ -115,14 +130,7 @@ class Pages:
     async def tokenize(self, request: Request) -> Response:
         """Return tokens, in TEI's format for `inputs` and in vLLM's for `prompt`."""
         content = await read_body(request, self._service.settings, self._service.buffer)
-        body = await aside(len(content), read_json, content, self._service.settings.max_nesting)
-        given = given_fields(body)
-        name = "prompt" if "prompt" in given else "inputs"
-        if name not in given:
-            raise RequestError(f"{name} is missing", field=name)
-        found = texts(name, given[name])
-        if sum(map(len, found)) > self._service.settings.max_characters // 10:
-            raise Refusal(422, "the texts are too long", field=name)
+        given, name, found = await aside(len(content), _texts_of, content, self._service.settings)
         model = text("model", given["model"]) if "model" in given else None
         reader = self._service.models.find(model, strict=False).reader
         special = given.get("add_special_tokens") is not False

@@ -7,7 +7,7 @@ such a client gets its reply: interim responses distinguish it from one that is 
 import asyncio
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from plackett.dialects import DIALECTS, Problem
 from plackett.serving.settings import Settings
@@ -31,6 +31,7 @@ class TimedProtocol(H11Protocol):
         self._timed = ""
         self._writing: asyncio.TimerHandle | None = None
         self._refused = False
+        self._ended = False
         self._time("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,6 +53,8 @@ class TimedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Prepare for the next request."""
         super().on_response_complete()
+        if self._ended:
+            self._finish()
         if not self._refused:
             self._watch()
 
@@ -73,9 +76,19 @@ class TimedProtocol(H11Protocol):
         cycle = self.cycle
         if cycle is None or cycle.response_complete or cycle.more_body or self.conn.their_http_version != b"1.1":
             return False
-        cycle.keep_alive = False
-        self._probe(PROBES)
+        self._ended = True
+        self._finish()
         return True
+
+    def _finish(self) -> None:
+        """Close after the replies to all requests that were sent before the end."""
+        cycle = self.cycle
+        if cycle.response_complete or cycle.more_body:
+            self.transport.close()
+            return
+        if not self.conn.trailing_data[0]:
+            cycle.keep_alive = False
+        self._probe(cycle, PROBES)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse anything that is not HTTP."""
@@ -130,11 +143,10 @@ class TimedProtocol(H11Protocol):
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         self.loop.call_later(LINGER, self.transport.close)
 
-    def _probe(self, times: int) -> None:
-        cycle = self.cycle
+    def _probe(self, cycle: RequestResponseCycle, times: int) -> None:
         if times and not cycle.response_started and not self.transport.is_closing():
             self.transport.write(PROBE)
-            self.loop.call_later(BETWEEN, self._probe, times - 1)
+            self.loop.call_later(BETWEEN, self._probe, cycle, times - 1)
 
 
 def protocol(settings: Settings) -> type[asyncio.Protocol]:

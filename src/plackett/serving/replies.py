@@ -50,7 +50,7 @@ def warning_header(ignored: Sequence[str]) -> dict[str, str]:
     """Return a header with the names of fields without effect, as far as they fit."""
     if not ignored:
         return {}
-    names = ", ".join(STRANGE.sub("?", name[:40]) for name in ignored)
+    names = ", ".join(STRANGE.sub("?", name[:40]) for name in ignored[:SHOWN])
     return {"Warning": f'299 plackett "ignored fields: {names[:SHOWN]}"'}
 
 

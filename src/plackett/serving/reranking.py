@@ -9,16 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from plackett.dialects import Answer, Dialect, Document, RerankRequest
-from plackett.dialects.requests import given_fields, read_options
+from plackett.dialects.requests import UNRANKED, given_fields, read_options
 from plackett.dialects.requests import text as read_text
 from plackett.errors import RequestError
 from plackett.serving.aside import aside
 from plackett.serving.dispatch import choose
-from plackett.serving.limits import check_size, read_body
+from plackett.serving.limits import check_counts, check_size, read_body
 from plackett.serving.models import ServedModel
 from plackett.serving.refusal import Refusal
 from plackett.serving.replies import DIALECT, NOTES, json_response, warning_header
 from plackett.serving.service import Service
+from plackett.serving.settings import Settings
 from plackett.serving.strict_json import read_json
 
 TIMEOUT, PRIORITY = "x-request-timeout", "x-priority"
@@ -36,14 +37,13 @@ async def rerank_or_predict(service: Service, dialects: Sequence[Dialect], reque
     """Score a request in one of the dialects, or for TEI's `/predict`."""
     body, size = await _body(service, dialects, request)
     if isinstance(body, dict) and isinstance(body.get("inputs"), str | list):
-        return await _predict(service, request, body)
+        return await _predict(service, request, body, size)
     return await _rerank(service, dialects, request, body, size)
 
 
 async def predict(service: Service, request: Request) -> Response:
     """Score pairs like TEI's `/predict`."""
-    body, _ = await _body(service, (), request)
-    return await _predict(service, request, body)
+    return await _predict(service, request, *await _body(service, (), request))
 
 
 async def _body(service: Service, dialects: Sequence[Dialect], request: Request) -> tuple[object, int]:
@@ -57,9 +57,14 @@ async def _body(service: Service, dialects: Sequence[Dialect], request: Request)
 async def _rerank(service: Service, dialects: Sequence[Dialect], request: Request, body: object, size: int) -> Response:
     dialect = choose(dialects, body)
     request.scope[DIALECT] = dialect.name
-    parsed = await aside(size, dialect.parse, body)
+    parsed = await aside(size, _parse, service.settings, dialect, body)
     answer, model = await _answer(service, request, parsed, strict=dialect.name not in NAMELESS)
     return await aside(size, _reply, dialect, parsed, answer, _warning(parsed, model))
+
+
+def _parse(settings: Settings, dialect: Dialect, body: object) -> RerankRequest:
+    check_counts(body, settings)
+    return dialect.parse(body)
 
 
 def _warning(parsed: RerankRequest, model: ServedModel) -> dict[str, str]:
@@ -102,7 +107,7 @@ def _seconds(request: Request, most: float) -> float:
     except ValueError:
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds > 0):
-        raise Refusal(400, "X-Request-Timeout must be a number of seconds")
+        raise Refusal(400, "X-Request-Timeout must be a number of seconds above 0")
     return min(seconds, most)
 
 
@@ -119,15 +124,9 @@ def _with_priority(request: Request, parsed: RerankRequest) -> RerankRequest:
 # TEI's /predict: one pair, or a list of pairs.
 
 
-async def _predict(service: Service, request: Request, body: object) -> Response:
+async def _predict(service: Service, request: Request, body: object, size: int) -> Response:
     request.scope[DIALECT] = "tei"
-    given = given_fields(body)
-    is_one, texts = _pairs(given.get("inputs"))
-    parsed = RerankRequest(
-        tuple(query for query, _ in texts),
-        tuple(Document(document) for _, document in texts),
-        **read_options(given, {"inputs"}),
-    )
+    is_one, parsed = await aside(size, _parse_pairs, service.settings, body)
     began, method = time.perf_counter(), "single" if is_one else "batch"
     service.metrics.count("te_predict_count", method)
     answer, model = await _answer(service, request, parsed, strict=False)
@@ -135,6 +134,16 @@ async def _predict(service: Service, request: Request, body: object) -> Response
     service.metrics.observe("te_predict_duration", time.perf_counter() - began)
     items = [[{"score": float(str(score)), "label": LABEL}] for score in answer.scores]
     return json_response(items[0] if is_one else items, headers=_warning(parsed, model))
+
+
+def _parse_pairs(settings: Settings, body: object) -> tuple[bool, RerankRequest]:
+    """Read a request, and return whether it has a single pair."""
+    check_counts(body, settings)
+    given = given_fields(body)
+    is_one, pairs = _pairs(given.get("inputs"))
+    queries, documents = (tuple(texts) for texts in zip(*pairs, strict=True))
+    options = read_options(given, {"inputs"}, UNRANKED)
+    return is_one, RerankRequest(queries, tuple(map(Document, documents)), **options)
 
 
 def _pairs(inputs: object) -> tuple[bool, list[tuple[str, str]]]:
