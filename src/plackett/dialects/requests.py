@@ -119,13 +119,16 @@ def passage(name: str, value: object, rank_fields: Sequence[str] = ("text",)) ->
         return Document(text(name, value))
     if not isinstance(value, dict):
         raise RequestError(f"{name} must be a string or an object", field=name)
-    keys = [key for key in rank_fields if value.get(key) is not None] or ["text"]
-    parts = [value[key] for key in keys if value.get(key) is not None]
+    parts = _parts(value, rank_fields) or _parts(value, ["text"])
     if not parts:
         raise RequestError(f"{name} has no text, nor any of {RANK_FIELDS}", field=name)
     _check_encodable(name, value)
     words = (part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
     return Document("\n".join(words), value)
+
+
+def _parts(value: Mapping[str, object], fields: Sequence[str]) -> list[object]:
+    return [value[key] for key in fields if value.get(key) is not None]
 
 
 def passages(name: str, value: object, rank_fields: Sequence[str] = ("text",)) -> tuple[Document, ...]:

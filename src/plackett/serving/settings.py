@@ -105,20 +105,20 @@ class Settings:
 
     def check(self) -> None:
         """Raise SettingError for invalid or conflicting settings."""
+        self._check_key()
+        if self.port > 65535:
+            raise SettingError(f"port={self.port} is not a port; choose one up to 65535")
+        self._check_names()
+        if self.low_priority_share > 1:
+            raise SettingError(f"low_priority_share={self.low_priority_share} is not a share from 0 to 1")
+        self._check_models()
+
+    def _check_key(self) -> None:
         if self.api_key and self.api_key_file:
             raise SettingError("api_key and api_key_file are both set; unset one of them")
         key = self.key
         if not (key.isascii() and key.isprintable()) or (self.api_key_file and not key):
             raise SettingError("the API key must be printable ASCII, and not empty")
-        if self.port > 65535:
-            raise SettingError(f"port={self.port} is not a port; choose one up to 65535")
-        self._check_names()
-        for origin in self.cors_origins:
-            if not ORIGIN.fullmatch(origin):
-                raise SettingError(f"cors_origins: {origin!r} is not an origin such as https://example.com, nor *")
-        if self.low_priority_share > 1:
-            raise SettingError(f"low_priority_share={self.low_priority_share} is not a share from 0 to 1")
-        self._check_models()
 
     def _check_models(self) -> None:
         for checkpoint in self.checkpoints.values():
@@ -130,6 +130,9 @@ class Settings:
             name = getattr(self, setting)
             if name not in known:
                 raise SettingError.unknown(setting, name, filter(None, known))
+        for origin in self.cors_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise SettingError(f"cors_origins: {origin!r} is not an origin such as https://example.com, nor *")
 
     def render(self) -> str:
         """Render the settings as a TOML file, without secrets."""

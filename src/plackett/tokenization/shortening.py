@@ -17,7 +17,7 @@ SLACK = 256
 
 MOST = 256
 """Maximum number of characters to tokenise per token, for texts that give few tokens, such as white space or a file in
-base64. A megabyte of those takes seconds. TEI cuts texts at 250."""
+base64, because tokenising a megabyte takes seconds. TEI cuts texts at 250."""
 
 NEAR = 1000
 """Number of characters to search for white space, where a cut changes no token."""
