@@ -335,7 +335,7 @@ def test_settings_that_do_not_fit_are_refused(change):
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
-        (['{"query": "a", "text": "b"}', '{"query": "a", "text": 3}'], [":2", "text", "int"]),
+        (['{"query": "a", "text": "b"}', '{"query": "a", "text": 3}'], [":2", "text", "a number"]),
         (['{"query": "a", "text": "b", "k": 1}', '{"query": "a", "text": "b", "k": "x"}'], ["mix types"]),
         (['{"query": "a", "text": "b"}', '{"query": "a", "text": "\\ud800"}'], [":2", "text", "surrogate"]),
         (['{"query": "a", "text": "b", "score": 1}'], ["score", "twice"]),

@@ -166,7 +166,7 @@ def test_ids_that_do_not_meet_are_told(run, files, bert, caplog):
     (folder / "qrels" / "test.tsv").write_text("q\t1\t1\n")
     code, _, errors = run("evaluate", bert, "--data", folder)
     assert code == 2
-    assert "1 of 1 judged documents" in errors
+    assert "1 of 1 judged document" in errors
 
 
 def test_a_run_of_ms_marco_is_told(run, files):

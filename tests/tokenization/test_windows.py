@@ -261,7 +261,7 @@ def test_a_query_may_be_long_where_the_pair_fits(bert):
         np.testing.assert_array_equal(CrossEncoder(bert, long_documents=policy).predict([pair]), expected)
 
 
-@pytest.mark.filterwarnings("ignore:1 of 1 documents is blank")
+@pytest.mark.filterwarnings("ignore:1 of 1 document is blank")
 def test_documents_without_tokens(bert):
     for policy in POLICIES:
         encoder = CrossEncoder(bert, long_documents=policy)

@@ -1,5 +1,8 @@
 """`plackett train`."""
 
+import contextlib
+from collections.abc import Iterator
+
 import click
 
 from plackett._extras import extra
@@ -47,12 +50,17 @@ def train(
 
     options = {"train": list(data) or None, "base": base, "output": output}
     replaced = {key: value for key, value in options.items() if value is not None}
-    try:
+    with contextlib.nullcontext() if base else _offline_base_offered():
         folder = run(recipe, overrides, replaced=replaced, resume=resume).folder
-    except HubError as error:
-        if base is None:
-            error.add_note("--base default starts from the embedded model, without a download")
-        raise
     click.echo(folder)
     say(f"next: plackett rank QUERY DOCUMENT ... --model {folder}")
     say(f"is it better than the embedded model? plackett evaluate {folder} default --data OTHER-LISTS")
+
+
+@contextlib.contextmanager
+def _offline_base_offered() -> Iterator[None]:
+    try:
+        yield
+    except HubError as error:
+        error.add_note("--base default starts from the embedded model, without a download")
+        raise
