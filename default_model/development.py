@@ -2,7 +2,8 @@
 
     PLACKETT_DATA=... python -m default_model.development [NAME=]MODEL... --output default_model/results/NAME.json
 
-The rows of other models in an existing result stay. Each model is also compared with the first, query by query.
+The rows of other models in an existing result stay. Each model is also compared with the first of the call, query by
+query.
 
 Three sets contain judged questions: WikiQA dev, MS MARCO dev, and MEDIQA's training and development questions, none of
 which is used for training. Two contain long queries from the same data, with about as many words as CISI's. The query
@@ -109,15 +110,15 @@ def measure_all(models: Mapping[str, Path | str], path: Path, precision: str | N
     }
     document = json.loads(path.read_text()) if path.is_file() else {}
     rows: dict[str, Row] = document.get("rows", {}) | {name: means(values) for name, values in found.items()}
-    against: dict[str, dict[str, Gain]] = {}
     first = next(iter(models))
+    gains = document.get("gains", {"over": first, "of": {}}) if len(models) == 1 else {"over": first, "of": {}}
     for name, model in models.items():
         encoder = CrossEncoder(model, max_length=256, precision=precision)
         found[name] = {item.name: per_query(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
         rows[name] = means(found[name])
         if name != first:
-            against[name] = {item.name: gain(found[name][item.name], found[first][item.name]) for item in sets}
-        write_result(path, {"rows": rows, "gains": {"over": first, "of": against}})
+            gains["of"][name] = {item.name: gain(found[name][item.name], found[first][item.name]) for item in sets}
+        write_result(path, {"rows": rows, "gains": gains})
         path.with_suffix(".md").write_text(table(rows) + "\n")
         print(path.with_suffix(".md").read_text(), flush=True)
     return rows
