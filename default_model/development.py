@@ -111,7 +111,9 @@ def measure_all(models: Mapping[str, Path | str], path: Path, precision: str | N
     document = json.loads(path.read_text()) if path.is_file() else {}
     rows: dict[str, Row] = document.get("rows", {}) | {name: means(values) for name, values in found.items()}
     first = next(iter(models))
-    gains = document.get("gains", {"over": first, "of": {}}) if len(models) == 1 else {"over": first, "of": {}}
+    gains: dict[str, Any] = {"over": first, "of": {}}
+    if len(models) == 1:
+        gains = document.get("gains", gains)
     for name, model in models.items():
         encoder = CrossEncoder(model, max_length=256, precision=precision)
         found[name] = {item.name: per_query(item, rerank(encoder, item, depth=DEPTH)) for item in sets}
