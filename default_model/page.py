@@ -104,11 +104,10 @@ def intervals_table(ours: System, published: System) -> str:
     lines.append("|---|---|---|---|---|---|")
     for name, of_model in ours.collections.items():
         found = _found(of_model, name)
-        over_bm25 = f"{found['difference']:+.4f} ({_interval(found['ci95'])})"
-        cells = [name, of_model["queries"], COLLECTIONS[name][1], over_bm25, "not measured", ""]
+        cells = [name, of_model["queries"], COLLECTIONS[name][1], _difference(found), "not measured", ""]
         if name in published.per_query:
             beside = gain(ours.per_query[name], published.per_query[name])
-            cells[-2:] = [f"{beside['difference']:+.4f} ({_interval(beside['ci95'])})", f"{beside['p']:.4f}"]
+            cells[-2:] = [_difference(beside), f"{beside['p']:.4f}"]
         lines.append("".join(f"| {cell} " for cell in cells) + "|")
     return "\n".join(lines)
 
@@ -117,16 +116,14 @@ def gains_table(gains: Mapping[str, Any]) -> str:
     """One row per model, one column per development set: the gain over another model, and its p-value."""
     lines = ["| |" + "".join(f" {name} |" for name in MEASURES), "|---|" + "---|" * len(MEASURES)]
     for name, found in gains["of"].items():
-        cells = (
-            f" {gain['difference']:+.4f} ({_interval(gain['ci95'])}), p {gain['p']:.4f} |" for gain in found.values()
-        )
+        cells = (f" {_difference(of_set)}, p {of_set['p']:.4f} |" for of_set in found.values())
         lines.append(f"| {name} |" + "".join(cells))
     return "\n".join(lines)
 
 
-def _interval(bounds: Sequence[float]) -> str:
-    low, high = bounds
-    return f"{low:+.4f} to {high:+.4f}"
+def _difference(found: Figures) -> str:
+    low, high = found["ci95"]
+    return f"{found['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 class Size(NamedTuple):

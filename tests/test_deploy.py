@@ -36,7 +36,7 @@ def run(tool, *arguments):
 
 
 def test_the_variables_of_a_service_are_not_settings():
-    """Those of the Service `plackett`, such as PLACKETT_PORT=tcp://10.0.0.1:8000, which are set unless disabled."""
+    """Kubernetes sets PLACKETT_PORT=tcp://10.0.0.1:8000 and the like for the Service `plackett`, unless told not to."""
     [service] = [item["metadata"]["name"] for item in KUBERNETES if item["kind"] == "Service"]
     [pod] = [item["spec"]["template"]["spec"] for item in KUBERNETES if item["kind"] == "Deployment"]
     assert f"{service.upper()}_" == PREFIX

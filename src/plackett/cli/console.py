@@ -21,6 +21,7 @@ from typing import IO, Any
 import click
 
 from plackett._progress import hide_bars
+from plackett._wording import one_line
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class _Json(logging.Formatter):
 
 def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Log a warning in one line: the place in the source means nothing to whoever types a command."""
-    logging.getLogger("plackett").warning("%s", " ".join(str(message).split()))
+    logging.getLogger("plackett").warning("%s", one_line(message))
 
 
 _TEXT = logging.Formatter("%(levelname)s %(name)s: %(message)s")

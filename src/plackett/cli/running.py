@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import click
 
 from plackett._files import is_full
+from plackett._wording import one_line
 from plackett.cli.console import complain, reset, say
 from plackett.errors import PlackettError
 
@@ -96,7 +97,7 @@ def _failed(error: BaseException) -> int:
     """Print in one line why the work failed, and return the exit code."""
     full = any(is_full(cause) for cause in _causes(error))
     if isinstance(error, PlackettError):
-        complain(f"plackett: {'; '.join([_one_line(error), *_notes(error)])}")
+        complain(f"plackett: {'; '.join([one_line(error), *_notes(error)])}")
         return FAILED if full else MISTAKE
 
     if isinstance(error, PermissionError) and error.filename:  # not even listing is permitted
@@ -109,9 +110,9 @@ def _failed(error: BaseException) -> int:
 
     if full:
         _discard_output()
-        complain(f"plackett: the output could not be written: {_one_line(error)}")
+        complain(f"plackett: the output could not be written: {one_line(error)}")
     else:
-        complain(f"plackett: unexpected {type(error).__name__}: {_one_line(error)}; add --debug to see the traceback")
+        complain(f"plackett: unexpected {type(error).__name__}: {one_line(error)}; add --debug to see the traceback")
     return FAILED
 
 
@@ -131,11 +132,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _notes(error: BaseException) -> list[str]:
     """Return the notes on the error and its causes: what was kept, and how to continue."""
-    return [" ".join(note.split()) for cause in _causes(error) for note in getattr(cause, "__notes__", [])]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return [one_line(note) for cause in _causes(error) for note in getattr(cause, "__notes__", [])]
 
 
 def _is_debug() -> bool:

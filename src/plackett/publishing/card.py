@@ -14,6 +14,7 @@ import jinja2
 import yaml
 
 from plackett._files import whole_file
+from plackett._wording import one_line
 from plackett.checkpoints.hub import is_hub_id
 from plackett.checkpoints.own_files import CARD
 from plackett.facts import Evaluation, Facts, Lists, Training, Usage
@@ -72,7 +73,7 @@ def cell(value: object) -> str:
 
     Underscores between letters, which mean nothing in Markdown, are kept, so names stay readable in a terminal.
     """
-    text = " ".join(str(value).split())
+    text = one_line(value)
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]", "\ufffd", text)
     text = re.sub(r"[&<>|`*\[\]\\~$]|^[#+=-]|(?<=^\d)[.)](?= |$)", _reference, text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", _reference, text)

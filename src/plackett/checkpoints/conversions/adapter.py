@@ -6,6 +6,7 @@ from typing import Any
 
 from plackett._extras import require
 from plackett._hardware import gigabytes, usable_memory
+from plackett._wording import one_line
 from plackett.checkpoints.conversions.folders import headers, link_files, replace_json
 from plackett.checkpoints.hub import repository_of
 from plackett.checkpoints.jsons import read_json
@@ -66,7 +67,7 @@ def convert(inputs: list[Path], target: Path) -> None:
             )
             merged = peft.PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
         except Exception as error:  # peft raises many kinds for an adapter that does not fit its base
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = one_line(error)[:300] or type(error).__name__
             raise CheckpointError(f"the adapter {folder} cannot be merged with its base {base}: {reason}") from error
         merged.save_pretrained(target)
 

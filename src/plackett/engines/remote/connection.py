@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
+from plackett._wording import one_line
 from plackett.errors import RemoteError, SettingError
 
 KEY = "PLACKETT_API_KEY"
@@ -223,7 +224,7 @@ def _message(body: object, text: str) -> str:
     """Return the server's error message: TEI and llama.cpp send `error`, Cohere `message`, Jina `detail`."""
     while isinstance(body, dict):
         body = next((body[name] for name in ("message", "error", "detail") if body.get(name)), None)
-    words = " ".join((text if body is None else str(body)).split())
+    words = one_line(text if body is None else body)
     return words if len(words) <= SHOWN else words[:SHOWN] + "…"
 
 
