@@ -161,6 +161,7 @@ def test_the_signatures_that_users_type():
         "arank": "self query documents text top_k min_score return_documents return_windows explain instruction",
         "arank_many": "self queries documents text top_k min_score return_documents return_windows explain",
         "instructed": "self instruction",
+        "one_lane": "self",
         "save_pretrained": "self folder",
     }.items():
         assert list(inspect.signature(getattr(encoder, method)).parameters) == names.split()

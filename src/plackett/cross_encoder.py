@@ -29,7 +29,7 @@ from plackett.checkpoints.folder import Checkpoint, read_checkpoint, write_metad
 from plackett.checkpoints.heads import as_they_are
 from plackett.checkpoints.hub import commit_of
 from plackett.checkpoints.output import checkpoint_folder, copy_checkpoint
-from plackett.engines.base import Engine, Parts, lanes_of
+from plackett.engines.base import Engine, Parts, lanes_of, one_lane
 from plackett.engines.loading import Options, open_model
 from plackett.errors import CheckpointError, InputError, PlackettError, ScoreError, SettingError
 from plackett.explanations import Contribution, Reading, explain_readings
@@ -44,6 +44,7 @@ EXPLAINED = 5
 """Documents that `rank` explains by default."""
 
 K = TypeVar("K", bound=Hashable)
+Opened = tuple[str | os.PathLike[str] | None, Options]
 
 Document = str | Mapping[str, Any]
 """A text, or a mapping with text in one or more fields and any further data."""
@@ -196,9 +197,7 @@ class CrossEncoder:
     @checked()
     def from_parts(cls, parts: Parts) -> "CrossEncoder":
         """Wrap an existing engine, such as a model in training: `from_parts(Parts.of(checkpoint, engine))`."""
-        encoder = cls.__new__(cls)
-        encoder._assemble(parts)
-        return encoder
+        return cls._sibling(parts)
 
     def __repr__(self) -> str:
         return f"CrossEncoder({self.model.name!r}, engine={type(self._engine).__name__})"
@@ -217,7 +216,7 @@ class CrossEncoder:
             options = replace(options, revision=options.revision if is_folder else commit or options.revision)
         return _reopened, (model, options)
 
-    def _assemble(self, parts: Parts, opened: tuple[str | os.PathLike[str] | None, Options] | None = None) -> None:
+    def _assemble(self, parts: Parts, opened: Opened | None = None) -> None:
         self._opened = opened
         named = opened[0] if opened and parts.checkpoint else None
         self._folder = os.path.abspath(named) if named and os.path.isdir(named) else ""  # for unpickling elsewhere
@@ -227,16 +226,22 @@ class CrossEncoder:
         self._engine = parts.engine
         self._long_documents = parts.long_documents
 
+    def _parts(self) -> Parts:
+        return Parts(self.model, self._tokenizer, self._engine, self._checkpoint, self._long_documents)
+
+    @classmethod
+    def _sibling(cls, parts: Parts, opened: Opened | None = None) -> "CrossEncoder":
+        found = cls.__new__(cls)
+        found._assemble(parts, opened)
+        return found
+
     def instructed(self, instruction: str) -> "CrossEncoder":
         """Return this model with another instruction, such as "Find the paragraph that answers the question".
 
         Both share one engine. Raises SettingError for a model without a chat template, which takes no instruction.
         """
-        parts = Parts(self.model, self._tokenizer, self._engine, self._checkpoint, self._long_documents)
         opened = self._opened and (self._opened[0], replace(self._opened[1], instruction=instruction))
-        found = CrossEncoder.__new__(CrossEncoder)
-        found._assemble(parts.instructed(instruction), opened)
-        return found
+        return self._sibling(self._parts().instructed(instruction), opened)
 
     @property
     def cache(self) -> "ScoreCache | None":
@@ -247,6 +252,13 @@ class CrossEncoder:
     def lanes(self) -> int:
         """Number of batches that the engine scores at once. More threads that call `score` wait for each other."""
         return lanes_of(self._engine)
+
+    def one_lane(self) -> "CrossEncoder":
+        """Return this model for a caller that has a thread for each lane: a call does not use the others' cores.
+
+        Both share one engine.
+        """
+        return self._sibling(replace(self._parts(), engine=one_lane(self._engine)), self._opened)
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -18,11 +18,13 @@ import pytest
 from plackett import CheckpointError, CrossEncoder, SettingError
 from plackett.checkpoints.exports import export_files
 from plackett.checkpoints.folder import read_checkpoint
-from plackett.engines.base import EngineSettings
+from plackett.dialects import RerankRequest
+from plackett.engines.base import EngineSettings, Parts
 from plackett.engines.loading import load_engine
 from plackett.engines.onnx import OnnxEngine
 from plackett.engines.openvino import OpenvinoEngine
 from plackett.engines.torch.engine import TorchEngine
+from plackett.serving.models import ServedModel
 from plackett.tokenization.batches import EncodedPairs
 from plackett.workflows.export import export
 from tiny import PAIRS, token_rows
@@ -266,6 +268,44 @@ def pairs_of(*lengths):
 def test_sessions_of_onnx_share_a_batch(both, sessions, lengths, parts):
     engine = OnnxEngine([Session(threading.Barrier(parts))] * sessions, read_checkpoint(both))
     assert engine.score(pairs_of(*lengths))[:, 0].tolist() == list(range(len(lengths)))
+
+
+def test_one_lane_keeps_a_batch_on_one_session(both):
+    engine = OnnxEngine([Session(threading.Barrier(1)), Session(None)], read_checkpoint(both))  # None fails if used
+    assert engine.one_lane().score(pairs_of(3, 500, 4))[:, 0].tolist() == [0, 1, 2]
+    with pytest.raises(CheckpointError):
+        engine.score(pairs_of(3, 500, 4))
+
+
+def test_the_server_keeps_its_batches_on_one_session_each(both, monkeypatch):
+    encoder = CrossEncoder(both, engine="onnx", threads=2)
+    divided = encoder.score(PAIRS)
+    served = ServedModel("m", encoder, "sigmoid")
+    monkeypatch.setattr("plackett.engines.onnx.ThreadPoolExecutor", None)  # a batch cannot be divided without it
+    request = RerankRequest.of(PAIRS[0][0], [document for query, document in PAIRS if query == PAIRS[0][0]])
+    rows = served.encode(request, request.pairs, range(len(request.pairs)))
+    assert len(rows) > 1
+    np.testing.assert_allclose(served.score(rows), divided[: len(rows), 0], atol=1e-5)
+    with pytest.raises(CheckpointError):
+        encoder.score(PAIRS)
+
+
+def test_the_server_warms_up_every_session(both):
+    used = [0, 0]
+
+    class Counted(Session):
+        def __init__(self, number):
+            super().__init__(threading.Barrier(1))
+            self._number = number
+
+        def run(self, *arguments):
+            used[self._number] += 1
+            return super().run(*arguments)
+
+    checkpoint = read_checkpoint(both)
+    engine = OnnxEngine([Counted(0), Counted(1)], checkpoint)
+    ServedModel("m", CrossEncoder.from_parts(Parts.of(checkpoint, engine)), "sigmoid").warm_up()
+    assert used == [1, 1]
 
 
 def test_no_pairs_are_nothing_to_score(both):

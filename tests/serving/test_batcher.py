@@ -139,17 +139,38 @@ def test_the_rate_of_batches_that_overlap_is_that_of_all_lanes():
     assert batcher.rate == pytest.approx(10)
 
 
-def test_lanes_take_less_towards_the_end():
-    batcher = Batcher()
+@pytest.mark.parametrize(
+    ("ready", "running", "budget"),
+    [
+        (600, None, 300),  # the other lane will take as much
+        (300, (1.0, 300), 300),  # the other lane has just begun
+        (300, (0.995, 300), 250),  # ... has 200 tokens left, of 20,000 a second
+        (300, (0.0, 300), 150),  # ... should have ended long ago
+        (2000, None, ENOUGH),
+        (3600, None, 900),  # half of a lane's share
+        (40_000, None, 1000),  # the bound of a batch
+    ],
+)
+def test_lanes_share_the_end_of_the_work(ready, running, budget):
+    batcher = Batcher(clock=lambda: 1.0)
     batcher.lanes, batcher.rate = 2, 40_000
-    job = Request(Scorer(), list(range(500))).job
+    if running:
+        batcher._running[0] = running
+    job = Request(Scorer(), list(range(ready // 4))).job
     batcher._queue.add(job)
-    job.add(0, rows(range(500)))
-    taken = []
-    while pieces := batcher._queue.take(batcher._budget()):
-        taken.append(4 * sum(len(piece.pairs) for piece in pieces))
-    assert taken == [500, 372, 280, 212, 156, 128, 128, 128, 96]
-    assert sum(taken) == 4 * 500
+    job.add(0, rows(range(ready // 4)))
+    assert batcher._budget() == budget
+    assert sum(len(piece.pairs) for piece in batcher._take()) == budget // 4
+
+
+def test_a_finished_batch_is_no_longer_under_way(batcher):
+    batcher.widen(2)
+    requests = [Request(Scorer(), list(range(40))) for _ in range(4)]
+    for request in requests:
+        batcher.add(request.job)
+    assert [request.result() for request in requests] == [list(map(float, range(40)))] * 4
+    batcher.close()
+    assert batcher._running == {}
 
 
 def test_lanes_score_at_once(batcher):
@@ -169,7 +190,7 @@ def test_lanes_score_at_once(batcher):
 
 
 @pytest.mark.parametrize(
-    ("given", "rate", "expected"), [(0, 10_000, 2_000), (0, 100, ENOUGH), (0, 1e9, LARGEST_BATCH), (64, 1e9, 64)]
+    ("given", "rate", "expected"), [(0, 10_000, 1_000), (0, 100, ENOUGH), (0, 1e9, LARGEST_BATCH), (64, 1e9, 64)]
 )
 def test_a_batch_takes_a_bounded_time_where_no_size_is_given(given, rate, expected):
     batcher = Batcher(given)

@@ -46,7 +46,8 @@ class EngineSettings:
 class Engine(Protocol):
     """Scores one tokenised batch. Several threads may call it.
 
-    An engine that scores several batches at once, each on its share of the cores, has the attribute `lanes`.
+    An engine that scores several batches at once, each on its share of the cores, has the attribute `lanes`, and a
+    method `one_lane`: a copy whose calls each stay on one share, for callers that fill all lanes themselves.
     """
 
     token_budget: int
@@ -63,6 +64,12 @@ class Engine(Protocol):
 def lanes_of(engine: Engine) -> int:
     """Return the number of batches that an engine scores at once."""
     return getattr(engine, "lanes", 1)
+
+
+def one_lane(engine: Engine) -> Engine:
+    """Return the engine with each call on one lane."""
+    found: Engine = engine.one_lane() if hasattr(engine, "one_lane") else engine
+    return found
 
 
 class Tokenizer(Protocol):

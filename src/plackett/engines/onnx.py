@@ -7,6 +7,7 @@ Threads split a batch by its pairs, not each operation by its rows: no core has 
 is slow between cores without a common cache (docs/decisions/013).
 """
 
+import copy
 import math
 import os
 from collections.abc import Sequence
@@ -60,32 +61,39 @@ class OnnxEngine:
         for session in sessions:
             self._free.put(session)
         self.token_budget = 16 * PART * len(sessions)
+        self._divides = True
+
+    def one_lane(self) -> "OnnxEngine":
+        """Return a copy that shares the sessions, and does not divide a batch among them."""
+        found = copy.copy(self)
+        found._divides = False
+        return found
 
     def score(self, batch: EncodedPairs) -> NDArray[np.float32]:
         """Raw logits, float32 (pairs, labels)."""
         scores = np.empty((len(batch), self._checkpoint.labels), np.float32)
 
-        def run(part: NDArray[np.int64]) -> None:
-            feed = padded_feed(batch.select(part), self._checkpoint, self._inputs)
+        def run(*parts: NDArray[np.int64]) -> None:
             session = self._free.get()
             try:
-                scores[part] = session.run([OUTPUT], feed)[0]
+                for part in parts:
+                    feed = padded_feed(batch.select(part), self._checkpoint, self._inputs)
+                    scores[part] = session.run([OUTPUT], feed)[0]
             finally:
                 self._free.put(session)
 
-        free = max(1, self._free.qsize())  # the rest are in use by other threads
-        share = -(-int(batch.lengths.sum()) // free)
+        free = max(1, self._free.qsize()) if self._divides else 1  # the rest are in use by other threads
+        most, slack = PART * self._threads, SLACK * self._threads
+        if free > 1:
+            most = min(most, -(-int(batch.lengths.sum()) // free))
         parts = [
             pairs[part]
             for pairs in groups(batch.lengths, self._checkpoint.inputs.padding)
-            for part in token_batches(
-                batch.lengths[pairs], min(PART * self._threads, share), slack=SLACK * self._threads
-            )
+            for part in token_batches(batch.lengths[pairs], most, slack=slack)
         ]
         with computing(self._checkpoint, "onnx"):
             if free == 1 or len(parts) == 1:
-                for part in parts:
-                    run(part)
+                run(*parts)
             else:
                 with ThreadPoolExecutor(free) as pool:  # a new pool per call, because threads do not survive a fork
                     list(pool.map(run, parts))

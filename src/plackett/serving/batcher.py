@@ -19,11 +19,8 @@ LOGGER = logging.getLogger("plackett.serving")
 FIRST_RATE = 10_000.0  # tokens per second, until the first batch is measured
 WEIGHT = 0.2  # weight of the latest batch in the measured rate
 
-BATCH_SECONDS = 0.2
+BATCH_SECONDS = 0.1
 """Target duration of a batch if no size is set, divided by the lanes. A short request may wait for one batch."""
-
-LEAST = 128
-"""Minimum number of tokens per batch when several lanes share the end of the work."""
 
 LARGEST_BATCH = 16_384  # tokens; more do not make engines faster
 
@@ -59,6 +56,7 @@ class Batcher:
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._scorers = 0
+        self._running: dict[int, tuple[float, int]] = {}  # thread -> start and tokens of its batch
         self._ended = 0.0  # end of the latest batch
         self._tokens, self._seconds = FIRST_RATE * BATCH_SECONDS, BATCH_SECONDS  # of the latest batches, weighted
 
@@ -69,10 +67,16 @@ class Batcher:
         return self._given or min(max(in_time, ENOUGH), LARGEST_BATCH)
 
     def _budget(self) -> int:
-        """Return the tokens to take now: fewer towards the end of the work, so all lanes end at about the same time."""
+        """Return the tokens to take now: near the end of the work a lane's even share, so all lanes end together."""
         if self.lanes == 1:
             return self.batch_tokens
-        return min(self.batch_tokens, max(LEAST, self._queue.ready_tokens // (2 * self.lanes)))
+        share = -(-(self._queue.ready_tokens + self._under_way()) // self.lanes)
+        return min(self.batch_tokens, share if share <= ENOUGH else max(ENOUGH, share // 2))
+
+    def _under_way(self) -> int:
+        """Estimate the tokens that are left in the batches being scored."""
+        now, rate = self._clock(), self.rate / self.lanes
+        return sum(max(0, tokens - int(rate * (now - began))) for began, tokens in self._running.values())
 
     def start(self) -> None:
         """Start one thread to tokenise and one to score."""
@@ -151,8 +155,14 @@ class Batcher:
         self._observer.tokenised(self._clock() - began)
 
     def _score(self) -> None:
-        while pieces := self._next(lambda: self._queue.take(self._budget())):
+        while pieces := self._next(self._take):
             self._score_batch(pieces)
+
+    def _take(self) -> list[Piece]:
+        pieces = self._queue.take(self._budget())
+        if pieces:
+            self._running[threading.get_ident()] = self._clock(), _tokens(pieces)
+        return pieces
 
     def _score_batch(self, pieces: Sequence[Piece]) -> None:
         began = self._clock()
@@ -197,8 +207,9 @@ class Batcher:
 
     def _measure(self, pieces: Sequence[Piece], began: float, ended: float) -> None:
         """Measure a batch. Time shared by overlapping batches counts once."""
-        tokens = sum(int(piece.rows.lengths.sum()) for piece in pieces)
+        tokens = _tokens(pieces)
         with self._changed:
+            self._running.pop(threading.get_ident(), None)
             self._tokens += WEIGHT * (tokens - self._tokens)
             own = max(0.0, ended - max(began, self._ended))
             self._seconds += WEIGHT * (own - self._seconds)
@@ -206,3 +217,7 @@ class Batcher:
             if self._seconds > 0:
                 self.rate = self._tokens / self._seconds
         self._observer.scored(tokens, sum(len(piece.pairs) for piece in pieces), ended - began)
+
+
+def _tokens(pieces: Sequence[Piece]) -> int:
+    return sum(int(piece.rows.lengths.sum()) for piece in pieces)

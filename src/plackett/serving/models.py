@@ -33,7 +33,7 @@ class ServedModel:
         self.checkpoint = _instructed(encoder)
         reads_lists = self.checkpoint.lists is not None
         self.reader: TextReader | ListReader = (ListReader if reads_lists else TextReader)(self.checkpoint)
-        self._encoder = encoder
+        self._encoder = encoder.one_lane()
         self._calibration = _calibration(encoder)
         # Cosines have no sigmoid: only a calibration turns them into probabilities.
         self._default = activation if not reads_lists or activation == CALIBRATED else "identity"
@@ -69,12 +69,13 @@ class ServedModel:
         return FUNCTIONS["sigmoid"](logits.astype(np.float64))
 
     def warm_up(self) -> None:
-        """Score some pairs, so that the first request does not wait for preparations of the engine.
+        """Score some pairs in each lane, so that the first request does not wait for preparations of the engine.
 
         Short pairs suffice: after them, a request of 20 long pairs takes as long as later ones.
         """
         request = RerankRequest.of(WARM_UP[0], WARM_UP[1:] * 4)
-        self.score(self.encode(request, request.pairs, range(4)))
+        for _ in range(self.lanes):
+            self.score(self.encode(request, request.pairs, range(4)))
 
 
 @dataclass(frozen=True)

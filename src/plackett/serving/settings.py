@@ -49,7 +49,7 @@ class Settings:
         "sigmoid", "Scores to return unless a request chooses others: sigmoid, identity or calibrated."
     )
 
-    batch_tokens: int = _setting(0, "Tokens to score at a time; 0 picks 0.1 to 0.2 s of work.", int, 0)
+    batch_tokens: int = _setting(0, "Tokens to score at a time; 0 picks up to 0.1 s of work, at least 512.", int, 0)
     queue_tokens: int = _setting(
         400_000, "Tokens that may wait in the queue; beyond that, requests get status 429.", int, 1
     )
