@@ -163,6 +163,17 @@ def test_lanes_share_the_end_of_the_work(ready, running, budget):
     assert sum(len(piece.pairs) for piece in batcher._take()) == budget // 4
 
 
+def test_lanes_share_a_short_request_before_they_begin_a_long_one():
+    batcher = Batcher(clock=lambda: 1.0)
+    batcher.lanes, batcher.rate = 2, 40_000
+    for size in (10_000, 150):
+        job = Request(Scorer(), list(range(size))).job
+        batcher._queue.add(job)
+        job.add(0, rows(range(size)))
+    assert {piece.job.size for piece in batcher._take()} == {600}
+    assert batcher._queue.next_tokens == 300
+
+
 def test_a_finished_batch_is_no_longer_under_way(batcher):
     batcher.widen(2)
     requests = [Request(Scorer(), list(range(40))) for _ in range(4)]

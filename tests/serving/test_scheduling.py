@@ -81,6 +81,17 @@ def test_an_endless_stream_of_short_requests_does_not_starve_a_long_one():
     assert heavy.is_scored
 
 
+def test_a_long_request_that_is_served_in_between_does_not_delay_short_ones():
+    waiting = queue(job([100] * 100))
+    for _ in range(3 * AGEING):
+        short = job([50])
+        waiting.add(short)
+        pieces = waiting.take(50)
+        assert pieces[0].job is short
+        finish(waiting, pieces)
+        finish(waiting, waiting.take(50))
+
+
 def test_low_priority_waits_but_is_not_starved():
     low, normal = job([10], priority=5), job([100] * 3)
     waiting = queue(low, normal)
@@ -109,6 +120,29 @@ def test_no_small_rest_of_a_request_becomes_a_batch(tokens, batches):
         assert sum(int(piece.rows.lengths.sum()) for piece in pieces) == expected
         finish(waiting, pieces)
     assert not waiting.tokens
+
+
+def test_lanes_that_share_the_work_leave_a_small_rest_to_each_other():
+    waiting = queue(job([50] * 36))
+    assert [sum(int(piece.rows.lengths.sum()) for piece in waiting.take(1400, alone=False)) for _ in range(2)] == [
+        1400,
+        400,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([], 0), ([300], 300), ([5000, 300], 300), ([800, 600, 5000], 1400), ([1200, 300], 1500)],
+)
+def test_what_comes_next_are_the_most_urgent_request_and_similar_ones(sizes, expected):
+    assert queue(*(job([50] * (size // 50)) for size in sizes)).next_tokens == expected
+
+
+def test_a_request_that_is_nearly_scored_is_still_similar_to_others_of_its_size():
+    first, second = job([50] * 12), job([50] * 12)
+    waiting = queue(first, second)
+    finish(waiting, waiting.take(500, alone=False))
+    assert (first.left, waiting.next_tokens) == (100, 700)
 
 
 def test_models_do_not_share_a_batch():

@@ -67,10 +67,13 @@ class Batcher:
         return self._given or min(max(in_time, ENOUGH), LARGEST_BATCH)
 
     def _budget(self) -> int:
-        """Return the tokens to take now: near the end of the work a lane's even share, so all lanes end together."""
+        """Return the tokens to take now: a lane's even share if little is left of the most urgent requests.
+
+        So all lanes end together, and no request waits for one while the others begin less urgent ones.
+        """
         if self.lanes == 1:
             return self.batch_tokens
-        share = -(-(self._queue.ready_tokens + self._under_way()) // self.lanes)
+        share = -(-(self._queue.next_tokens + self._under_way()) // self.lanes)
         return min(self.batch_tokens, share if share <= ENOUGH else max(ENOUGH, share // 2))
 
     def _under_way(self) -> int:
@@ -159,7 +162,7 @@ class Batcher:
             self._score_batch(pieces)
 
     def _take(self) -> list[Piece]:
-        pieces = self._queue.take(self._budget())
+        pieces = self._queue.take(self._budget(), alone=self.lanes == 1)
         if pieces:
             self._running[threading.get_ident()] = self._clock(), _tokens(pieces)
         return pieces

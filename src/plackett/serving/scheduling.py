@@ -3,8 +3,9 @@
 For a listwise model, everything said here about pairs applies to whole lists, which are never split.
 
 Requests with far fewer tokens left come first, so a short one only waits for the batch in progress. Requests
-of similar size come in order of arrival, because preferring slightly shorter ones makes others wait much longer. Every
-`AGEING`th batch serves the request that has waited longest, whatever its size and priority, so none is starved.
+of similar size come in order of arrival, because preferring slightly shorter ones makes others wait much longer. If
+`AGEING` - 1 batches in a row held nothing of the oldest request, the next one serves it, whatever its size and
+priority, so none is starved.
 """
 
 import itertools
@@ -24,6 +25,7 @@ AGEING = 8
 CHUNK = 64  # pairs tokenised at a time
 CHUNK_CHARACTERS = 250_000  # their texts; for longer texts, a chunk has fewer pairs, because others wait for it
 ENOUGH = 512  # tokens; engines are hardly faster with more
+SIMILAR = 4  # times the size of a request
 
 
 class Scorer(Protocol):
@@ -69,7 +71,7 @@ class Job:
         self.tokens = 0
         self.begun = 0.0  # time when its first pairs were scored
         self.number = 0
-        self.left = int(estimates.sum())
+        self.left = self.size = int(estimates.sum())
         self._counts = np.ones(len(estimates), np.int64) if bounds is None else np.diff(bounds)
         self._estimates = estimates if bounds is None else _sums(estimates, bounds)
         sizes = np.zeros_like(estimates) if characters is None else characters
@@ -138,7 +140,7 @@ class Queue:
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
-        self._batches = 0
+        self._passed_over = 0  # batches in a row without the oldest request
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -152,9 +154,13 @@ class Queue:
         return sum(job.left for job in self._jobs.values())
 
     @property
-    def ready_tokens(self) -> int:
-        """Number of tokens available for the next batches."""
-        return sum(job.ready_tokens for job in self._jobs.values())
+    def next_tokens(self) -> int:
+        """Number of tokens available for the next batches, of the most urgent request and of others of similar size."""
+        ready = [job for job in self._jobs.values() if job.is_ready]
+        if not ready:
+            return 0
+        first = min(ready, key=_urgency)
+        return sum(job.ready_tokens for job in ready if job.size <= SIMILAR * first.size)
 
     def add(self, job: Job) -> None:
         """Add a request."""
@@ -173,28 +179,35 @@ class Queue:
         """Return the request to tokenise a chunk of."""
         return min((job for job in self._jobs.values() if not job.is_encoded), key=_urgency, default=None)
 
-    def take(self, budget: int) -> list[Piece]:
+    def take(self, budget: int, *, alone: bool = True) -> list[Piece]:
         """Take the next batch, of about `budget` tokens, for one scorer. It may be empty.
 
-        It includes all of the first request if only a little would be left. Once it has `ENOUGH` tokens, it does not
-        add parts of requests that it cannot finish, because short requests would wait for them.
+        If batches are scored one at a time (`alone`), it includes all of the first request if only a little would be
+        left. Once it has `ENOUGH` tokens, it does not add parts of requests that it cannot finish, because short
+        requests would wait for them.
         """
-        ready = [job for job in self._jobs.values() if job.is_ready]
-        if not ready:
+        order = self._in_turn()
+        if not order:
             return []
-        self._batches += 1
-        order = sorted(ready, key=_urgency)
-        if self._batches % AGEING == 0:
-            order.sort(key=lambda job: job is not ready[0])  # the oldest first, then the others as before
         pieces: list[Piece] = []
-        if 0 < order[0].left - budget < ENOUGH <= budget:
+        if alone and 0 < order[0].left - budget < ENOUGH <= budget:
             budget = order[0].left  # a small rest would be an inefficient batch
         taken = 0
         for job in order:
             room = budget - taken
             if job.scorer is order[0].scorer and (taken < ENOUGH or job.left <= room):
                 taken += self._take_from(job, room, pieces)
+        oldest = min(order, key=lambda job: job.number)
+        self._passed_over = 0 if any(piece.job is oldest for piece in pieces) else self._passed_over + 1
         return pieces
+
+    def _in_turn(self) -> list[Job]:
+        """Return the requests that are ready, the next first."""
+        ready = [job for job in self._jobs.values() if job.is_ready]
+        order = sorted(ready, key=_urgency)
+        if self._passed_over >= AGEING - 1:
+            order.sort(key=lambda job: job is not ready[0])  # the oldest first, then the others as before
+        return order
 
     @staticmethod
     def _take_from(job: Job, room: int, pieces: list[Piece]) -> int:
