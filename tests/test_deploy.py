@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from plackett.cli.group import commands
 from plackett.serving.metrics import COUNTS, GAUGES, HISTOGRAMS
@@ -23,11 +26,16 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["pla
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 [CLAIM, RAY_JOB] = yaml.safe_load_all((DEPLOY / "kuberay.yaml").read_text())
 UNIT = (DEPLOY / "plackett.service").read_text()
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
 
 
 def installed(tool):
     """Where a tool is: beside the Python of the tests, whether or not its environment is activated, or on the path."""
     return shutil.which(tool, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+def expressions():
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
 def run(tool, *arguments):
@@ -96,9 +104,7 @@ def test_the_container_does_not_run_as_root():
 
 
 def test_scaling_and_the_dashboard_read_metrics_that_exist(bert):
-    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    used = set(re.findall(r"\b(?:te|plackett)_\w+", " ".join(expressions)))
+    used = set(re.findall(r"\b(?:te|plackett)_\w+", " ".join(expressions())))
     used |= {item["pods"]["metric"]["name"] for item in KUBERNETES[2]["spec"]["metrics"]}
     known = {*COUNTS, *GAUGES, *(f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count"))}
     assert used <= known
@@ -107,11 +113,22 @@ def test_scaling_and_the_dashboard_read_metrics_that_exist(bert):
     assert all(re.search(rf"^(# TYPE )?{name}\b", text, re.MULTILINE) for name in used)
 
 
+def test_grafana_reads_all_of_the_dashboard():
+    assert json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD))) == DASHBOARD
+
+
+def test_the_queries_of_the_dashboard_are_promql():
+    for expression in expressions():
+        promql_parser.parse(expression)
+    with pytest.raises(ValueError, match="unclosed"):
+        promql_parser.parse(expression + "(")
+
+
 def test_the_dashboard_is_laid_out():
-    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
-    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]}
-    assert len(places) == len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in dashboard["panels"])
+    panels = DASHBOARD["panels"]
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
 
 
 @pytest.mark.process
