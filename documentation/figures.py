@@ -129,14 +129,22 @@ def serving() -> str:
             if "client" in name
         ),
         *(
-            (f"p99 {name} of saturation, over the bound", f"{found['latency'][name]['p99 over bound']:.2f}", "1.30")
+            (
+                f"p99 {name} of saturation, over the bound ({_requests(found['latency'][name])})",
+                f"{found['latency'][name]['p99 over bound']:.2f}",
+                "1.30",
+            )
             for name in ("at 0.5", "at 0.8")
         ),
         ("short among heavy, p50", f"{short['beside']['p50 ms']} ms (alone {short['alone']['p50 ms']} ms)", ""),
-        ("short among heavy, p99 over its bound", f"{short['p99 over (3 p50 alone + a batch)']:.2f}", "1.00"),
+        (
+            f"short among heavy, p99 over its bound ({_requests(short['beside'])})",
+            f"{short['p99 over (3 p50 alone + a batch)']:.2f}",
+            "1.00",
+        ),
         ("`/health` at saturation, p99", f"{short['health']['p99 ms']} ms", "20 ms"),
         ("after disconnected clients, over the usual time", f"{found['after clients that left']['ratio']:.2f}", "1.50"),
-        ("soak, responses", _outcomes(found["soak"]), "none wrong or lost"),
+        (f"soak of {found['soak']['seconds']:,} s, responses", _outcomes(found["soak"]), "none wrong or lost"),
         ("soak, growth of memory", f"{found['soak']['growth after the first third']:.1%}", "10%"),
         ("killed and restarted, responses", _outcomes(found["killed and restarted"]), "none wrong"),
         ("cold start, slowest of three", f"{max(found['cold start']['seconds'])} s", "1.5 s"),
@@ -144,8 +152,12 @@ def serving() -> str:
     return _table(("measurement", "figure", "target"), rows)
 
 
+def _requests(part: dict[str, Any]) -> str:
+    return f"{sum(part['outcomes'].values())} requests"
+
+
 def _outcomes(part: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(part["outcomes"].items()))
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(part["outcomes"].items()))
 
 
 def peers() -> str:
