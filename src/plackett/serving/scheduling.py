@@ -25,7 +25,7 @@ AGEING = 8
 CHUNK = 64  # pairs tokenised at a time
 CHUNK_CHARACTERS = 250_000  # their texts; for longer texts, a chunk has fewer pairs, because others wait for it
 ENOUGH = 512  # tokens; engines are hardly faster with more
-SIMILAR = 4  # times the size of a request
+SIMILAR = 4  # a request of at most this many times the tokens of another is of similar size
 
 
 class Scorer(Protocol):
