@@ -74,8 +74,9 @@ class ServedModel:
         Short pairs suffice: after them, a request of 20 long pairs takes as long as later ones.
         """
         request = RerankRequest.of(WARM_UP[0], WARM_UP[1:] * 4)
+        rows = self.encode(request, request.pairs, range(4))
         for _ in range(self.lanes):
-            self.score(self.encode(request, request.pairs, range(4)))
+            self.score(rows)
 
 
 @dataclass(frozen=True)
